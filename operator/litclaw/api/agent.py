@@ -1,0 +1,211 @@
+"""OpenClawAgent: one agent's key, budget and config and, if wanted, its gateway."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from . import names
+from .base import CONDITIONS_SCHEMA, Condition, DnsLabel, Model, ModelName, ObjectMeta, ObjectName, Usd, rules
+from .images import OPENCLAW_IMAGE
+from .kubernetes import FreeForm, PodSettings, StorageSize
+from .route import BudgetDuration, Limit, ServiceSettings
+
+Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h)$", max_length=12)]
+"""A length of time such as 500ms, 180s, 5m or 1h."""
+
+
+class RouteRef(Model):
+    """Which LiteLLMRoute the agent uses."""
+
+    name: ObjectName = Field(description="Name of the LiteLLMRoute.")
+    namespace: DnsLabel | None = Field(
+        None, description="Its namespace; left out: the agent's own. The route must allow the agent's namespace."
+    )
+
+
+class ImageModel(Model):
+    """The model for making images."""
+
+    name: ModelName = Field(description="Name of the model, one of the route's.")
+    timeout: Duration | None = Field(None, description="How long one image may take, such as 180s.")
+
+
+class Key(Model):
+    """The agent's virtual key: what it may spend and how fast."""
+
+    alias: str | None = Field(
+        None, description="The key's name in LiteLLM; left out: <namespace>/<name>.", min_length=1, max_length=255
+    )
+    max_budget: Usd | None = Field(None, description="Budget in US dollars, as a decimal string such as '50'.")
+    budget_duration: BudgetDuration | None = Field(
+        None, description="How often the budget starts anew: daily, weekly, monthly, 24h, 30d. Left out: never."
+    )
+    tpm_limit: Limit | None = Field(None, description="Tokens a minute; 0: no limit.")
+    rpm_limit: Limit | None = Field(None, description="Requests a minute; 0: no limit.")
+    max_parallel_requests: Limit | None = Field(None, description="Requests at the same time; 0: no limit.")
+    team: str | None = Field(
+        None, description="Id of a LiteLLM team whose budget and models hold too.", min_length=1, max_length=255
+    )
+    metadata: FreeForm = Field(
+        default_factory=dict,
+        description="More metadata for the key in LiteLLM. The name litclaw is the operator's own.",
+        json_schema_extra=rules(("!('litclaw' in self)", "the name litclaw is the operator's own")),
+    )
+    secret_name: ObjectName | None = Field(
+        None, description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL; left out: <name>-litellm."
+    )
+
+
+class Config(Model):
+    """The agent's openclaw.json."""
+
+    config_map_name: ObjectName | None = Field(
+        None, description="Name of the ConfigMap with openclaw.json; left out: <name>-openclaw."
+    )
+    allow_private_network: Literal["Auto", "Always", "Never"] = Field(
+        "Auto",
+        description="Whether OpenClaw may call the proxy at a private address. Auto: where the proxy's is private.",
+    )
+    extra: FreeForm = Field(
+        default_factory=dict,
+        description="Any more openclaw.json, merged deeply. What the operator renders wins, and a clash is reported.",
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="More files for the ConfigMap, such as AGENTS.md.",
+        json_schema_extra={
+            "maxProperties": 100,
+            **rules(
+                ("!('openclaw.json' in self)", "openclaw.json is the operator's own; use config.extra"),
+                ("self.all(k, k.matches('^[-._a-zA-Z0-9]+$'))", "a file name has only letters, digits, -, _ and ."),
+            ),
+        },
+    )
+
+
+class Gateway(PodSettings):
+    """An OpenClaw gateway that the operator runs."""
+
+    image: str = Field(OPENCLAW_IMAGE, description="OpenClaw image.", min_length=1, max_length=512)
+    storage: StorageSize = Field("10Gi", description="Size of the volume with the agent's state.")
+    service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
+
+
+class AgentSpec(Model):
+    """What is wanted for the agent."""
+
+    route_ref: RouteRef = Field(description="Which LiteLLMRoute the agent uses.")
+    models: list[ModelName] = Field(
+        default_factory=list,
+        description="The models that the key may use; left out: every model of the route.",
+        max_length=500,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    default_model: ModelName | None = Field(None, description="What the agent asks by default; left out: the first.")
+    fallback_models: list[ModelName] = Field(
+        default_factory=list, description="What OpenClaw asks when the default model fails, in order.", max_length=20
+    )
+    image_model: ImageModel | None = Field(None, description="The model for making images.")
+    key: Key = Field(default_factory=Key, description="The agent's virtual key.")
+    config: Config = Field(default_factory=Config, description="The agent's openclaw.json.")
+    gateway: Gateway | None = Field(
+        None, description="An OpenClaw gateway. Left out: none; the Secret and the ConfigMap are the product."
+    )
+
+
+class KeyStatus(Model):
+    """The live key. Its value is in the Secret alone."""
+
+    alias: str = Field("", description="Its name in LiteLLM.")
+    hash: str = Field("", description="First eight characters of its SHA-256, as LiteLLM's key list shows it.")
+    generation: int = Field(0, description="How often the agent has been given a key.", ge=0)
+    rotated_at: str | None = Field(
+        None, description="When this key was minted.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class AgentStatus(Model):
+    """What is."""
+
+    observed_generation: int = Field(0, description="The metadata.generation that this status is about.", ge=0)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Ready, Reconciling, Stalled, and what they rest on: RouteAccepted, KeyReady, ConfigReady, "
+        "GatewayReady, WithinBudget.",
+        json_schema_extra=CONDITIONS_SCHEMA,
+    )
+    base_url: str = Field("", alias="baseURL", description="Where the agent reaches LiteLLM.")
+    allow_private_network: bool = Field(
+        False, description="Whether openclaw.json opens the private network for the proxy."
+    )
+    key: KeyStatus = Field(default_factory=KeyStatus, description="The live key.")
+    secret_name: str = Field("", description="The Secret with the key.")
+    config_map_name: str = Field("", description="The ConfigMap with openclaw.json.")
+    default_model: str = Field("", description="What the agent asks by default.")
+    spend: str = Field("", description="What the key has spent in this period, in US dollars.")
+    budget: str = Field("", description="What it may spend, in US dollars; empty: no limit.")
+    budget_resets_at: str | None = Field(
+        None, description="When the budget starts anew.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class OpenClawAgent(Model):
+    """One agent's access to a LiteLLMRoute: its key, its config and, if wanted, its gateway."""
+
+    metadata: ObjectMeta
+    spec: AgentSpec = Field(
+        description="What is wanted for the agent.",
+        json_schema_extra=rules(
+            (
+                "!has(self.models) || size(self.models) == 0 || !has(self.defaultModel) || "
+                "self.defaultModel in self.models",
+                "defaultModel must be one of models",
+            ),
+            (
+                "!has(self.models) || size(self.models) == 0 || !has(self.fallbackModels) || "
+                "self.fallbackModels.all(m, m in self.models)",
+                "each of fallbackModels must be one of models",
+            ),
+            (
+                "!has(self.models) || size(self.models) == 0 || !has(self.imageModel) || "
+                "self.imageModel.name in self.models",
+                "imageModel.name must be one of models",
+            ),
+        ),
+    )
+    status: AgentStatus = Field(default_factory=AgentStatus, description="What is.")
+
+    @property
+    def route_key(self) -> tuple[str, str]:
+        """Namespace and name of the route that the agent asks for."""
+        ref = self.spec.route_ref
+        return (ref.namespace or self.metadata.namespace, ref.name)
+
+    @property
+    def alias(self) -> str:
+        """The virtual key's name in LiteLLM."""
+        return self.spec.key.alias or f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def secret_name(self) -> str:
+        """Name of the Secret with the virtual key."""
+        return self.spec.key.secret_name or names.agent_secret(self.metadata.name)
+
+    @property
+    def config_map_name(self) -> str:
+        """Name of the ConfigMap with openclaw.json."""
+        return self.spec.config.config_map_name or names.agent_config(self.metadata.name)
+
+
+AGENT_COLUMNS: list[dict[str, Any]] = [
+    {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status"},
+    {"name": "Route", "type": "string", "jsonPath": ".spec.routeRef.name"},
+    {"name": "Model", "type": "string", "jsonPath": ".status.defaultModel"},
+    {"name": "Spend", "type": "string", "jsonPath": ".status.spend"},
+    {"name": "Budget", "type": "string", "jsonPath": ".status.budget"},
+    {"name": "Key-Age", "type": "date", "jsonPath": ".status.key.rotatedAt"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+
+AGENT_KIND = "OpenClawAgent"
+AGENT_PLURAL = "openclawagents"

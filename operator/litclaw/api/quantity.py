@@ -1,0 +1,49 @@
+"""Amounts as text: US dollars, and Kubernetes quantities.
+
+Spend arrives from LiteLLM as a float; what we show and compare is exact text. (``kubernetes.utils`` parses quantities
+too, but importing it brings in the whole synchronous client, which is as much memory as the rest of the operator.)
+"""
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+_MICRO = Decimal("0.000001")
+
+
+def usd(text: str) -> str:
+    """Check a decimal string in US dollars and return it unchanged.
+
+    Raises:
+        ValueError: it isn't a decimal number that is zero or more.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("must be a decimal number of US dollars, such as 50 or 0.25") from None
+    if not value.is_finite() or value < 0:
+        raise ValueError("must be zero or more US dollars")
+    return text
+
+
+def format_usd(amount: float | Decimal) -> str:
+    """US dollars as a plain decimal string with up to six places and at least two: ``12.30``, ``0.000123``."""
+    value = Decimal(str(amount)).quantize(_MICRO, rounding=ROUND_HALF_EVEN)
+    text = f"{value:f}"
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+_QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
+_FACTORS = {
+    "": Decimal(1),
+    **{suffix: Decimal(1000) ** power for suffix, power in zip("numkMGTPE", (-3, -2, -1, 1, 2, 3, 4, 5, 6), strict=True)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+
+
+def parse_quantity(value: object) -> Decimal | None:
+    """A Kubernetes quantity as a number (``500m`` is 0.5, ``1Ki`` is 1024), or None where it isn't one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    match = _QUANTITY.fullmatch(str(value))
+    return Decimal(match[1]) * _FACTORS[match[2] or ""] if match else None

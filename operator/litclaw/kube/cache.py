@@ -1,0 +1,117 @@
+"""What the cluster holds, as the watches and our own writes have shown it.
+
+Objects are kept without what nobody reads (managed fields), and Secrets and ConfigMaps without their values: each
+value is replaced by its SHA-256, which is enough to see that one has changed. Of two versions of an object the newer
+one stays, whichever way it came in, so that a late watch event can't undo what a write's answer has told us.
+"""
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .resources import BY_KIND, CONFIG_MAP, SECRET
+
+Key = tuple[str, str, str]
+"""Kind, namespace, name."""
+
+
+def fingerprint(value: str) -> str:
+    """SHA-256 of a value, in hex. For a virtual key it is what LiteLLM calls the key's token."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _fingerprints(body: Mapping[str, Any]) -> dict[str, str]:
+    data: Mapping[str, str] = body.get("data") or {}
+    if body.get("kind") == SECRET.kind:
+        return {k: hashlib.sha256(base64.b64decode(v)).hexdigest() for k, v in data.items()}
+    return {k: fingerprint(v) for k, v in data.items()}
+
+
+def compact(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without managed fields and, for a Secret or ConfigMap, with fingerprints for values."""
+    out = dict(body)
+    if "managedFields" in out.get("metadata", {}):
+        out["metadata"] = {k: v for k, v in out["metadata"].items() if k != "managedFields"}
+    if out.get("kind") in (SECRET.kind, CONFIG_MAP.kind):
+        out["data"] = _fingerprints(body)
+        out.pop("binaryData", None)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The resource that an object belongs to."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+def owner_of(meta: Mapping[str, Any]) -> Owner | None:
+    """The controller among the owner references."""
+    for ref in meta.get("ownerReferences") or []:
+        if ref.get("controller"):
+            return Owner(ref["kind"], ref["name"], ref["uid"])
+    return None
+
+
+class Cache:
+    """The objects that the operator cares about, by kind, namespace and name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, dict[str, Any]] = {}
+        self._children: dict[str, set[Key]] = defaultdict(set)
+
+    def observe(self, body: Mapping[str, Any]) -> None:
+        """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
+        meta = body["metadata"]
+        key = (body["kind"], meta.get("namespace", ""), meta["name"])
+        held = self._objects.get(key)
+        if held and held["metadata"]["uid"] == meta["uid"] and _version(held) >= _version(body):
+            return
+        if held:
+            self._unlink(key, held)
+        self._objects[key] = compact(body)
+        if owner := owner_of(meta):
+            self._children[owner.uid].add(key)
+
+    def forget(self, body: Mapping[str, Any]) -> None:
+        """Drop an object that a watch has shown to be gone, unless a newer one of its name is known."""
+        meta = body["metadata"]
+        key = (body["kind"], meta.get("namespace", ""), meta["name"])
+        held = self._objects.get(key)
+        if held and held["metadata"]["uid"] == meta["uid"]:
+            self._unlink(key, held)
+            del self._objects[key]
+
+    def _unlink(self, key: Key, held: Mapping[str, Any]) -> None:
+        if owner := owner_of(held["metadata"]):
+            children = self._children[owner.uid]
+            children.discard(key)
+            if not children:
+                del self._children[owner.uid]
+
+    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """One object, compact; not to be changed."""
+        return self._objects.get((kind, namespace, name))
+
+    def all(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Every object of a kind."""
+        return iter([body for key, body in self._objects.items() if key[0] == kind])
+
+    def children(self, owner_uid: str) -> list[dict[str, Any]]:
+        """Every object whose controller has that uid."""
+        return [self._objects[key] for key in sorted(self._children.get(owner_uid, ()))]
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504), and always could with etcd.
+    return int(body["metadata"]["resourceVersion"])
+
+
+def resource_of(body: Mapping[str, Any]) -> Any:
+    """The `Resource` of an object."""
+    return BY_KIND[body["kind"]]

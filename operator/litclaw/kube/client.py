@@ -1,0 +1,133 @@
+"""A thin client over ``kubernetes.aio``: plain dicts in and out, one kind of write.
+
+The generated API classes build a model object for every field of every response, which costs more than the request;
+the library's lower half does connection, TLS and authentication, and that is what is used here.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from ..api import names
+from .errors import NotFoundError, UnavailableError, from_response
+from .resources import BY_KIND, Resource
+
+Object = dict[str, Any]
+
+_TIMEOUT_SECONDS = 30.0
+_PAGE = 500
+_APPLY = "application/apply-patch+yaml"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Kube:
+    """The Kubernetes API, as far as the operator needs it.
+
+    Example:
+        >>> async def show() -> None:
+        ...     async with await Kube.connect() as kube:
+        ...         print(await kube.get(SECRET, "default", "x"))
+    """
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """Connect with the pod's service account or, outside a cluster, with the kubeconfig.
+
+        Raises:
+            kubernetes.aio.config.ConfigException: neither is there.
+        """
+        configuration = Configuration()
+        configuration.connection_pool_maxsize = 64
+        configuration.retries = False
+        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(client_configuration=configuration)
+        return cls(ApiClient(configuration))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._api.close()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        """One object, or None where there is none."""
+        try:
+            return await self._request("GET", resource.path(namespace, name))
+        except NotFoundError:
+            return None
+
+    async def list_metadata(self, resource: Resource) -> AsyncIterator[Object]:
+        """Metadata of every object of a kind in the cluster, in pages."""
+        token = ""
+        while True:
+            query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
+            page = await self._request("GET", resource.path(None), query, accept=_METADATA_LIST)
+            for item in page.get("items", []):
+                yield item["metadata"]
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return
+
+    async def apply(self, manifest: Mapping[str, Any], *, subresource: str | None = None, force: bool = True) -> Object:
+        """Server-side apply with our field manager; creates the object where there is none.
+
+        Put ``metadata.uid`` into the manifest to write to that very object only. Without ``force``, a field that
+        somebody else owns with another value is a `ConflictError`.
+
+        Raises:
+            KubeError: the API server refuses it or can't be reached.
+        """
+        resource, meta = BY_KIND[manifest["kind"]], manifest["metadata"]
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true" if force else "false"}
+        path = resource.path(meta.get("namespace"), meta["name"], subresource)
+        return await self._request("PATCH", path, query, manifest)
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> None:
+        """Delete that very object; done where it is gone already."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._request("DELETE", resource.path(namespace, name), body=body)
+        except NotFoundError:
+            return
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        *,
+        accept: str = "application/json",
+    ) -> Object:
+        headers = {"Accept": accept, "Content-Type": _APPLY if method == "PATCH" else "application/json"}
+        _, url, headers, _, _ = await self._api.param_serialize(
+            method, path, header_params=headers, auth_settings=["BearerToken"]
+        )
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        try:
+            response = await self._api.call_api(
+                method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
+            )
+            content: bytes = await response.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
+        if response.status >= 400:
+            raise from_response(response.status, content)
+        parsed: Object = json.loads(content)
+        return parsed

@@ -1,0 +1,39 @@
+"""Whether an object already is what we want, so that nothing is written where nothing changed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..api import names
+from ..api.quantity import parse_quantity
+from .cache import compact
+
+
+def covers(live: Any, desired: Any) -> bool:
+    """Whether ``live`` holds everything that ``desired`` says; the API server's defaults may come on top.
+
+    Lists must have the same length, and the same order. Quantities are compared by what they mean (``0.5`` is
+    ``500m``), since the API server rewrites them.
+    """
+    if isinstance(desired, Mapping):
+        return isinstance(live, Mapping) and all(
+            (key in live and covers(live[key], value)) or (key not in live and value in ({}, [], None, ""))
+            for key, value in desired.items()
+        )
+    if isinstance(desired, list):
+        return isinstance(live, list) and len(live) == len(desired) and all(map(covers, live, desired))
+    if live == desired:
+        return True
+    amount = parse_quantity(desired)
+    return amount is not None and amount == parse_quantity(live)
+
+
+def is_settled(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bool:
+    """Whether a sealed manifest is in the cluster as it should be.
+
+    The digest shows that nothing which we no longer want is left of an earlier version of ours; `covers` shows that
+    nobody has changed what we want.
+    """
+    if live is None:
+        return False
+    annotation = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST)
+    return annotation == desired["metadata"]["annotations"][names.ANNOTATION_DIGEST] and covers(live, compact(desired))

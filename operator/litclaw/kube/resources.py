@@ -1,0 +1,42 @@
+"""The kinds that the operator reads and writes, and where the API serves them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..api import names
+from ..api.agent import AGENT_KIND, AGENT_PLURAL
+from ..api.route import ROUTE_KIND, ROUTE_PLURAL
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind: its apiVersion and its plural name."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path of one object, or of the collection where no name is given."""
+        root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        tail = "".join(f"/{part}" for part in (name, subresource) if part)
+        return f"{root}{scope}/{self.plural}{tail}"
+
+
+ROUTE: Final = Resource(names.API_VERSION, ROUTE_KIND, ROUTE_PLURAL)
+AGENT: Final = Resource(names.API_VERSION, AGENT_KIND, AGENT_PLURAL)
+SECRET: Final = Resource("v1", "Secret", "secrets")
+CONFIG_MAP: Final = Resource("v1", "ConfigMap", "configmaps")
+SERVICE: Final = Resource("v1", "Service", "services")
+VOLUME_CLAIM: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+EVENT: Final = Resource("v1", "Event", "events")
+NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
+DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
+STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
+
+CHILDREN: Final = (SECRET, CONFIG_MAP, SERVICE, VOLUME_CLAIM, DEPLOYMENT, STATEFUL_SET)
+"""What the operator makes for its resources, and watches."""
+
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, EVENT, NAMESPACE, *CHILDREN)}

@@ -1,0 +1,1 @@
+"""LiteLLM's admin API: the one place that speaks HTTP with a proxy."""

@@ -1,0 +1,230 @@
+"""The admin API of one LiteLLM proxy.
+
+The master key goes to the proxy's own URL only: redirects aren't followed, and no proxy from the environment is used.
+An answer's text reaches an error only after every key in it has been blanked, because LiteLLM may echo what was sent.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import SecretStr
+
+from .errors import (
+    AliasTakenError,
+    LiteLLMError,
+    NoDatabaseError,
+    NotLiteLLMError,
+    RejectedError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+)
+from .keys import KeyRow, Limits, Mark, row_from
+
+PAGE_SIZE = 100  # the most that /key/list gives
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
+_MESSAGE_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What a proxy says of itself."""
+
+    version: str
+    database: bool
+
+
+def blank(text: str, *secrets: SecretStr) -> str:
+    """A text without the given secrets and without anything that looks like a key."""
+    for secret in secrets:
+        text = text.replace(secret.get_secret_value(), "***")
+    return _KEY.sub("sk-***", text)
+
+
+class LiteLLM:
+    """A client for one proxy.
+
+    Args:
+        url: root of the proxy, without ``/v1``.
+        master_key: the proxy's master key.
+        transport: for tests only.
+    """
+
+    def __init__(self, url: str, master_key: SecretStr, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.url = url
+        self._master_key = master_key
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def readiness(self) -> Readiness:
+        """Whether the proxy answers and has a database.
+
+        Raises:
+            UnreachableError, UnavailableError, NotLiteLLMError
+        """
+        response = await self._send("GET", "/health/readiness", authorized=False)
+        body = _json(response)
+        if response.status_code not in (200, 503) or "status" not in body:
+            raise NotLiteLLMError(
+                f"{self.url}/health/readiness answers {response.status_code}, but not as LiteLLM does: check the URL"
+            )
+        database = str(body.get("db", "")).lower() == "connected"
+        return Readiness(version=str(body.get("litellm_version") or ""), database=database)
+
+    async def model_info(self) -> dict[str, Mapping[str, Any]]:
+        """What the proxy knows of its models: LiteLLM's ``model_info`` by model name."""
+        body = await self._admin("GET", "/model/info")
+        return {entry["model_name"]: entry.get("model_info") or {} for entry in body.get("data", [])}
+
+    async def generate_key(
+        self, value: SecretStr, *, alias: str, limits: Limits, mark: Mark, metadata: Mapping[str, Any]
+    ) -> KeyRow:
+        """Register a virtual key whose value we have made.
+
+        Raises:
+            AliasTakenError: another key has the alias.
+            RejectedError: the proxy refuses a limit.
+            LiteLLMError: any other failure; the key may or may not be there.
+        """
+        payload = {
+            **{name: given for name, given in limits.payload().items() if given is not None},
+            "key": value.get_secret_value(),
+            "key_alias": alias,
+            "metadata": mark.metadata(metadata),
+            "spend": mark.carried,
+        }
+        raw = await self._admin("POST", "/key/generate", payload, secret=value)
+        token = raw.get("token_id") or raw.get("token")
+        return row_from({**raw, "token": token, "spend": mark.carried, "metadata": payload["metadata"]})
+
+    async def key(self, token: str) -> KeyRow | None:
+        """One key by its token, or None where the proxy has none."""
+        try:
+            body = await self._admin("GET", "/key/info", params={"key": token})
+        except _NoSuchKey:
+            return None
+        return row_from({**body.get("info", {}), "token": token})
+
+    async def keys(self, *, alias: str | None = None) -> AsyncIterator[KeyRow]:
+        """Every key of the proxy, a hundred a call; with an alias, the one that has it."""
+        page, pages = 1, 1
+        while page <= pages:
+            params = {"size": str(PAGE_SIZE), "page": str(page), "return_full_object": "true"}
+            if alias is not None:
+                params["key_alias"] = alias
+            body = await self._admin("GET", "/key/list", params=params)
+            for raw in body.get("keys") or []:
+                row = row_from(raw)
+                if alias is None or row.alias == alias:
+                    yield row
+            pages = int(body.get("total_pages") or 1)
+            page += 1
+
+    async def update_key(self, token: str, changes: Mapping[str, Any]) -> None:
+        """Change a key in place. Done where the key is gone: the next look will find that."""
+        try:
+            await self._admin("POST", "/key/update", {"key": token, **changes})
+        except _NoSuchKey:
+            return
+
+    async def delete_keys(self, tokens: Sequence[str]) -> None:
+        """Delete keys by their tokens; those that are gone already are no error."""
+        try:
+            await self._admin("POST", "/key/delete", {"keys": list(tokens)})
+        except _NoSuchKey:
+            if len(tokens) > 1:
+                for token in tokens:
+                    await self.delete_keys([token])
+
+    async def _admin(
+        self,
+        method: str,
+        path: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        secret: SecretStr | None = None,
+    ) -> dict[str, Any]:
+        response = await self._send(method, path, payload=payload, params=params, authorized=True)
+        if response.status_code < 300:
+            return _json(response)
+        raise self._error(path, response, *([secret] if secret else []))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        authorized: bool,
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._master_key.get_secret_value()}"} if authorized else {}
+        try:
+            return await self._http.request(method, path, json=payload, params=params, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
+            raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None
+
+    def _error(self, path: str, response: httpx.Response, *secrets: SecretStr) -> LiteLLMError:
+        status = response.status_code
+        detail = _json(response).get("error") or _json(response).get("detail") or {}
+        if isinstance(detail, Mapping):
+            nested = detail.get("error")
+            kind, message = str(detail.get("type") or ""), str(detail.get("message") or nested or "")
+        else:
+            kind, message = "", str(detail)
+        message = blank(message, self._master_key, *secrets)[:_MESSAGE_LIMIT]
+        text = message.lower()
+        if status == 404 and "key" in path and ("not found" in text or "no keys" in text):
+            return _NoSuchKey(message)
+        if 300 <= status < 400:
+            return NotLiteLLMError(f"{self.url}{path} redirects; a redirect isn't followed: set the URL it leads to")
+        if "db not connected" in text or "no db connected" in text or kind == "no_db_connection":
+            return NoDatabaseError(f"{self.url} has no database, so it can't keep keys")
+        if status in (401, 403):
+            return UnauthorizedError(f"{self.url} doesn't take the master key ({status})")
+        if "already exists" in text and "alias" in text:
+            return AliasTakenError(message)
+        if status in (429, 502, 503, 504):
+            return UnavailableError(f"{self.url}{path} answers {status}")
+        if status in (400, 422) or (status == 500 and kind == "bad_request_error"):
+            return RejectedError(message or f"{self.url}{path} answers {status}")
+        if status == 404:
+            return NotLiteLLMError(f"{self.url}{path} answers 404: check that the URL is a LiteLLM proxy's root")
+        return UnavailableError(f"{self.url}{path} answers {status}: {message}")
+
+
+class _NoSuchKey(LiteLLMError):
+    """The proxy has none of the keys that were named."""
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

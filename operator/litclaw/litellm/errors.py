@@ -1,0 +1,33 @@
+"""What can go wrong with a proxy, by what the caller should do about it."""
+
+
+class LiteLLMError(Exception):
+    """A proxy didn't do what was asked. The message never holds a key: it is made here, not by the proxy."""
+
+
+class UnreachableError(LiteLLMError):
+    """No answer: no such host, connection refused, time-out. Passes by itself or by mending the URL."""
+
+
+class UnavailableError(LiteLLMError):
+    """The proxy answers that it can't right now: 429, 5xx. Passes by itself."""
+
+
+class NoDatabaseError(LiteLLMError):
+    """The proxy runs without a database, or can't reach it: no keys."""
+
+
+class UnauthorizedError(LiteLLMError):
+    """The proxy doesn't take the master key."""
+
+
+class AliasTakenError(LiteLLMError):
+    """Another key has that alias."""
+
+
+class RejectedError(LiteLLMError):
+    """The proxy refuses what was asked, and will again: a bad value. The message says what it says."""
+
+
+class NotLiteLLMError(LiteLLMError):
+    """Something answers, but it isn't a LiteLLM proxy."""

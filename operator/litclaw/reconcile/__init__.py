@@ -1,0 +1,1 @@
+"""Decisions: one idempotent reconcile per kind, which compares what is with what should be, whatever woke it."""

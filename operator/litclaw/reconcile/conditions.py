@@ -1,0 +1,106 @@
+"""Conditions as kstatus reads them, and the one way in which a reconcile says that it can't go on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..api.base import Condition
+
+READY = "Ready"
+RECONCILING = "Reconciling"
+STALLED = "Stalled"
+
+
+class Blocked(Exception):  # noqa: N818 - not an error: a state of the world
+    """The reconcile can't go on, and says why.
+
+    Attributes:
+        condition: what it rests on, such as ``SecretsReady``.
+        reason: one CamelCase word.
+        message: what is wrong and what to do, in a sentence. No secret.
+        stalled: whether somebody must mend it; otherwise it passes by itself.
+        retry: after how many seconds to look again; None where a watch will tell.
+    """
+
+    def __init__(
+        self, condition: str, reason: str, message: str, *, stalled: bool, retry: float | None = None
+    ) -> None:
+        super().__init__(f"{condition} {reason}: {message}")
+        self.condition = condition
+        self.reason = reason
+        self.message = message
+        self.stalled = stalled
+        self.retry = retry
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    status: str
+    reason: str
+    message: str
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as Kubernetes writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Conditions:
+    """The conditions of one resource while it is reconciled.
+
+    Args:
+        rests_on: the types that Ready rests on, in the order in which they come true.
+    """
+
+    def __init__(self, rests_on: Sequence[str]) -> None:
+        self._rests_on = tuple(rests_on)
+        self._entries: dict[str, _Entry] = {}
+
+    def true(self, type_: str, reason: str, message: str = "") -> None:
+        """It holds."""
+        self._entries[type_] = _Entry("True", reason, message)
+
+    def false(self, type_: str, reason: str, message: str) -> None:
+        """It doesn't hold, and Ready doesn't rest on it."""
+        self._entries[type_] = _Entry("False", reason, message)
+
+    def ready(self, message: str) -> None:
+        """Everything is as it should be."""
+        self._entries[READY] = _Entry("True", "Ready", message)
+        self._entries[RECONCILING] = _Entry("False", "Ready", "")
+        self._entries[STALLED] = _Entry("False", "Ready", "")
+
+    def blocked(self, why: Blocked) -> None:
+        """Something is not as it should be: what rests on it is unknown where it isn't known already."""
+        self._entries[why.condition] = _Entry("False", why.reason, why.message)
+        for type_ in self._rests_on:
+            self._entries.setdefault(type_, _Entry("Unknown", "Waiting", f"Waits for {why.condition}."))
+        self._entries[READY] = _Entry("False", why.reason, why.message)
+        moving, stuck = ("False", "True") if why.stalled else ("True", "False")
+        self._entries[RECONCILING] = _Entry(moving, why.reason, "" if why.stalled else why.message)
+        self._entries[STALLED] = _Entry(stuck, why.reason, why.message if why.stalled else "")
+
+    def render(self, before: Sequence[Condition], *, generation: int, now: datetime) -> list[dict[str, Any]]:
+        """The list for the status. A transition time moves only when the status does."""
+        known = {condition.type: condition for condition in before}
+        order = (READY, RECONCILING, STALLED, *self._rests_on)
+        rest = sorted(set(self._entries) - set(order))
+        out = []
+        for type_ in (*order, *rest):
+            entry = self._entries.get(type_)
+            if entry is None:
+                continue
+            old = known.get(type_)
+            same = old is not None and old.status == entry.status
+            out.append(
+                {
+                    "type": type_,
+                    "status": entry.status,
+                    "observedGeneration": generation,
+                    "lastTransitionTime": old.last_transition_time if old and same else timestamp(now),
+                    "reason": entry.reason,
+                    "message": entry.message,
+                }
+            )
+        return out

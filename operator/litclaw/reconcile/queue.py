@@ -1,0 +1,99 @@
+"""A work queue of keys: each is worked on by one worker at a time, and never lost.
+
+A key that is added while it waits is one key; a key that is added while it is worked on is worked on once more
+afterwards. A failure comes back after a delay that doubles, with jitter, so that a thousand agents don't return to a
+recovering proxy in one instant.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+
+Handler = Callable[[K], Awaitable[float | None]]
+"""Works on a key; returns after how many seconds it wants to be called again, or None."""
+
+FIRST_RETRY_SECONDS = 0.5
+LAST_RETRY_SECONDS = 60.0
+
+
+def jittered(seconds: float) -> float:
+    """A delay between 75 % and 125 % of what is asked."""
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+
+
+class WorkQueue(Generic[K]):
+    """Keys that want to be worked on.
+
+    Args:
+        handler: what is done with a key. An exception that it lets out is logged and the key retried.
+    """
+
+    def __init__(self, handler: Handler[K]) -> None:
+        self._handler = handler
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: set[K] = set()
+        self._working: set[K] = set()
+        self._dirty: set[K] = set()
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._working)
+
+    def add(self, key: K) -> None:
+        """Have a key worked on as soon as a worker is free."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        if key in self._working:
+            self._dirty.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have a key worked on after a delay, unless it is worked on before."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if (timer := self._timers.get(key)) is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self._fire, key)
+
+    def _fire(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._waiting.discard(key)
+            self._working.add(key)
+            try:
+                again = await self._handler(key)
+            except Exception:
+                failures = self._failures.get(key, 0)
+                self._failures[key] = failures + 1
+                again = jittered(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS))
+                log.exception("reconcile of %s failed; next try in %.1f s", key, again)
+            else:
+                self._failures.pop(key, None)
+            finally:
+                self._working.discard(key)
+            if key in self._dirty:
+                self._dirty.discard(key)
+                self.add(key)
+            elif again is not None:
+                self.add_after(key, again)

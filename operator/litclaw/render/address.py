@@ -1,0 +1,84 @@
+"""Base URLs, and whether the address behind one is private: this decides ``request.allowPrivateNetwork``.
+
+Measured on OpenClaw 2026.9.6: an in-cluster name works for chat without the flag but not for images, so every private
+address needs ``true``; loopback and public ones need nothing; ``false`` switches off the trust in the configured
+origin and is never written.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+
+class Reach(StrEnum):
+    """Where an address is, as far as OpenClaw's guard is concerned."""
+
+    LOOPBACK = "Loopback"
+    PRIVATE = "Private"
+    PUBLIC = "Public"
+    LINK_LOCAL = "LinkLocal"
+
+
+_PRIVATE_SUFFIXES = (".svc", ".cluster.local", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
+
+
+def base_url(url: str) -> str:
+    """The root of a LiteLLM proxy: no trailing slash, no ``/v1``."""
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def host(url: str) -> str:
+    """The host of a URL, in lower case and without brackets or a trailing dot."""
+    return (urlsplit(url).hostname or "").rstrip(".").lower()
+
+
+def _reach_of_ip(text: str) -> Reach | None:
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    if ip.is_loopback:
+        return Reach.LOOPBACK
+    if ip.is_link_local or ip.is_unspecified or ip.is_multicast:
+        return Reach.LINK_LOCAL
+    # Not the same as "private": carrier-grade NAT (100.64.0.0/10) is neither private nor global, and is closed too.
+    return Reach.PUBLIC if ip.is_global else Reach.PRIVATE
+
+
+def reach(url: str, resolved: Iterable[str] = ()) -> Reach:
+    """Where the host of a URL is, by its name and, where they are known, the addresses that it resolves to.
+
+    Args:
+        url: base URL of the proxy.
+        resolved: IP addresses that the host's name has been seen to resolve to; the most dangerous one counts.
+    """
+    name = host(url)
+    if by_ip := _reach_of_ip(name):
+        return by_ip
+    if name in ("metadata", "metadata.google.internal"):
+        return Reach.LINK_LOCAL
+    if name == "localhost" or name.endswith(".localhost"):
+        return Reach.LOOPBACK
+    seen = {found for address in resolved if (found := _reach_of_ip(address))}
+    if Reach.LINK_LOCAL in seen:
+        return Reach.LINK_LOCAL
+    if ".svc." in f"{name}." or "." not in name or name.endswith(_PRIVATE_SUFFIXES):
+        return Reach.PRIVATE
+    if seen & {Reach.PRIVATE, Reach.LOOPBACK}:
+        return Reach.PRIVATE
+    return Reach.PUBLIC
+
+
+def allow_private_network(where: Reach, setting: str) -> bool:
+    """Whether ``request.allowPrivateNetwork: true`` is written; it is left out otherwise.
+
+    Args:
+        where: where the proxy is.
+        setting: ``Auto``, ``Always`` or ``Never``.
+    """
+    if setting == "Always":
+        return True
+    return setting == "Auto" and where is Reach.PRIVATE

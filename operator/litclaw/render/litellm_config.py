@@ -1,0 +1,120 @@
+"""LiteLLM's config.yaml. It never sees a secret value: secrets are ``os.environ/NAME``, and the pod gets the variable.
+
+The environment variables' names depend on the Secret's name and key alone, so that models share one where they share a
+Secret, and reordering the models changes nothing.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from ..api import names
+from ..api.base import SecretKeyRef
+from ..api.route import LiteLLMRoute, RouteModel
+
+_OWNED_GENERAL = ("master_key", "database_url", "store_model_in_db")
+_OWNED_ROUTER = ("fallbacks",)
+_SECRET_PARAMS = ("api_key", "aws_secret_access_key", "aws_session_token", "azure_ad_token", "client_secret")
+
+
+class SettingClashError(ValueError):
+    """A passed-through setting is one that the operator owns. ``args``: the field and what to do."""
+
+
+def env_name(ref: SecretKeyRef) -> str:
+    """Name of the environment variable that carries a Secret's key into the proxy."""
+    readable = re.sub(r"[^A-Z0-9]+", "_", f"{ref.name}_{ref.key}".upper()).strip("_")
+    unique = hashlib.sha256(f"{ref.name}/{ref.key}".encode()).hexdigest()[:6].upper()
+    return f"LITCLAW_{readable}_{unique}"
+
+
+def secret_params(model: RouteModel) -> Iterator[tuple[str, SecretKeyRef]]:
+    """The parameters of a model that are secrets, and where they are."""
+    if model.api_key_secret_ref:
+        yield "api_key", model.api_key_secret_ref
+    yield from sorted(model.secret_params.items())
+
+
+def model_secrets(route: LiteLLMRoute) -> list[SecretKeyRef]:
+    """Every Secret key that the models need, each once, in a stable order."""
+    found = {(ref.name, ref.key): ref for model in route.spec.models for _, ref in secret_params(model)}
+    return [found[key] for key in sorted(found)]
+
+
+def check_settings(route: LiteLLMRoute) -> None:
+    """See that nothing passed through takes what the operator owns or is a secret, and that fallbacks exist.
+
+    Raises:
+        SettingClashError: with the field's path and what to do.
+    """
+    spec = route.spec
+    for field, given, owned in (
+        ("generalSettings", spec.general_settings, _OWNED_GENERAL),
+        ("routerSettings", spec.router_settings, _OWNED_ROUTER),
+    ):
+        if clash := sorted(set(given) & set(owned)):
+            raise SettingClashError(
+                f"spec.{field}.{clash[0]} is set by the operator: remove it"
+                + (" and use spec.fallbacks" if clash[0] == "fallbacks" else "")
+            )
+    known = {model.name for model in spec.models}
+    for index, fallback in enumerate(spec.fallbacks):
+        for name in (fallback.model, *fallback.to):
+            if name not in known:
+                raise SettingClashError(
+                    f"spec.fallbacks[{index}] names the model {name!r}, which isn't in spec.models: "
+                    "add the model or mend the name"
+                )
+    for model in spec.models:
+        for param, _ in secret_params(model):
+            if param in model.litellm_params:
+                raise SettingClashError(
+                    f"model {model.name!r} has {param} in litellmParams and as a Secret: remove it from litellmParams"
+                )
+        for param in _SECRET_PARAMS:
+            if not str(model.litellm_params.get(param, "os.environ/")).startswith("os.environ/"):
+                raise SettingClashError(
+                    f"model {model.name!r} has {param} as text in litellmParams: put it into a Secret and name that in "
+                    + ("apiKeySecretRef" if param == "api_key" else f"secretParams.{param}")
+                )
+
+
+def _model(model: RouteModel) -> dict[str, Any]:
+    params = dict(model.litellm_params)
+    for param, ref in secret_params(model):
+        params[param] = f"os.environ/{env_name(ref)}"
+    entry: dict[str, Any] = {"model_name": model.name, "litellm_params": params}
+    if model.model_info:
+        entry["model_info"] = dict(model.model_info)
+    return entry
+
+
+def config_yaml(route: LiteLLMRoute) -> str:
+    """The proxy's config.yaml.
+
+    Raises:
+        SettingClashError: see `check_settings`.
+    """
+    check_settings(route)
+    spec = route.spec
+    router: dict[str, Any] = dict(spec.router_settings)
+    if spec.fallbacks:
+        router["fallbacks"] = [{entry.model: list(entry.to)} for entry in spec.fallbacks]
+    config: dict[str, Any] = {
+        "model_list": [_model(model) for model in spec.models],
+        "general_settings": {
+            **spec.general_settings,
+            "master_key": f"os.environ/{names.MASTER_KEY}",
+            "database_url": f"os.environ/{names.DATABASE_URL}",
+            "store_model_in_db": False,
+        },
+    }
+    if spec.litellm_settings:
+        config["litellm_settings"] = dict(spec.litellm_settings)
+    if router:
+        config["router_settings"] = router
+    text: str = yaml.safe_dump(config, sort_keys=True, allow_unicode=True, width=1000)
+    return text

@@ -1,0 +1,152 @@
+"""An agent's openclaw.json, for the layout of OpenClaw 2026.9.6.
+
+The config refers to the key and never holds it: by environment variable, or by file where the gateway is ours.
+Source of the layout: the documentation in openclaw's own npm package, and ``openclaw config validate``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..api import names
+from ..api.agent import OpenClawAgent
+from ..api.route import OpenClawModel
+
+PROVIDER = "litellm"
+GATEWAY_PORT = 18789
+KEY_DIR = "/etc/litclaw/key"
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model: what the route says, and what the proxy says where the route is silent."""
+
+    name: str
+    display_name: str
+    reasoning: bool
+    input: tuple[str, ...]
+    context_window: int | None
+    max_tokens: int | None
+
+
+def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> ModelFacts:
+    """Facts about a model from the route's ``openclaw:`` and, where that is silent, the proxy's ``/model/info``."""
+    vision = ("text", "image") if info.get("supports_vision") else ("text",)
+    return ModelFacts(
+        name=name,
+        display_name=given.display_name or name,
+        reasoning=given.reasoning if given.reasoning is not None else bool(info.get("supports_reasoning")),
+        input=tuple(given.input) if given.input else vision,
+        context_window=given.context_window or info.get("max_input_tokens") or info.get("max_tokens"),
+        max_tokens=given.max_tokens or info.get("max_output_tokens") or info.get("max_tokens"),
+    )
+
+
+def milliseconds(duration: str) -> int:
+    """A length of time such as ``180s`` in milliseconds."""
+    digits = duration.rstrip("msh")
+    return int(digits) * _MILLISECONDS[duration[len(digits) :]]
+
+
+def _provider_model(facts: ModelFacts) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": facts.name,
+        "name": facts.display_name,
+        "reasoning": facts.reasoning,
+        "input": list(facts.input),
+    }
+    if facts.context_window:
+        entry["contextWindow"] = int(facts.context_window)
+    if facts.max_tokens:
+        entry["maxTokens"] = int(facts.max_tokens)
+    return entry
+
+
+def owned_config(
+    agent: OpenClawAgent, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+) -> dict[str, Any]:
+    """The part of openclaw.json that the operator renders, and that ``config.extra`` can't change."""
+    spec = agent.spec
+    default = spec.default_model or models[0].name
+    provider: dict[str, Any] = {
+        "api": "openai-completions",
+        "apiKey": f"${{{names.API_KEY}}}",
+        "baseUrl": base_url,
+        "models": [_provider_model(facts) for facts in models],
+    }
+    if allow_private_network:
+        provider["request"] = {"allowPrivateNetwork": True}
+    model: dict[str, Any] = {"primary": f"{PROVIDER}/{default}"}
+    if spec.fallback_models:
+        model["fallbacks"] = [f"{PROVIDER}/{name}" for name in spec.fallback_models]
+    defaults: dict[str, Any] = {"model": model}
+    if spec.image_model:
+        image: dict[str, Any] = {"primary": f"{PROVIDER}/{spec.image_model.name}"}
+        if spec.image_model.timeout:
+            image["timeoutMs"] = milliseconds(spec.image_model.timeout)
+        defaults["mediaModels"] = {"image": image}
+    config: dict[str, Any] = {
+        "agents": {"defaults": defaults},
+        "gateway": {"mode": "local"},
+        "models": {"mode": "replace", "providers": {PROVIDER: provider}},
+    }
+    if spec.gateway:
+        provider["apiKey"] = {"source": "file", "provider": PROVIDER, "id": "value"}
+        config["secrets"] = {
+            "providers": {PROVIDER: {"source": "file", "path": f"{KEY_DIR}/{names.API_KEY}", "mode": "singleValue"}}
+        }
+        config["gateway"] = {
+            "mode": "local",
+            "bind": "lan",
+            "port": GATEWAY_PORT,
+            "auth": {"mode": "token", "token": f"${{{names.GATEWAY_TOKEN}}}"},
+        }
+    return config
+
+
+def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Merge deeply; what is owned wins.
+
+    Returns:
+        The merged config, and the paths at which ``extra`` wanted something else.
+    """
+    merged: dict[str, Any] = dict(extra)
+    clashes: list[str] = []
+    for key, value in owned.items():
+        at = f"{path}.{key}" if path else key
+        theirs = extra.get(key)
+        if isinstance(value, Mapping) and isinstance(theirs, Mapping):
+            merged[key], below = merge(theirs, value, at)
+            clashes += below
+            continue
+        if key in extra and theirs != value:
+            clashes.append(at)
+        merged[key] = value
+    return merged, clashes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClawConfig:
+    """A rendered openclaw.json, and the paths at which ``config.extra`` was overruled."""
+
+    text: str
+    clashes: tuple[str, ...]
+
+
+def openclaw_config(
+    agent: OpenClawAgent, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+) -> OpenClawConfig:
+    """An agent's openclaw.json.
+
+    Args:
+        agent: the resource.
+        base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
+        allow_private_network: whether the provider may be called at a private address.
+        models: the models that the agent may use, at least one; the first is the default where none is named.
+    """
+    owned = owned_config(agent, base_url=base_url, allow_private_network=allow_private_network, models=models)
+    merged, clashes = merge(agent.spec.config.extra, owned)
+    text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return OpenClawConfig(text=text, clashes=tuple(clashes))

@@ -1,0 +1,32 @@
+"""A managed route's Service."""
+
+from ..api import names
+from ..api.route import ROUTE_KIND, LiteLLMRoute, Managed
+from .metadata import Manifest, child, labels
+
+
+def route_service(route: LiteLLMRoute, managed: Managed) -> Manifest:
+    """The Service in front of the proxy's pods."""
+    manifest = child(
+        "v1",
+        "Service",
+        names.route_workload(route.metadata.name),
+        owner_kind=ROUTE_KIND,
+        owner=route.metadata,
+        component="proxy",
+        annotations=managed.service.annotations,
+    )
+    return {
+        **manifest,
+        "spec": {
+            "type": managed.service.type,
+            "selector": labels(route.metadata.name, "proxy"),
+            "ports": [{"name": "http", "port": managed.port, "protocol": "TCP", "targetPort": "http"}],
+        },
+    }
+
+
+def service_url(route: LiteLLMRoute, managed: Managed) -> str:
+    """Where agents of every namespace reach the proxy."""
+    name = names.route_workload(route.metadata.name)
+    return f"http://{name}.{route.metadata.namespace}.svc.cluster.local:{managed.port}"
