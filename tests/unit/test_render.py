@@ -1,0 +1,92 @@
+"""What is rendered from resources, without a cluster."""
+
+import json
+
+import pytest
+
+from litclaw.api.agent import OpenClawAgent
+from litclaw.api.route import LiteLLMRoute, OpenClawModel
+from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend
+from litclaw.render.address import Reach, allow_private_network, base_url, reach
+from litclaw.render.litellm_config import SettingClashError, config_yaml
+from litclaw.render.openclaw_config import model_facts, openclaw_config
+
+
+def route(**spec: object) -> LiteLLMRoute:
+    models = [
+        {
+            "name": "m",
+            "litellmParams": {"model": "openai/m"},
+            "apiKeySecretRef": {"name": "openai", "key": "OPENAI_API_KEY"},
+        }
+    ]
+    return LiteLLMRoute.model_validate(
+        {
+            "metadata": {"name": "main", "namespace": "ai"},
+            "spec": {"managed": {"database": {"embedded": {}}}, "models": models, **spec},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("http://127.0.0.1:4000", Reach.LOOPBACK),
+        ("http://main-litellm.ai.svc.cluster.local:4000", Reach.PRIVATE),
+        ("http://10.0.0.8", Reach.PRIVATE),
+        ("https://litellm.example.com/v1", Reach.PUBLIC),
+        ("http://169.254.169.254", Reach.LINK_LOCAL),
+        ("http://[fe80::1]", Reach.LINK_LOCAL),
+    ],
+)
+def test_where_an_address_is(url: str, where: Reach) -> None:
+    assert reach(url) is where
+
+
+def test_the_private_network_is_opened_only_where_the_proxy_is_private() -> None:
+    assert allow_private_network(Reach.PRIVATE, "Auto")
+    assert not allow_private_network(Reach.LOOPBACK, "Auto")
+    assert allow_private_network(Reach.PUBLIC, "Always")
+    assert not allow_private_network(Reach.PRIVATE, "Never")
+
+
+def test_a_base_url_has_no_v1() -> None:
+    assert base_url("https://litellm.example.com/v1/") == "https://litellm.example.com"
+
+
+def test_config_yaml_names_secrets_and_holds_none() -> None:
+    text = config_yaml(route())
+    assert "os.environ/LITCLAW_OPENAI_OPENAI_API_KEY_" in text
+    assert "os.environ/LITELLM_MASTER_KEY" in text
+
+
+def test_a_setting_that_the_operator_owns_is_refused_by_name() -> None:
+    with pytest.raises(SettingClashError, match=r"spec\.generalSettings\.master_key"):
+        config_yaml(route(generalSettings={"master_key": "x"}))
+
+
+def test_openclaw_json_refers_to_the_key_and_reports_a_clash() -> None:
+    agent = OpenClawAgent.model_validate(
+        {
+            "metadata": {"name": "scout", "namespace": "team-a"},
+            "spec": {
+                "routeRef": {"name": "main"},
+                "config": {"extra": {"models": {"mode": "merge"}, "logging": {"level": "info"}}},
+            },
+        }
+    )
+    facts = (model_facts("m", OpenClawModel(), {"max_input_tokens": 1000}),)
+    rendered = openclaw_config(agent, base_url="http://p", allow_private_network=True, models=facts)
+    config = json.loads(rendered.text)
+    assert config["models"]["providers"]["litellm"]["apiKey"] == "${LITELLM_API_KEY}"
+    assert config["models"]["providers"]["litellm"]["request"] == {"allowPrivateNetwork": True}
+    assert config["logging"] == {"level": "info"}
+    assert rendered.clashes == ("models.mode",)
+
+
+def test_a_key_that_was_never_delivered_carries_no_spend_of_its_own() -> None:
+    def row(generation: int, carried: float, spend: float) -> KeyRow:
+        return KeyRow(str(generation), "a", Limits(), spend, Mark("c", "u", generation, carried))
+
+    assert carried_spend([row(1, 0.0, 5.0)]) == 5.0
+    assert carried_spend([row(1, 0.0, 5.0), row(2, 5.0, 5.0), row(3, 5.0, 7.5)]) == 7.5
