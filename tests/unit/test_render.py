@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.route import LiteLLMRoute, OpenClawModel
 from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend

@@ -157,18 +157,18 @@ class OpenClawAgent(Model):
         description="What is wanted for the agent.",
         json_schema_extra=rules(
             (
-                "!has(self.models) || size(self.models) == 0 || !has(self.defaultModel) || "
-                "self.defaultModel in self.models",
+                ("!has(self.models) || size(self.models) == 0 || !has(self.defaultModel) || "
+                "self.defaultModel in self.models"),
                 "defaultModel must be one of models",
             ),
             (
-                "!has(self.models) || size(self.models) == 0 || !has(self.fallbackModels) || "
-                "self.fallbackModels.all(m, m in self.models)",
+                ("!has(self.models) || size(self.models) == 0 || !has(self.fallbackModels) || "
+                "self.fallbackModels.all(m, m in self.models)"),
                 "each of fallbackModels must be one of models",
             ),
             (
-                "!has(self.models) || size(self.models) == 0 || !has(self.imageModel) || "
-                "self.imageModel.name in self.models",
+                ("!has(self.models) || size(self.models) == 0 || !has(self.imageModel) || "
+                "self.imageModel.name in self.models"),
                 "imageModel.name must be one of models",
             ),
         ),

@@ -27,10 +27,10 @@ ANNOTATION_SECRETS: Final = f"{GROUP}/secrets"
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
 SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE_URL: Final = "DATABASE_URL"
-POSTGRES_PASSWORD: Final = "POSTGRES_PASSWORD"  # noqa: S105 - the name of a key, not a password
+POSTGRES_PASSWORD: Final = "POSTGRES_PASSWORD"
 API_KEY: Final = "LITELLM_API_KEY"
 BASE_URL: Final = "LITELLM_BASE_URL"
-GATEWAY_TOKEN: Final = "OPENCLAW_GATEWAY_TOKEN"  # noqa: S105 - the name of a key, not a token
+GATEWAY_TOKEN: Final = "OPENCLAW_GATEWAY_TOKEN"
 
 OPENCLAW_JSON: Final = "openclaw.json"
 CONFIG_YAML: Final = "config.yaml"

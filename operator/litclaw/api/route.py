@@ -213,8 +213,8 @@ class LiteLLMRoute(Model):
                 "a managed route needs at least one model in spec.models",
             ),
             (
-                "!has(self.managed) || !has(self.models) || self.models.all(m, has(m.litellmParams) && "
-                "'model' in m.litellmParams)",
+                ("!has(self.managed) || !has(self.models) || self.models.all(m, has(m.litellmParams) && "
+                "'model' in m.litellmParams)"),
                 "each model of a managed route needs litellmParams.model, such as anthropic/claude-opus-4-6",
             ),
         ),

@@ -4,7 +4,6 @@ The generated API classes build a model object for every field of every response
 the library's lower half does connection, TLS and authentication, and that is what is used here.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -125,7 +124,7 @@ class Kube:
                 method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
             )
             content: bytes = await response.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
         if response.status >= 400:
             raise from_response(response.status, content)

@@ -128,7 +128,7 @@ class LiteLLM:
             return None
         return row_from({**body.get("info", {}), "token": token})
 
-    async def keys(self, *, alias: str | None = None) -> AsyncIterator[KeyRow]:
+    async def list_keys(self, *, alias: str | None = None) -> AsyncIterator[KeyRow]:
         """Every key of the proxy, a hundred a call; with an alias, the one that has it."""
         page, pages = 1, 1
         while page <= pages:

@@ -12,7 +12,7 @@ RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
 
-class Blocked(Exception):  # noqa: N818 - not an error: a state of the world
+class Blocked(Exception):
     """The reconcile can't go on, and says why.
 
     Attributes:

@@ -24,7 +24,7 @@ LAST_RETRY_SECONDS = 60.0
 
 def jittered(seconds: float) -> float:
     """A delay between 75 % and 125 % of what is asked."""
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+    return seconds * random.uniform(0.75, 1.25)
 
 
 class WorkQueue(Generic[K]):

@@ -107,7 +107,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
             {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
             {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             {"name": "state", "mountPath": STATE_DIR},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "tmp", "mountPath": "/tmp"},
         ],
         **container_settings(gateway, _REQUESTS),
     }

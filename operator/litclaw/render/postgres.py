@@ -70,7 +70,7 @@ def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Man
         "volumeMounts": [
             {"name": "data", "mountPath": _DATA},
             {"name": "run", "mountPath": "/var/run/postgresql"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
     manifest = child("apps/v1", "StatefulSet", name, owner_kind=ROUTE_KIND, owner=route.metadata, component="database")

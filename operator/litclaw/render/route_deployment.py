@@ -33,8 +33,8 @@ def proxy_env(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
         # The price map that ships with the release: what a model costs changes with a roll-out, not with a restart.
         {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
         {"name": "LITELLM_NON_ROOT", "value": "true"},
-        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own emptyDir
-        {"name": "XDG_CACHE_HOME", "value": "/tmp/.cache"},  # noqa: S108
+        {"name": "HOME", "value": "/tmp"},
+        {"name": "XDG_CACHE_HOME", "value": "/tmp/.cache"},
     ]
     own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
     return env(own, managed)
@@ -66,7 +66,7 @@ def route_deployment(route: LiteLLMRoute, managed: Managed, *, config_digest: st
         "name": "litellm",
         "image": managed.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}", "--host", "0.0.0.0", "--port", str(PROXY_PORT)],  # noqa: S104
+        "args": ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}", "--host", "0.0.0.0", "--port", str(PROXY_PORT)],
         "env": proxy_env(route, managed),
         "ports": [{"name": "http", "containerPort": PROXY_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/health/liveliness", periodSeconds=5, failureThreshold=_STARTUP_SECONDS // 5),
@@ -75,7 +75,7 @@ def route_deployment(route: LiteLLMRoute, managed: Managed, *, config_digest: st
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
             {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "tmp", "mountPath": "/tmp"},
         ],
         **container_settings(managed, _REQUESTS),
     }
