@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import build, image, pki
-from .layout import API_PORT, DNS_IP, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
+from .layout import API_PORT, CONTAINERD_SOCKET, DNS_IP, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -25,7 +25,7 @@ def _containerd(at: Layout) -> str:
 root = "{at.root}/containerd"
 state = "/run/containerd-state"
 [grpc]
-  address = "{at.containerd_socket}"
+  address = "{CONTAINERD_SOCKET}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{image.PAUSE}"
   restrict_oom_score_adj = true
@@ -56,7 +56,7 @@ def _kubelet(at: Layout) -> dict[str, Any]:
         "failCgroupV1": False,
         "clusterDomain": "cluster.local",
         "clusterDNS": [DNS_IP],
-        "containerRuntimeEndpoint": f"unix://{at.containerd_socket}",
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "tlsCertFile": f"{at.pki}/kubelet.crt",
         "tlsPrivateKeyFile": f"{at.pki}/kubelet.key",
         "failSwapOn": False,
@@ -138,7 +138,7 @@ def commands(at: Layout) -> dict[str, list[str]]:
             *(f"--kubelet-client-certificate={keys}/kubelet-client.crt", f"--kubelet-client-key={keys}/kubelet-client.key"),
             *(f"--kubelet-certificate-authority={keys}/ca.crt", "--kubelet-preferred-address-types=InternalIP"),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            *(f"--service-account-key-file={keys}/service-account.key", f"--service-account-signing-key-file={keys}/service-account.key"),
+            *(f"--service-account-key-file={keys}/service-account.pub", f"--service-account-signing-key-file={keys}/service-account.key"),
             *(f"--audit-policy-file={at.config}/audit.json", f"--audit-log-path={at.audit_log}"),
             *("--audit-log-maxsize=200", "--audit-log-maxbackup=1", "--profiling=false"),
         ],

@@ -31,8 +31,24 @@ def _layer(files: Mapping[str, Path], links: Mapping[str, str]) -> bytes:
     return out.getvalue()
 
 
+def full_name(reference: str) -> str:
+    """An image's name with its registry and tag, as containerd keeps it."""
+    head, _, rest = reference.partition("/")
+    if not rest:
+        reference = f"docker.io/library/{reference}"
+    elif "." not in head and ":" not in head and head != "localhost":
+        reference = f"docker.io/{reference}"
+    return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
+
+
 def write_archive(
-    target: Path, name: str, files: Mapping[str, Path], entrypoint: Sequence[str], links: Mapping[str, str] | None = None
+    target: Path,
+    name: str,
+    files: Mapping[str, Path],
+    entrypoint: Sequence[str],
+    *,
+    links: Mapping[str, str] | None = None,
+    user: str = "65534",
 ) -> None:
     """Write an image of a few files as a docker-archive.
 
@@ -42,6 +58,7 @@ def write_archive(
         files: path in the image to file here; each is executable.
         entrypoint: what the container runs.
         links: path in the image to what it links to.
+        user: the number of the user that it runs as.
     """
     layer = _layer(files, links or {})
     layer_digest = hashlib.sha256(layer).hexdigest()
@@ -49,7 +66,7 @@ def write_archive(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"], "User": "65534"},
+            "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"], "User": user},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
             "history": [{"created_by": "localkube"}],
         }

@@ -11,6 +11,9 @@ POD_CIDR = "10.244.0.0/24"
 SERVICE_CIDR = "10.96.0.0/16"
 DNS_IP = "10.96.0.10"
 API_PORT = 6443
+# Inside the node's mount namespace, where /run and /var/lib are its own.
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+VOLUMES = "/var/lib/localkube/volumes"
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,6 @@ class Layout:
         return self.root / "logs"
 
     @property
-    def containerd_socket(self) -> Path:
-        """containerd's address, reachable from outside the namespaces."""
-        return self.root / "containerd.sock"
-
-    @property
     def audit_log(self) -> Path:
         """The API server's audit log: metadata of every write."""
         return self.logs / "audit.log"
@@ -60,9 +58,9 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
-    def pid_file(self) -> Path:
-        """The process that holds the node, as the host numbers it."""
-        return self.root / "node.pid"
+    def state_file(self) -> Path:
+        """What says that the node runs, and as which process."""
+        return self.root / "node.json"
 
     @property
     def cgroup(self) -> str:

@@ -44,6 +44,7 @@ def make_certificates(folder: Path, *, node: str, node_ip: str) -> None:
         sign = ["x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
         _openssl(folder, *sign, "-days", "3650", "-out", f"{name}.crt", "-extfile", f"{name}.ext")
     _key(folder, "service-account")
+    _openssl(folder, "pkey", "-in", "service-account.key", "-pubout", "-out", "service-account.pub")
 
 
 def kubeconfig(folder: Path, *, client: str, server: str, cluster: str) -> str:

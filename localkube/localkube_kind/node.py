@@ -1,0 +1,136 @@
+"""What runs inside a node's namespaces: it prepares them, keeps the components running, and relays the API server.
+
+Started as the first process of new network, mount and process namespaces (see cluster.py), so that the end of this
+process is the end of every process, mount, interface and iptables rule of the cluster.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from . import configuration, image
+from .layout import API_PORT, CONTAINERD_SOCKET, NODE_IP, VOLUMES, Layout
+
+_PRIVATE = ("/run", "/var/lib", "/var/log")
+_RESTART_SECONDS = 2.0
+_RELAY_CHUNK = 256 * 1024
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def _prepare_mounts(at: Layout) -> None:
+    """Nothing that a node writes outside its own folder may reach the machine's file system."""
+    for folder in _PRIVATE:
+        if at.root.is_relative_to(folder):
+            raise SystemExit(f"{at.root} is below {folder}, which a node hides: set LITCLAW_CACHE to another place")
+        _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
+    Path(VOLUMES).mkdir(parents=True)
+    _run("mount", "--bind", str(at.root / "volumes"), VOLUMES)
+    _run("mount", "--make-rshared", "/")
+
+
+def _prepare_network() -> None:
+    _run("ip", "link", "set", "lo", "up")
+    # A pair whose other end goes nowhere, because not every kernel has dummy interfaces.
+    _run("ip", "link", "add", "node0", "type", "veth", "peer", "name", "nowhere0")
+    _run("ip", "address", "add", f"{NODE_IP}/24", "dev", "node0")
+    _run("ip", "link", "set", "node0", "up")
+    _run("ip", "link", "set", "nowhere0", "up")
+    _run("ip", "route", "add", "default", "dev", "node0")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+async def _keep_running(name: str, command: list[str], at: Layout) -> None:
+    with (at.logs / f"{name}.log").open("ab", buffering=0) as log:
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(at)
+            )
+            status = await process.wait()
+            log.write(f"--- {name} exited with {status}; it starts again\n".encode())
+            await asyncio.sleep(_RESTART_SECONDS)
+
+
+def _environment(at: Layout) -> dict[str, str]:
+    # The machine's proxies and certificates are not the node's.
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(at.root)}
+
+
+async def _import_pause(at: Layout) -> None:
+    """The image of every pod's first container: kubelet must not start before it is there."""
+    archive = at.root / "pause.tar"
+    command = ("ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", str(archive))
+    for _ in range(120):
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if await process.wait() == 0:
+            return
+        await asyncio.sleep(0.5)
+    raise SystemExit(f"containerd doesn't take {image.PAUSE}: see {at.logs}/containerd.log")
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(_RELAY_CHUNK):
+            writer.write(data)
+            await writer.drain()
+    with suppress(ConnectionError, OSError):
+        if writer.can_write_eof():
+            writer.write_eof()
+
+
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        inner_reader, inner_writer = await asyncio.open_connection(NODE_IP, API_PORT)
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+    for end in (writer, inner_writer):
+        end.close()
+
+
+async def _serve(at: Layout, listener: socket.socket) -> None:
+    await asyncio.start_server(_relay, sock=listener)
+    commands = configuration.commands(at)
+    running = [asyncio.create_task(_keep_running("containerd", commands.pop("containerd"), at))]
+    kubelet = commands.pop("kubelet")
+    running += [asyncio.create_task(_keep_running(name, command, at)) for name, command in commands.items()]
+    await _import_pause(at)
+    running.append(asyncio.create_task(_keep_running("kubelet", kubelet, at)))
+    await asyncio.gather(*running)
+
+
+def _reap_until_end_of(child: int) -> int:
+    """The first process of a namespace inherits every orphan in it, and must take their ends."""
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+def main() -> int:
+    """Run the node; doesn't return while it lives."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("--listener", type=int, required=True, help="descriptor of the socket that is relayed")
+    options = parser.parse_args()
+    at = Layout(options.name)
+    listener = socket.socket(fileno=options.listener)
+    _prepare_mounts(at)
+    _prepare_network()
+    child = os.fork()
+    if child:
+        return _reap_until_end_of(child)
+    asyncio.run(_serve(at, listener))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
