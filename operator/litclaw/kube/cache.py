@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .resources import BY_KIND, CONFIG_MAP, SECRET
+from .resources import CONFIG_MAP, SECRET
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -110,8 +110,3 @@ class Cache:
 def _version(body: Mapping[str, Any]) -> int:
     # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504), and always could with etcd.
     return int(body["metadata"]["resourceVersion"])
-
-
-def resource_of(body: Mapping[str, Any]) -> Any:
-    """The `Resource` of an object."""
-    return BY_KIND[body["kind"]]

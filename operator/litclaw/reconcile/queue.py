@@ -32,10 +32,12 @@ class WorkQueue(Generic[K]):
 
     Args:
         handler: what is done with a key. An exception that it lets out is logged and the key retried.
+        passing: exceptions that need no traceback, because they say that something else isn't there just now.
     """
 
-    def __init__(self, handler: Handler[K]) -> None:
+    def __init__(self, handler: Handler[K], *, passing: tuple[type[Exception], ...] = ()) -> None:
         self._handler = handler
+        self._passing = passing
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
         self._working: set[K] = set()
@@ -83,11 +85,14 @@ class WorkQueue(Generic[K]):
             self._working.add(key)
             try:
                 again = await self._handler(key)
-            except Exception:
+            except Exception as error:
                 failures = self._failures.get(key, 0)
                 self._failures[key] = failures + 1
                 again = jittered(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS))
-                log.exception("reconcile of %s failed; next try in %.1f s", key, again)
+                if isinstance(error, self._passing):
+                    log.warning("reconcile of %s: %s; next try in %.1f s", key, error, again)
+                else:
+                    log.exception("reconcile of %s failed; next try in %.1f s", key, again)
             else:
                 self._failures.pop(key, None)
             finally:

@@ -1,20 +1,24 @@
 """What the reconcilers share: the API, the cache, the queue, and what is known of each route's proxy."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import SecretStr
 
+from ..api.quantity import format_usd
 from ..api.route import KeyDefaults
 from ..kube.cache import Cache
 from ..kube.client import Kube
-from ..kube.resources import AGENT, ROUTE
+from ..kube.resources import AGENT
 from ..litellm.client import LiteLLM
 from ..render.address import Reach
 from ..render.openclaw_config import ModelFacts
 from .key_table import KeyTable
+
+_CLOSE_SECONDS = 60.0
 
 QueueKey = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -27,17 +31,29 @@ class RouteState:
     Attributes:
         usable: whether keys can be made there now.
         facts: the models that agents may use, in the route's order.
+        limited: whether the proxy serves more models than the route gives away.
     """
 
     client: LiteLLM
     master_key: SecretStr
     table: KeyTable
-    reach: Reach
+    reach: Reach = Reach.PRIVATE
     usable: bool = False
     facts: tuple[ModelFacts, ...] = ()
+    limited: bool = False
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
+
+    @classmethod
+    def new(cls, client: LiteLLM, master_key: SecretStr, cluster: str) -> Self:
+        """A proxy of which nothing is known yet."""
+        return cls(client=client, master_key=master_key, table=KeyTable(cluster))
+
+    @property
+    def spend_text(self) -> str:
+        """What the keys have spent together, in US dollars."""
+        return format_usd(self.table.spend)
 
     @property
     def url(self) -> str:
@@ -46,7 +62,7 @@ class RouteState:
 
     def signature(self) -> tuple[object, ...]:
         """What agents depend on: when it changes, they are looked at again."""
-        return (self.usable, self.url, self.reach, self.facts, self.key_defaults, id(self.table))
+        return (self.usable, self.url, self.reach, self.facts, self.limited, self.key_defaults, id(self.client))
 
 
 def utc_now() -> datetime:
@@ -61,6 +77,7 @@ class World:
     Attributes:
         cluster: uid of the namespace kube-system, which stands for the cluster.
         wake: has a resource looked at as soon as possible.
+        wake_after: has a resource looked at after some seconds, if it isn't before.
         now: the clock.
         connect: makes a client for a proxy.
     """
@@ -69,9 +86,12 @@ class World:
     cache: Cache
     cluster: str
     wake: Callable[[QueueKey], None]
+    wake_after: Callable[[QueueKey, float], None]
     now: Callable[[], datetime] = utc_now
     connect: Callable[[str, SecretStr], LiteLLM] = LiteLLM
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
+    _shown: dict[tuple[str, str], object] = field(default_factory=dict)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def agents_of(self, route: tuple[str, str]) -> Iterator[Mapping[str, Any]]:
         """The agents that ask for a route, by namespace and name."""
@@ -80,11 +100,24 @@ class World:
             if (ref.get("namespace") or body["metadata"]["namespace"], ref["name"]) == route:
                 yield body
 
-    def wake_agents_of(self, route: tuple[str, str]) -> None:
-        """Have every agent of a route looked at."""
+    def show_agents(self, route: tuple[str, str], view: object) -> None:
+        """Have the agents of a route looked at when what they see of it has changed."""
+        if view is not None and self._shown.get(route) == view:
+            return
+        if view is None:
+            self._shown.pop(route, None)
+        else:
+            self._shown[route] = view
         for body in self.agents_of(route):
             self.wake((AGENT.kind, body["metadata"]["namespace"], body["metadata"]["name"]))
 
-    def wake_route(self, route: tuple[str, str]) -> None:
-        """Have a route looked at."""
-        self.wake((ROUTE.kind, *route))
+    def retire(self, client: LiteLLM) -> None:
+        """Close a client when those who still use it are done."""
+        task = asyncio.ensure_future(_close_later(client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _close_later(client: LiteLLM) -> None:
+    await asyncio.sleep(_CLOSE_SECONDS)
+    await client.close()

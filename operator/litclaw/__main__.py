@@ -1,0 +1,5 @@
+"""``python -m litclaw``."""
+
+from .cli.main import app
+
+app()

@@ -1,0 +1,56 @@
+"""``litclaw``, also installed as ``kubectl-litclaw``."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from .. import __version__
+from . import logs
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _main() -> None:
+    """LiteLLM for OpenClaw agents on Kubernetes."""
+
+
+@app.command()
+def run(
+    workers: Annotated[int, typer.Option(min=1, max=256, help="How many resources are worked on at a time.")] = 16,
+    health: Annotated[str, typer.Option(help="Address and port of /healthz; empty: none.")] = "",
+    log_format: Annotated[str, typer.Option(help="text, json, or auto: text at a terminal.")] = "auto",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the operator, with the pod's service account or the current kubeconfig."""
+    if log_format not in ("auto", "text", "json"):
+        raise typer.BadParameter("must be auto, text or json", param_hint="--log-format")
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
+    from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
+
+    logs.set_up(cast(logs.Format, log_format), log_level)
+    asyncio.run(Operator(workers=workers, health=health or None).run())
+
+
+@app.command()
+def crds(
+    output: Annotated[Path | None, typer.Option(help="Folder to write a file a kind to; left out: print them.")] = None,
+) -> None:
+    """The CustomResourceDefinitions, generated from the models."""
+    from ..api.crd import crd_files
+
+    for name, text in crd_files().items():
+        if output is None:
+            typer.echo(f"---\n{text}", nl=False)
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / name).write_text(text)
+
+
+@app.command()
+def version() -> None:
+    """The release."""
+    typer.echo(__version__)

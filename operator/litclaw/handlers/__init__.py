@@ -1,0 +1,1 @@
+"""kopf: the watches that fill the cache and wake the reconcilers. Nothing is decided here."""

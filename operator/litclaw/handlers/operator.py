@@ -1,0 +1,128 @@
+"""The operator process: kopf's watches, the queue and its workers.
+
+kopf is used for what it is best at, long-lived watches that survive everything. Its handlers for creation and update
+aren't: they patch finalizers, progress and the last-handled configuration onto the resources, which costs several
+writes an object, and a level-triggered reconcile has no use for them.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from ..api import names
+from ..kube.cache import Cache
+from ..kube.client import Kube
+from ..kube.errors import ConflictError, UnavailableError
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROUTE, Resource
+from ..reconcile.agent import reconcile_agent
+from ..reconcile.queue import WorkQueue
+from ..reconcile.route import reconcile_route
+from ..reconcile.world import QueueKey, World
+from .wake import concerned
+
+log = logging.getLogger(__name__)
+
+_DOORS = (ROUTE, AGENT, NAMESPACE, *CHILDREN)
+
+
+class Operator:
+    """One operator process.
+
+    Args:
+        workers: how many resources are worked on at a time.
+        health: address and port of the liveness endpoint, or None.
+    """
+
+    def __init__(self, *, workers: int, health: str | None) -> None:
+        self._workers = workers
+        self._health = health
+        self._cache = Cache()
+        self._world: World | None = None
+        self._queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=(UnavailableError, ConflictError))
+
+    async def run(self) -> None:
+        """Run until cancelled or told to stop by a signal.
+
+        Raises:
+            RuntimeError: the cluster has no namespace kube-system.
+        """
+        async with await Kube.connect() as kube:
+            system = await kube.get(NAMESPACE, None, "kube-system")
+            if system is None:
+                raise RuntimeError("the cluster has no namespace kube-system, whose uid stands for the cluster")
+            self._world = World(
+                kube=kube,
+                cache=self._cache,
+                cluster=system["metadata"]["uid"],
+                wake=self._queue.add,
+                wake_after=self._queue.add_after,
+            )
+            working = asyncio.create_task(self._queue.run(self._workers))
+            try:
+                await kopf.operator(
+                    registry=self._registry(),
+                    settings=_settings(),
+                    standalone=True,
+                    clusterwide=True,
+                    liveness_endpoint=f"http://{self._health}/healthz" if self._health else None,
+                )
+            finally:
+                working.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await working
+
+    async def _reconcile(self, key: QueueKey) -> float | None:
+        kind, namespace, name = key
+        assert self._world is not None
+        reconcile = reconcile_route if kind == ROUTE.kind else reconcile_agent
+        return await reconcile(self._world, namespace, name)
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        for door in _DOORS:
+            group, _, version = door.api_version.rpartition("/")
+            selector = (group, version, door.plural)
+            # An index is filled before any event is handled: by then, the cache holds all there is.
+            kopf.index(*selector, id="cache", registry=registry)(self._index(door))
+            kopf.on.event(*selector, id="wake", registry=registry)(self._event(door))
+        return registry
+
+    def _index(self, door: Resource) -> Any:
+        async def cache(body: kopf.Body, **_: object) -> None:
+            self._cache.observe(_plain(door, body))
+
+        return cache
+
+    def _event(self, door: Resource) -> Any:
+        async def wake(body: kopf.Body, type: str | None, **_: object) -> None:
+            plain = _plain(door, body)
+            if type == "DELETED":
+                self._cache.forget(plain)
+            for key in concerned(self._cache, plain):
+                self._queue.add(key)
+
+        return wake
+
+
+def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:
+    # Items of a list say neither apiVersion nor kind.
+    return {"apiVersion": door.api_version, "kind": door.kind, **body}
+
+
+def _login(**given: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    for child in CHILDREN:
+        # Other people's Secrets never reach us; whether a name is taken is asked when it matters.
+        settings.watching.label_selectors[child.plural] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+    return settings

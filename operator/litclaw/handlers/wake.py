@@ -1,0 +1,23 @@
+"""Which resources an observed object concerns."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..kube.cache import Cache, owner_of
+from ..kube.resources import AGENT, NAMESPACE, ROUTE
+from ..reconcile.world import QueueKey
+
+_OWNERS = (ROUTE.kind, AGENT.kind)
+
+
+def concerned(cache: Cache, body: Mapping[str, Any]) -> Iterator[QueueKey]:
+    """The resources to look at: itself, its owner, or a namespace's agents."""
+    kind, meta = body["kind"], body["metadata"]
+    if kind in _OWNERS:
+        yield (kind, meta["namespace"], meta["name"])
+    elif kind == NAMESPACE.kind:
+        for agent in cache.all(AGENT.kind):
+            if agent["metadata"]["namespace"] == meta["name"]:
+                yield (AGENT.kind, meta["name"], agent["metadata"]["name"])
+    elif (owner := owner_of(meta)) and owner.kind in _OWNERS:
+        yield (owner.kind, meta["namespace"], owner.name)

@@ -1,0 +1,100 @@
+"""Whether an agent may use the route that it asks for, with the models that it asks for."""
+
+from dataclasses import dataclass
+
+from ..api.agent import OpenClawAgent
+from ..api.quantity import usd
+from ..api.route import LiteLLMRoute
+from ..kube.resources import NAMESPACE, ROUTE
+from ..litellm.keys import Limits
+from ..render.openclaw_config import ModelFacts
+from .conditions import Blocked
+from .world import RouteState, World
+
+ROUTE_ACCEPTED = "RouteAccepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an accepted agent gets.
+
+    Attributes:
+        state: the route's proxy.
+        models: what the agent may use, in its own order.
+        limits: what its key may do.
+    """
+
+    state: RouteState
+    models: tuple[ModelFacts, ...]
+    limits: Limits
+
+
+def accept(world: World, agent: OpenClawAgent) -> Access:
+    """What the agent gets of its route.
+
+    Raises:
+        Blocked: there is no such route, it isn't for the agent's namespace, isn't ready, or lacks a model.
+    """
+    namespace, name = agent.route_key
+    where = f"LiteLLMRoute {namespace}/{name}"
+    body = world.cache.get(ROUTE.kind, namespace, name)
+    if body is None:
+        message = f"{where} doesn't exist: create it, or mend spec.routeRef."
+        raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
+    route = LiteLLMRoute.model_validate(body)
+    if not _allows(world, route, agent.metadata.namespace):
+        message = (
+            f"{where} doesn't allow agents of namespace {agent.metadata.namespace}: "
+            "its owner can, with spec.allowedNamespaces."
+        )
+        raise Blocked(ROUTE_ACCEPTED, "NamespaceNotAllowed", message, stalled=True)
+    state = world.routes.get(agent.route_key)
+    if state is None or not state.facts:
+        message = f"Waits for {where}, which isn't ready: its conditions say why."
+        raise Blocked(ROUTE_ACCEPTED, "RouteNotReady", message, stalled=False)
+    models = _models(agent, where, state)
+    return Access(state=state, models=models, limits=_limits(agent, state))
+
+
+def _allows(world: World, route: LiteLLMRoute, namespace: str) -> bool:
+    allowed = route.spec.allowed_namespaces
+    if namespace == route.metadata.namespace or allowed.from_ == "All":
+        return True
+    if allowed.from_ == "Same" or allowed.selector is None:
+        return False
+    body = world.cache.get(NAMESPACE.kind, "", namespace)
+    labels = (body or {}).get("metadata", {}).get("labels") or {}
+    return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
+
+
+def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelFacts, ...]:
+    spec = agent.spec
+    known = {facts.name: facts for facts in state.facts}
+    named = [("spec.models", name) for name in spec.models]
+    named += [("spec.defaultModel", spec.default_model)] if spec.default_model else []
+    named += [("spec.fallbackModels", name) for name in spec.fallback_models]
+    named += [("spec.imageModel", spec.image_model.name)] if spec.image_model else []
+    for field, name in named:
+        if name not in known:
+            message = f"{where} has no model {name!r}, named in {field}: it has {', '.join(known)}."
+            raise Blocked(ROUTE_ACCEPTED, "ModelNotFound", message, stalled=True)
+    return tuple(known[name] for name in spec.models) or state.facts
+
+
+def _limits(agent: OpenClawAgent, state: RouteState) -> Limits:
+    key, defaults = agent.spec.key, state.key_defaults
+    budget = key.max_budget if key.max_budget is not None else defaults.max_budget
+    models = agent.spec.models or ([facts.name for facts in state.facts] if state.limited else [])
+
+    def limit(own: int | None, default: int | None) -> int | None:
+        return (own if own is not None else default) or None
+
+    return Limits(
+        models=tuple(models),
+        max_budget=float(usd(budget)) if budget is not None else None,
+        budget_duration=key.budget_duration or defaults.budget_duration,
+        tpm_limit=limit(key.tpm_limit, defaults.tpm_limit),
+        rpm_limit=limit(key.rpm_limit, defaults.rpm_limit),
+        max_parallel_requests=limit(key.max_parallel_requests, None),
+        team_id=key.team,
+    )

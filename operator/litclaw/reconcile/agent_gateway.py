@@ -1,0 +1,72 @@
+"""An agent's gateway: its token, volume, Service and Deployment, and their end when it isn't wanted any more."""
+
+import secrets as random
+
+from ..api import names
+from ..api.agent import Gateway, OpenClawAgent
+from ..kube.resources import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE
+from ..render.agent_secret import gateway_token_secret
+from ..render.gateway import gateway_deployment, gateway_service, gateway_volume_claim
+from ..render.metadata import Manifest, digest
+from .children import check_ours, ensure, look, put, remove_others
+from .conditions import Blocked, Conditions
+from .world import World
+
+GATEWAY_READY = "GatewayReady"
+
+
+async def deploy_gateway(world: World, agent: OpenClawAgent, configmap: Manifest, conditions: Conditions) -> None:
+    """Have what the resource asks for, and nothing of what it doesn't.
+
+    The volume stays with the agent even where the gateway goes: it holds sessions and memory.
+
+    Raises:
+        Blocked: something is refused, or the pod isn't ready yet.
+    """
+    namespace = agent.metadata.namespace
+    wanted = [(CONFIG_MAP.kind, namespace, agent.config_map_name), (SECRET.kind, namespace, agent.secret_name)]
+    deployment = None
+    if gateway := agent.spec.gateway:
+        await _token(world, agent)
+        deployment = gateway_deployment(agent, gateway, config_digest=digest(configmap["data"]))
+        await _deploy(world, agent, gateway, deployment)
+        name = deployment["metadata"]["name"]
+        token = names.agent_gateway_token(agent.metadata.name)
+        wanted += [(DEPLOYMENT.kind, namespace, name), (SERVICE.kind, namespace, name), (SECRET.kind, namespace, token)]
+    kinds = (CONFIG_MAP.kind, SECRET.kind, SERVICE.kind, DEPLOYMENT.kind)
+    await remove_others(world, agent.metadata.uid, wanted, kinds)
+    if deployment:
+        _see(world, agent, deployment)
+        conditions.true(GATEWAY_READY, "Running")
+
+
+async def _token(world: World, agent: OpenClawAgent) -> None:
+    """The Secret with the gateway's token, made once."""
+    manifest = gateway_token_secret(agent, random.token_urlsafe(32))
+    meta = manifest["metadata"]
+    live = await look(world, SECRET.kind, meta["namespace"], meta["name"])
+    check_ours(live, manifest, GATEWAY_READY)
+    if live is None or not live["data"].get(names.GATEWAY_TOKEN):
+        await put(world, manifest, live, GATEWAY_READY)
+
+
+async def _deploy(world: World, agent: OpenClawAgent, gateway: Gateway, deployment: Manifest) -> None:
+    await ensure(world, gateway_volume_claim(agent, gateway), GATEWAY_READY)
+    await ensure(world, gateway_service(agent, gateway), GATEWAY_READY)
+    await ensure(world, deployment, GATEWAY_READY)
+
+
+def _see(world: World, agent: OpenClawAgent, deployment: Manifest) -> None:
+    meta = deployment["metadata"]
+    running = world.cache.get(DEPLOYMENT.kind, meta["namespace"], meta["name"]) or {}
+    status = running.get("status") or {}
+    if status.get("readyReplicas"):
+        return
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "Progressing" and condition["status"] == "False":
+            message = (
+                f"The pod of Deployment {meta['name']} doesn't get ready ({condition['reason']}): look at `kubectl -n "
+                f"{meta['namespace']} describe pods -l {names.LABEL_INSTANCE}={agent.metadata.name}` and at its logs."
+            )
+            raise Blocked(GATEWAY_READY, "DeploymentFailed", message, stalled=True)
+    raise Blocked(GATEWAY_READY, "Starting", f"Waits for the pod of Deployment {meta['name']}.", stalled=False)

@@ -1,0 +1,97 @@
+"""What a reconcile tells people: the status, written only where it changed, and an event where readiness did."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api import names
+from ..api.base import Model
+from ..kube.errors import KubeError
+from ..render.metadata import digest
+from .conditions import READY, Blocked, timestamp
+from .world import World
+
+log = logging.getLogger(__name__)
+
+
+def invalid(error: ValidationError) -> Blocked:
+    """What to say of a resource that the API server took and we can't read. No value of it is repeated."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found[:5]]
+    message = f"The resource can't be read: {'; '.join(lines)}. Mend it, or apply the CRDs of this release."
+    return Blocked(READY, "InvalidSpec", message, stalled=True)
+
+
+def dump(status: Model, conditions: list[dict[str, Any]]) -> dict[str, Any]:
+    """A status as the API keeps it."""
+    return {**status.model_dump(by_alias=True, exclude_none=True, mode="json"), "conditions": conditions}
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    for condition in status.get("conditions") or []:
+        if condition["type"] == READY:
+            return dict(condition)
+    return {}
+
+
+async def write_status(world: World, body: Mapping[str, Any], status: dict[str, Any]) -> None:
+    """Write a status where it isn't there already, and an event where Ready or its reason changed."""
+    before = body.get("status") or {}
+    if before == status:
+        return
+    meta = body["metadata"]
+    manifest = {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+        "status": status,
+    }
+    world.cache.observe(await world.kube.apply(manifest, subresource="status"))
+    old, new = _ready(before), _ready(status)
+    if (old.get("status"), old.get("reason")) != (new.get("status"), new.get("reason")):
+        kind = "Warning" if _is_stalled(status) else "Normal"
+        message = new.get("message") or f"{body['kind']} is ready."
+        await record(world, body, kind, str(new.get("reason")), message)
+
+
+def _is_stalled(status: Mapping[str, Any]) -> bool:
+    return any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions") or [])
+
+
+async def record(world: World, body: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+    """Write an event. One that can't be written is only logged: nothing may rest on it.
+
+    Args:
+        kind: Normal or Warning.
+    """
+    meta = body["metadata"]
+    now = timestamp(world.now())
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{meta['name']}.{digest([meta['uid'], reason, message, now])}",
+            "namespace": meta["namespace"],
+            "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
+        },
+        "involvedObject": {
+            "apiVersion": body["apiVersion"],
+            "kind": body["kind"],
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message[:1024],
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "source": {"component": names.FIELD_MANAGER},
+    }
+    try:
+        await world.kube.apply(event)
+    except KubeError as error:
+        log.warning("the event %s of %s %s/%s: %s", reason, body["kind"], meta["namespace"], meta["name"], error)

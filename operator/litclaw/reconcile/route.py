@@ -1,0 +1,124 @@
+"""One reconcile of a LiteLLMRoute: deploy what is managed, see what answers, and tell the agents that use it."""
+
+import logging
+from dataclasses import dataclass
+
+from pydantic import SecretStr, ValidationError
+
+from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
+from ..kube.resources import ROUTE
+from ..litellm.client import LiteLLM
+from ..render.address import base_url
+from ..render.route_service import service_url
+from . import report, route_deploy, route_observe, secrets
+from .conditions import Blocked, Conditions
+from .world import RouteState, World
+
+log = logging.getLogger(__name__)
+
+RESTS_ON = ("SecretsReady", "DatabaseReady", "ProxyReady", "ModelsReady")
+LOOK_AGAIN_SECONDS = 30.0
+_BLOCKED_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    url: str = ""
+    version: str = ""
+
+
+async def reconcile_route(world: World, namespace: str, name: str) -> float | None:
+    """Compare what is with what should be, once.
+
+    Returns:
+        After how many seconds to look again, or None.
+    """
+    key = (namespace, name)
+    body = world.cache.get(ROUTE.kind, namespace, name)
+    if body is None or "deletionTimestamp" in body["metadata"]:
+        if state := world.routes.pop(key, None):
+            world.retire(state.client)
+        world.show_agents(key, None)
+        return None
+    conditions, seen, again = Conditions(RESTS_ON), _Seen(), LOOK_AGAIN_SECONDS
+    try:
+        route = LiteLLMRoute.model_validate(body)
+    except ValidationError as error:
+        why = report.invalid(error)
+        conditions.blocked(why)
+        generation = int(body["metadata"].get("generation", 0))
+        status = report.dump(RouteStatus(), conditions.render([], generation=generation, now=world.now()))
+        await report.write_status(world, body, {**status, "observedGeneration": generation})
+        return None
+    try:
+        await _converge(world, route, conditions, seen)
+        conditions.ready(f"{_count(world, key)} can be asked for at {seen.url}.")
+    except Blocked as why:
+        if why.condition != "ModelsReady" and (state := world.routes.get(key)):
+            state.usable = False
+        conditions.blocked(why)
+        again = why.retry or _BLOCKED_SECONDS
+    held = world.routes.get(key)
+    world.show_agents(key, (route.spec.allowed_namespaces, held.signature() if held else None))
+    await report.write_status(world, body, _status(world, route, conditions, seen, held))
+    return again
+
+
+def _count(world: World, key: tuple[str, str]) -> str:
+    models = len(world.routes[key].facts)
+    return f"{models} model{'s' if models != 1 else ''}"
+
+
+async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, seen: _Seen) -> None:
+    if managed := route.spec.managed:
+        seen.url = service_url(route, managed)
+        master_key = await route_deploy.deploy(world, route, managed, conditions)
+    elif external := route.spec.external:
+        seen.url = base_url(external.url)
+        field = "spec.external.masterKeySecretRef"
+        master_key = await secrets.value(world, route.metadata.namespace, external.master_key_secret_ref, field)
+        conditions.true("SecretsReady", "Found")
+    else:
+        message = "Exactly one of spec.managed and spec.external must be set."
+        raise Blocked("ProxyReady", "InvalidSpec", message, stalled=True)
+    where = await route_observe.locate(seen.url)
+    state = _state(world, route, seen.url, master_key)
+    state.reach = where
+    state.key_defaults = route.spec.key_defaults
+    seen.version = await route_observe.observe(world, route, state, conditions)
+
+
+def _state(world: World, route: LiteLLMRoute, url: str, master_key: SecretStr) -> RouteState:
+    """What is known of the proxy: kept as long as its URL stays."""
+    key = (route.metadata.namespace, route.metadata.name)
+    state = world.routes.get(key)
+    if state and state.url != url:
+        world.retire(world.routes.pop(key).client)
+        state = None
+    if state is None:
+        state = world.routes[key] = RouteState.new(_connect(world, url, master_key), master_key, world.cluster)
+    elif state.master_key != master_key:
+        world.retire(state.client)
+        state.client, state.master_key = _connect(world, url, master_key), master_key
+    return state
+
+
+def _connect(world: World, url: str, master_key: SecretStr) -> LiteLLM:
+    return world.connect(url, master_key)
+
+
+def _status(
+    world: World, route: LiteLLMRoute, conditions: Conditions, seen: _Seen, state: RouteState | None
+) -> dict[str, object]:
+    key = (route.metadata.namespace, route.metadata.name)
+    generation = route.metadata.generation
+    status = RouteStatus(
+        observed_generation=generation,
+        url=seen.url,
+        version=seen.version or route.status.version,
+        models=len(state.facts) if state else len(route.spec.models),
+        agents=sum(1 for _ in world.agents_of(key)),
+        keys=RouteKeys(live=len(state.table)) if state else route.status.keys,
+        spend=state.spend_text if state else route.status.spend,
+    )
+    return report.dump(status, conditions.render(route.status.conditions, generation=generation, now=world.now()))

@@ -1,0 +1,163 @@
+"""What answers at a route's URL: a proxy with a database, our master key and the models; and the keys that it holds."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from ..api import names
+from ..api.agent import OpenClawAgent
+from ..api.route import LiteLLMRoute, OpenClawModel
+from ..kube.resources import AGENT, SECRET
+from ..litellm.errors import (
+    LiteLLMError,
+    NoDatabaseError,
+    NotLiteLLMError,
+    RejectedError,
+    UnauthorizedError,
+)
+from ..render.address import Reach, host, reach
+from ..render.openclaw_config import ModelFacts, model_facts
+from .conditions import Blocked, Conditions
+from .world import RouteState, World
+
+log = logging.getLogger(__name__)
+
+PROXY_READY = "ProxyReady"
+_REFRESH_SECONDS = 30.0
+_REFRESH_SHARE = 10.0  # a table that takes a second to read is read every ten seconds at the most
+
+
+async def locate(url: str) -> Reach:
+    """Where the proxy is, by its name and what the name resolves to.
+
+    Raises:
+        Blocked: at a link-local or metadata address, which no key may be sent to.
+    """
+    addresses: list[str] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host(url), None, type=socket.SOCK_STREAM)
+        addresses = [str(entry[4][0]) for entry in found]
+    except (OSError, UnicodeError):
+        log.debug("%s doesn't resolve", host(url))  # the first request says so in a condition
+    where = reach(url, addresses)
+    if where is Reach.LINK_LOCAL:
+        message = f"{url} is at a link-local or metadata address, which can't be a LiteLLM proxy: mend the URL."
+        raise Blocked(PROXY_READY, "LinkLocalAddress", message, stalled=True, retry=60.0)
+    return where
+
+
+def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
+    """What to say of a proxy that doesn't do as asked."""
+    name = "spec.external.url" if route.spec.external else "the proxy's pods"
+    if isinstance(error, UnauthorizedError):
+        message = f"{error}: put the proxy's master key into the Secret that the route names."
+        return Blocked(PROXY_READY, "MasterKeyRefused", message, stalled=True)
+    if isinstance(error, NoDatabaseError):
+        return Blocked(PROXY_READY, "NoDatabase", f"{error}: give LiteLLM a database_url.", stalled=True)
+    if isinstance(error, NotLiteLLMError | RejectedError):
+        return Blocked(PROXY_READY, "NotLiteLLM", f"{error}.", stalled=True)
+    message = f"{error}: check {name}; it is tried again by itself."
+    return Blocked(PROXY_READY, "Unreachable", message, stalled=bool(route.spec.external))
+
+
+async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditions: Conditions) -> str:
+    """Ask the proxy for everything that the route's agents rest on.
+
+    Returns:
+        The proxy's LiteLLM release.
+
+    Raises:
+        Blocked: it isn't usable, or lacks a model.
+    """
+    try:
+        readiness = await state.client.readiness()
+        if not readiness.database:
+            raise NoDatabaseError(f"{state.url} runs without a database, so it can't keep keys")
+        conditions.true("DatabaseReady", "Connected")
+        info = await state.client.model_info()
+        changed = await _refresh(state)
+    except LiteLLMError as error:
+        raise blocked_by(error, route) from None
+    conditions.true(PROXY_READY, "Answers")
+    state.usable = True
+    _take_models(route, state, info)
+    conditions.true("ModelsReady", "Served")
+    _wake(world, route, changed)
+    await _sweep(world, route, state)
+    return readiness.version
+
+
+async def _refresh(state: RouteState) -> set[str]:
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    if started - state.refreshed_at < max(_REFRESH_SECONDS - 1, _REFRESH_SHARE * state.refresh_seconds):
+        return set()
+    changed = await state.table.refresh(state.client)
+    state.refreshed_at, state.refresh_seconds = started, clock() - started
+    return changed
+
+
+def _take_models(route: LiteLLMRoute, state: RouteState, info: Mapping[str, Mapping[str, Any]]) -> None:
+    given = {model.name: model for model in route.spec.models}
+    missing = [name for name in given if name not in info]
+    facts: list[ModelFacts] = []
+    for name in given or info:
+        if name in info:
+            openclaw = given[name].openclaw if name in given else OpenClawModel()
+            facts.append(model_facts(name, openclaw, info[name]))
+    if not missing or route.spec.external:
+        state.facts = tuple(facts)
+        state.limited = bool(route.spec.external and given)
+    if missing and route.spec.external:
+        message = (
+            f"The proxy at {state.url} has no model {missing[0]!r}, named in spec.models: "
+            f"it has {', '.join(sorted(info)) or 'none'}."
+        )
+        raise Blocked("ModelsReady", "ModelNotFound", message, stalled=True, retry=30.0)
+    if missing:
+        message = f"Waits for the proxy's pods with the model {missing[0]!r}."
+        raise Blocked("ModelsReady", "RollingOut", message, stalled=False, retry=5.0)
+
+
+def _wake(world: World, route: LiteLLMRoute, changed: set[str]) -> None:
+    for body in world.agents_of((route.metadata.namespace, route.metadata.name)):
+        if body["metadata"]["uid"] in changed:
+            world.wake((AGENT.kind, body["metadata"]["namespace"], body["metadata"]["name"]))
+
+
+async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
+    """End the keys whose agent is gone, or has taken up another route's key.
+
+    What the cache doesn't know is looked up in the API before anything is deleted.
+    """
+    agents = {body["metadata"]["uid"]: body for body in world.cache.all(AGENT.kind)}
+    key = (route.metadata.namespace, route.metadata.name)
+    orphans: list[str] = []
+    unknown = state.table.agents() - agents.keys()
+    if unknown:
+        unknown -= {meta["uid"] async for meta in world.kube.list_metadata(AGENT)}
+    for uid in state.table.agents():
+        if uid in unknown or (uid in agents and _has_moved(world, agents[uid], key, state)):
+            orphans += [row.token for row in state.table.of(uid)]
+    if not orphans:
+        return
+    log.info("deleting %d keys without an owner at %s", len(orphans), state.url)
+    try:
+        await state.client.delete_keys(orphans)
+    except LiteLLMError as error:
+        raise blocked_by(error, route) from None
+    state.table.drop(orphans)
+
+
+def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:
+    agent = OpenClawAgent.model_validate(body)
+    if agent.route_key == key or "deletionTimestamp" in body["metadata"]:
+        return False
+    other = world.routes.get(agent.route_key)
+    if other is None or not other.usable or other.url == state.url:
+        return False
+    secret = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    delivered = ((secret or {}).get("data") or {}).get(names.API_KEY)
+    return delivered is not None and other.table.get(delivered) is not None
