@@ -121,7 +121,6 @@ def _login(**given: Any) -> kopf.ConnectionInfo | None:
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
-    settings.scanning.disabled = True
     for child in CHILDREN:
         # Other people's Secrets never reach us; whether a name is taken is asked when it matters.
         settings.watching.label_selectors[child.plural] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"

@@ -52,6 +52,8 @@ async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions
         secrets_digest=secrets.keyed_digest(salt, held),
     )
     service = await ensure(world, route_service(route, managed), "ProxyReady")
+    if world.cache.get(*_key(deployment)) is None:
+        _see_database(database)  # a proxy that starts before its database only crashes
     running = await ensure(world, deployment, "ProxyReady")
     wanted = [_key(body) for body in (config_map, service, running, *database)]
     # Never a StatefulSet: a database that is no longer wanted here still holds every key's spend.

@@ -1,0 +1,168 @@
+"""A cluster with the images loaded and the operator deployed: kind where Docker runs, localkube elsewhere.
+
+Usage: python dev/cluster.py up|down
+
+CLUSTER names it (default: litclaw); CLUSTER=current takes the cluster that the current kubeconfig points to, which must
+be able to pull the images. The kubeconfig is .cluster/kubeconfig.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_kind import KindCluster
+
+ROOT = Path(__file__).resolve().parent.parent
+KUBECONFIG = ROOT / ".cluster" / "kubeconfig"
+DEPLOYMENT = "deployment/litclaw"
+NAMESPACE = "litclaw-system"
+
+
+def docker_runs() -> bool:
+    """Whether a Docker daemon answers, and so kind can be used."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return bool(shutil.which("docker")) and subprocess.call(["docker", "info"], **quiet) == 0
+
+
+def tools() -> tuple[Path | None, Path | None]:
+    """kind and kubectl: those in the path where Docker runs (None: pytest-kind downloads them), else localkube's."""
+    if not docker_runs():
+        return ROOT / "localkube" / "kind", ROOT / "localkube" / "kubectl"
+    kind, kubectl = shutil.which("kind"), shutil.which("kubectl")
+    return (Path(kind) if kind else None), (Path(kubectl) if kubectl else None)
+
+
+def images() -> dict[str, str]:
+    """The names of the images, from the one place that says them."""
+    constants = runpy.run_path(str(ROOT / "operator" / "litclaw" / "api" / "images.py"))
+    return {name.removesuffix("_IMAGE").lower(): value for name, value in constants.items() if name.endswith("_IMAGE")}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that commands can be sent to.
+
+    Attributes:
+        kubectl_path: the kubectl to use.
+        kubeconfig: its kubeconfig; None: kubectl's own default.
+        load: puts an image into the cluster's nodes; None where the cluster pulls them itself.
+    """
+
+    kubectl_path: Path
+    kubeconfig: Path | None
+    load: Callable[[str], None] | None = None
+
+    def run(
+        self, *args: str, stdin: str | None = None, check: bool = True, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl.
+
+        Raises:
+            RuntimeError: it failed and ``check`` is set; the message is what it printed.
+        """
+        env = {**os.environ, **({"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {})}
+        command = [str(self.kubectl_path), *args]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=env, timeout=timeout, check=False
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done
+
+
+def of_kind(kind: KindCluster) -> Cluster:
+    """A cluster of kind's or localkube's."""
+    kind.ensure_kubectl()
+    return Cluster(Path(kind.kubectl_path), Path(kind.kubeconfig_path), kind.load_docker_image)
+
+
+def install(cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Build and load the images, and deploy the operator as a user would."""
+    if cluster.load:
+        say("images")
+        subprocess.run([sys.executable, str(ROOT / "images" / "build")], check=True)
+        names = images()
+        for name in [names["operator"]] if docker_runs() else names.values():
+            cluster.load(name)
+    say("operator")
+    before = _image_in_use(cluster)
+    cluster.run("apply", "--server-side", "-k", str(ROOT / "deploy" / "default"))
+    now = _operator_build()
+    if before is not None and before != now:
+        cluster.run("-n", NAMESPACE, "rollout", "restart", DEPLOYMENT)
+    cluster.run("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=180s")
+    if before != now:
+        cluster.run("-n", NAMESPACE, "annotate", "--overwrite", DEPLOYMENT, f"dev.litclaw.dev/build={now}")
+
+
+def _image_in_use(cluster: Cluster) -> str | None:
+    """Which build of the operator's image the Deployment was started with; None where there is no Deployment."""
+    done = cluster.run("-n", NAMESPACE, "get", DEPLOYMENT, "-o", "json", check=False)
+    if done.returncode:
+        return None
+    return str(json.loads(done.stdout)["metadata"].get("annotations", {}).get("dev.litclaw.dev/build", ""))
+
+
+def _operator_build() -> str:
+    return subprocess.check_output([sys.executable, str(ROOT / "images" / "build"), "--digest"], text=True).strip()
+
+
+def up(say: Callable[[str], None]) -> Cluster:
+    """Have the cluster there with the operator in it."""
+    name = os.environ.get("CLUSTER") or "litclaw"
+    if name == "current":
+        kubectl = shutil.which("kubectl")
+        if not kubectl:
+            raise RuntimeError("CLUSTER=current needs kubectl in the path")
+        cluster = Cluster(Path(kubectl), None)
+    else:
+        say("cluster")
+        KUBECONFIG.parent.mkdir(exist_ok=True)
+        kind_path, kubectl_path = tools()
+        kind = KindCluster(name, KUBECONFIG, kind_path=kind_path, kubectl_path=kubectl_path)
+        kind.create()
+        cluster = of_kind(kind)
+    install(cluster, say)
+    return cluster
+
+
+def down() -> None:
+    """Delete the cluster; nothing of it stays."""
+    kind_path, _ = tools()
+    kind = KindCluster(os.environ.get("CLUSTER") or "litclaw", KUBECONFIG, kind_path=kind_path)
+    kind.ensure_kind()
+    kind.delete()
+
+
+def sayer() -> Callable[[str], None]:
+    """Prints a line a step, with the time since the start."""
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"== {what} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+
+    return say
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; returns the exit status."""
+    if arguments == ["up"]:
+        up(sayer())
+        print(f"The operator runs. Next:\n  export KUBECONFIG={KUBECONFIG}\n  kubectl apply -k examples/quickstart")
+    elif arguments == ["down"]:
+        down()
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
