@@ -94,6 +94,17 @@ class LiteLLM:
         database = str(body.get("db", "")).lower() == "connected"
         return Readiness(version=str(body.get("litellm_version") or ""), database=database)
 
+    async def release(self) -> str:
+        """The proxy's LiteLLM release, such as 1.106.2; empty where an older one doesn't say.
+
+        Raises:
+            LiteLLMError: UnauthorizedError where the master key isn't taken.
+        """
+        try:
+            return str((await self._admin("GET", "/health/readiness/details")).get("litellm_version") or "")
+        except NotLiteLLMError:
+            return ""
+
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
         """What the proxy knows of its models: LiteLLM's ``model_info`` by model name."""
         body = await self._admin("GET", "/model/info")
@@ -121,12 +132,15 @@ class LiteLLM:
         return row_from({**raw, "token": token, "spend": mark.carried, "metadata": payload["metadata"]})
 
     async def key(self, token: str) -> KeyRow | None:
-        """One key by its token, or None where the proxy has none."""
+        """One key by its token, or None where the proxy has none.
+
+        LiteLLM 1.106.2 remembers deleted keys and still shows them here, as ``"status": "deleted"`` (measured).
+        """
         try:
-            body = await self._admin("GET", "/key/info", params={"key": token})
+            info = (await self._admin("GET", "/key/info", params={"key": token})).get("info") or {}
         except _NoSuchKey:
             return None
-        return row_from({**body.get("info", {}), "token": token})
+        return None if info.get("deleted_at") else row_from({**info, "token": token})
 
     async def list_keys(self, *, alias: str | None = None) -> AsyncIterator[KeyRow]:
         """Every key of the proxy, a hundred a call; with an alias, the one that has it."""

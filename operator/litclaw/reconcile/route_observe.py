@@ -76,6 +76,7 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
         if not readiness.database:
             raise NoDatabaseError(f"{state.url} runs without a database, so it can't keep keys")
         conditions.true("DatabaseReady", "Connected")
+        release = await state.client.release() or readiness.version
         info = await state.client.model_info()
         changed = await _refresh(state)
     except LiteLLMError as error:
@@ -86,7 +87,7 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
     conditions.true("ModelsReady", "Served")
     _wake(world, route, changed)
     await _sweep(world, route, state)
-    return readiness.version
+    return release
 
 
 async def _refresh(state: RouteState) -> set[str]:

@@ -1,0 +1,71 @@
+"""One real cluster for every test here: kind where Docker runs, localkube elsewhere (see dev/cluster.py).
+
+LITCLAW_INSTALL=0 leaves images and operator as they are, for working on a test against a cluster that is kept.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_kind import KindCluster
+
+from dev.cluster import Cluster, install, of_kind, sayer, tools
+
+from .support import AI, TEAM, Kube, Proxy, agent, managed_route, namespace
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Which kind and kubectl to use, unless the command line says so."""
+    for option, path in zip(("kind_bin", "kind_kubectl_bin"), tools(), strict=True):
+        if path and not getattr(config.option, option, None):
+            setattr(config.option, option, str(path))
+    if config.option.cluster_name == "pytest-kind":
+        config.option.cluster_name = "litclaw-test"
+
+
+@pytest.fixture(scope="session")
+def cluster(kind_cluster: KindCluster) -> Cluster:
+    """The cluster with the images in its node and the operator deployed from deploy/."""
+    found = of_kind(kind_cluster)
+    if os.environ.get("LITCLAW_INSTALL") != "0":
+        install(found, sayer())
+    return found
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster) -> Callable[..., object]:
+    """kubectl as the cluster's administrator."""
+    return cluster.run
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster) -> Kube:
+    """Objects in and out of the cluster as dicts."""
+    return Kube(cluster)
+
+
+@pytest.fixture(scope="session")
+def proxy(kube: Kube) -> Proxy:
+    """The route ``main`` in namespace ``ai``, ready, and its LiteLLM."""
+    for name in (AI, TEAM):
+        kube.apply(namespace(name))
+    kube.apply(managed_route("main"))
+    kube.wait_ready("litellmroute", AI, "main", timeout=600)
+    return Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
+
+
+@pytest.fixture
+def scout(kube: Kube, proxy: Proxy) -> Iterator[str]:
+    """A ready agent of namespace ``team-a``; gone afterwards."""
+    name = "scout"
+    kube.apply(agent(name))
+    kube.wait_ready("openclawagent", TEAM, name)
+    yield name
+    kube.delete("openclawagent", TEAM, name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,75 @@
+"""The end of an agent is the end of its key, and its deletion can't hang."""
+
+import time
+
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, resource
+
+
+def door(name: str) -> Object:
+    """A second Service in front of the proxy: deleting it makes an external route's proxy unreachable."""
+    selector = {"app.kubernetes.io/instance": "main", "app.kubernetes.io/component": "proxy"}
+    spec = {"selector": selector, "ports": [{"port": 4000, "targetPort": "http"}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": AI}, "spec": spec}
+
+
+def external(name: str, service: str) -> Object:
+    """A route to the proxy behind a door."""
+    reference = {"name": "main-master-key", "key": "LITELLM_MASTER_KEY"}
+    url = f"http://{service}.{AI}.svc.cluster.local:4000/v1"
+    spec = {"external": {"url": url, "masterKeySecretRef": reference}, "allowedNamespaces": {"from": "All"}}
+    return resource("LiteLLMRoute", name, AI, spec)
+
+
+def test_deleting_an_agent_deletes_its_key(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("leaver"))
+    uid = kube.wait_ready("openclawagent", TEAM, "leaver")["metadata"]["uid"]
+    key = kube.secret(TEAM, "leaver-litellm")["LITELLM_API_KEY"]
+    assert proxy.chat(key).status_code == 200
+    kube.delete("openclawagent", TEAM, "leaver", "--timeout=30s")
+    assert proxy.rows(uid) == []
+    assert proxy.chat(key).status_code == 401
+    eventually(
+        lambda: not kube.get("secret", TEAM, "leaver-litellm") and not kube.get("configmap", TEAM, "leaver-openclaw")
+    )
+
+
+def test_a_deletion_does_not_hang_on_an_unreachable_proxy_and_its_key_ends_later(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(door("side-door"), external("side", "side-door"))
+    kube.wait_ready("litellmroute", AI, "side", timeout=120)
+    assert kube.must("litellmroute", AI, "side")["status"]["url"] == "http://side-door.ai.svc.cluster.local:4000"
+    kube.apply(agent("stranded", route="side"))
+    uid = kube.wait_ready("openclawagent", TEAM, "stranded")["metadata"]["uid"]
+    kube.delete("service", AI, "side-door")
+    kube.wait_condition("litellmroute", AI, "side", "ProxyReady", "False", "Unreachable")
+    started = time.monotonic()
+    kube.delete("openclawagent", TEAM, "stranded", "--timeout=240s")
+    assert time.monotonic() - started < 180
+    assert len(proxy.rows(uid)) == 1
+    events = kube.list("events")
+    assert any(e["reason"] == "KeyLeftBehind" and e["involvedObject"]["uid"] == uid for e in events)
+    kube.apply(door("side-door"))
+    eventually(lambda: proxy.rows(uid) == [], timeout=120, what="the sweep of the key left behind")
+    kube.delete("litellmroute", AI, "side")
+    kube.delete("service", AI, "side-door")
+
+
+def test_an_agent_whose_route_is_gone_is_deleted_at_once(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("lost", route="nowhere"))
+    kube.wait_condition("openclawagent", TEAM, "lost", "RouteAccepted", "False", "RouteNotFound")
+    kube.delete("openclawagent", TEAM, "lost", "--timeout=20s")
+
+
+def test_moving_to_another_route_leaves_no_key_behind(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(door("back-door"), external("back", "back-door"))
+    kube.wait_ready("litellmroute", AI, "back", timeout=120)
+    kube.apply(agent("mover"))
+    uid = kube.wait_ready("openclawagent", TEAM, "mover")["metadata"]["uid"]
+    kube.apply(agent("mover", route="back"))
+    back = "http://back-door.ai.svc.cluster.local:4000"
+    eventually(lambda: kube.secret(TEAM, "mover-litellm")["LITELLM_BASE_URL"] == back)
+    kube.wait_ready("openclawagent", TEAM, "mover")
+    assert proxy.chat(kube.secret(TEAM, "mover-litellm")["LITELLM_API_KEY"]).status_code == 200
+    eventually(lambda: len(proxy.rows(uid)) == 1, timeout=90)
+    kube.delete("openclawagent", TEAM, "mover")
+    kube.delete("litellmroute", AI, "back")
+    kube.delete("service", AI, "back-door")

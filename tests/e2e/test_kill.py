@@ -1,0 +1,36 @@
+"""Kill the operator at any moment: the same end state comes, with one live key for each agent."""
+
+import random
+import time
+from collections import Counter
+
+from .support import TEAM, Kube, Proxy, agent, eventually
+
+AGENTS = 20
+KILLS = 5
+
+
+def test_one_live_key_an_agent_whenever_the_operator_is_killed(kube: Kube, proxy: Proxy) -> None:
+    names = [f"storm-{number:02}" for number in range(AGENTS)]
+    kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
+    for _ in range(KILLS):
+        time.sleep(random.uniform(0.1, 3.0))
+        kube.run("-n", "litclaw-system", "delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--force", "--now")
+        kube.apply(*[agent(name, key={"maxBudget": str(random.randint(5, 9))}) for name in names])
+    kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
+    for name in names:
+        kube.wait_ready("openclawagent", TEAM, name, timeout=180)
+    uids = {kube.must("openclawagent", TEAM, name)["metadata"]["uid"] for name in names}
+
+    def settled() -> bool:
+        rows = [row for row in proxy.rows() if row["metadata"]["litclaw"]["agent"] in uids]
+        held = Counter(row["metadata"]["litclaw"]["agent"] for row in rows)
+        assert set(held.values()) == {1} and len(held) == AGENTS, held
+        assert {row["max_budget"] for row in rows} == {5}, rows
+        return True
+
+    eventually(settled, timeout=120)
+    for name in names[::5]:
+        assert proxy.chat(kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]).status_code == 200
+    kube.run("-n", TEAM, "delete", "openclawagent", *names)
+    eventually(lambda: not [r for r in proxy.rows() if r["metadata"]["litclaw"]["agent"] in uids], timeout=60)
