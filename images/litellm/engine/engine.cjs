@@ -5,9 +5,11 @@
 const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
+const { forPg } = require('./database_url.cjs');
 const { answer } = require('./response.cjs');
 const { topLevel, translator } = require('./request.cjs');
 const { fieldTypes } = require('./schema.cjs');
+const { TolerantClient } = require('./tolerant_client.cjs');
 
 const VERSION = '393aa359c9ad4a4bb28630fb5613f9c281cde053'; // the engine of Prisma 5.17.0
 const POOL_SIZE = 10;
@@ -42,7 +44,7 @@ async function connect(trace) {
   const wasm = fs.readFileSync(path.join(runtime, 'query_engine_bg.postgresql.wasm'));
   const { instance } = await WebAssembly.instantiate(wasm, { './query_engine_bg.js': glue });
   glue.__wbg_set_wasm(instance.exports);
-  const pool = new Pool({ connectionString: databaseUrl(), max: POOL_SIZE });
+  const pool = new Pool({ connectionString: databaseUrl(), max: POOL_SIZE, Client: TolerantClient });
   pool.on('error', (error) => console.error(`query engine: idle connection lost: ${error.message}`));
   const datamodel = fs.readFileSync(process.env.PRISMA_DML_PATH, 'utf8');
   const options = { datamodel, logLevel: 'error', logQueries: false, engineProtocol: 'json' };
@@ -51,13 +53,10 @@ async function connect(trace) {
   return { engine, translate: translator(fieldTypes(datamodel)) };
 }
 
-/** The database's URL without Prisma's own parameters, which pg doesn't know. */
 function databaseUrl() {
   let text = process.env.DATABASE_URL;
   if (process.env.OVERWRITE_DATASOURCES) text = JSON.parse(process.env.OVERWRITE_DATASOURCES)[0]?.url ?? text;
-  const url = new URL(text);
-  url.search = '';
-  return url.toString();
+  return forPg(text);
 }
 
 async function readBody(request) {

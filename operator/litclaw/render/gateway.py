@@ -13,7 +13,9 @@ from .openclaw_config import GATEWAY_PORT, KEY_DIR
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
 
 GATEWAY_UID = 1000  # the official image's user
-STATE_DIR = "/home/node/.openclaw"
+HOME = "/home/node"
+STATE_DIR = f"{HOME}/.openclaw"
+CACHE_DIR = f"{HOME}/.cache"  # where OpenClaw copies its databases to before it checks them: it doesn't start without
 CONFIG_DIR = "/etc/openclaw"
 _REQUESTS = {"cpu": "100m", "memory": "1Gi"}
 
@@ -60,13 +62,20 @@ def gateway_volume_claim(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
     }
 
 
-def _ready(path: str, field: str) -> dict[str, Any]:
-    # An unknown path answers 200 with the Control UI, so the probe asserts the JSON.
-    script = (
-        f"fetch('http://127.0.0.1:{GATEWAY_PORT}{path}').then(r=>r.json())"
-        f".then(b=>process.exit(b.{field}===true?0:1),()=>process.exit(1))"
-    )
-    return {"exec": {"command": ["node", "-e", script]}, "timeoutSeconds": 10}
+# A release that doesn't know a probe's path answers it with 200 and the Control UI. So the startup probe asserts the
+# JSON of each path once, and after it the status codes of the cheap HTTP probes can be believed. /startupz is newer
+# (2026.8.1) than the others; it leaves out channels, one of which may be broken without stopping the start.
+_STARTED = f"""
+const get = path => fetch('http://127.0.0.1:{GATEWAY_PORT}' + path).then(answer => answer.json());
+const startup = get('/startupz').then(body => body.status === 'started', () => null);
+Promise.all([startup, get('/readyz'), get('/healthz')]).then(
+  ([started, ready, health]) => process.exit((started ?? ready.ready === true) && health.ok === true ? 0 : 1),
+  () => process.exit(1));
+""".strip()
+
+
+def _answers(path: str) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "gateway", "scheme": "HTTP"}, "timeoutSeconds": 10}
 
 
 def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest: str) -> Manifest:
@@ -81,7 +90,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
         {"name": "OPENCLAW_CONFIG_PATH", "value": f"{CONFIG_DIR}/{names.OPENCLAW_JSON}"},
         {"name": "OPENCLAW_STATE_DIR", "value": STATE_DIR},
         {"name": "OPENCLAW_NIX_MODE", "value": "1"},
-        {"name": "HOME", "value": "/home/node"},
+        {"name": "HOME", "value": HOME},
         {
             "name": names.GATEWAY_TOKEN,
             "valueFrom": {
@@ -96,17 +105,24 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
         "name": "openclaw",
         "image": gateway.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["openclaw", "gateway", "run", "--port", str(GATEWAY_PORT)],
+        # Relative to the image's working directory, where the official image has it and ours.
+        "command": ["node", "openclaw.mjs", "gateway", "run", "--port", str(GATEWAY_PORT)],
         "env": env(own, gateway),
         "ports": [{"name": "gateway", "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
-        "startupProbe": {**_ready("/readyz", "ready"), "periodSeconds": 5, "failureThreshold": 60},
-        "readinessProbe": {**_ready("/readyz", "ready"), "periodSeconds": 10, "failureThreshold": 3},
-        "livenessProbe": {**_ready("/healthz", "ok"), "periodSeconds": 30, "failureThreshold": 5},
+        "startupProbe": {
+            "exec": {"command": ["node", "-e", _STARTED]},
+            "timeoutSeconds": 10,
+            "periodSeconds": 5,
+            "failureThreshold": 60,
+        },
+        "readinessProbe": {**_answers("/readyz"), "periodSeconds": 10, "failureThreshold": 3},
+        "livenessProbe": {**_answers("/healthz"), "periodSeconds": 30, "failureThreshold": 5},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
             {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
             {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             {"name": "state", "mountPath": STATE_DIR},
+            {"name": "cache", "mountPath": CACHE_DIR},
             {"name": "tmp", "mountPath": "/tmp"},
         ],
         **container_settings(gateway, _REQUESTS),
@@ -145,6 +161,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
                             "secret": {"secretName": agent.secret_name, "defaultMode": 0o440, "items": key_items},
                         },
                         {"name": "state", "persistentVolumeClaim": {"claimName": gateway_name(agent)}},
+                        {"name": "cache", "emptyDir": {}},
                         {"name": "tmp", "emptyDir": {}},
                     ],
                 },

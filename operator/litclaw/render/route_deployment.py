@@ -32,9 +32,9 @@ def proxy_env(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
         {"name": "LITELLM_MODE", "value": "PRODUCTION"},
         # The price map that ships with the release: what a model costs changes with a roll-out, not with a restart.
         {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
-        {"name": "LITELLM_NON_ROOT", "value": "true"},
-        {"name": "HOME", "value": "/tmp"},
-        {"name": "XDG_CACHE_HOME", "value": "/tmp/.cache"},
+        # The root is read-only, and Prisma writes beside the migrations. HOME and the caches stay as the image bakes
+        # them: its Prisma engines lie below.
+        {"name": "LITELLM_MIGRATION_DIR", "value": "/tmp/litellm-migrations"},
     ]
     own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
     return env(own, managed)
