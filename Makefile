@@ -1,10 +1,19 @@
-# `make test` on a fresh machine needs Python 3.11, make and the package registries; everything else is installed here.
+# `make test` and `make demo` on a fresh machine need Python 3.11 and make; everything else is installed here.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
 
-.PHONY: test lint unit crds lock setup
+.PHONY: help setup lint unit e2e test demo cluster cluster-down bench crds lock
+
+help:
+	@echo "make demo          the main job from nothing: cluster, operator, LiteLLM, agent, a turn of OpenClaw"
+	@echo "make test          every test: lint, types, unit tests, and the same story on a real cluster"
+	@echo "make unit          what needs no cluster"
+	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
+	@echo "make bench         figures and ratios"
+	@echo "make crds          write crds/ anew from the models"
+	@echo "make lock          pin the dependencies anew"
 
 setup: $(VENV)/.done
 
@@ -18,14 +27,34 @@ $(VENV)/.done: requirements-dev.lock pyproject.toml
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit -q
 
-test: lint unit
+e2e: setup
+	$(BIN)/python -m pytest tests/localkube tests/e2e -v --durations=15
 
-lock:
+test: lint unit e2e
+
+demo: setup
+	$(BIN)/python -m dev.demo
+
+cluster: setup
+	$(BIN)/python -m dev.cluster up
+
+cluster-down: setup
+	$(BIN)/python -m dev.cluster down
+
+bench: setup
+	$(BIN)/python -m dev.bench
+
+crds: setup
+	$(BIN)/litclaw crds --output crds
+
+lock: setup
 	for set in requirements requirements-dev; do \
 	  $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 $$set.in -o $$set.lock; \
 	done

@@ -1,6 +1,6 @@
 """A cluster with the images loaded and the operator deployed: kind where Docker runs, localkube elsewhere.
 
-Usage: python dev/cluster.py up|down
+Usage: python -m dev.cluster up|down
 
 CLUSTER names it (default: litclaw); CLUSTER=current takes the cluster that the current kubeconfig points to, which must
 be able to pull the images. The kubeconfig is .cluster/kubeconfig.

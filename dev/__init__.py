@@ -1,0 +1,1 @@
+"""Tools for working on Litclaw: a cluster, the demo, the benchmarks."""

@@ -1,0 +1,61 @@
+"""The cache keeps the newest version of an object and no value of a Secret."""
+
+import base64
+import hashlib
+
+from litclaw.kube.cache import Cache
+
+KEY = "sk-a-virtual-key-of-an-agent"
+
+
+def secret(version: int, *, uid: str = "u1", owner: str = "agent-1", value: str = KEY) -> dict[str, object]:
+    reference = {"kind": "OpenClawAgent", "name": "scout", "uid": owner, "controller": True}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "scout-litellm",
+            "namespace": "team-a",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "managedFields": [{"manager": "litclaw"}],
+            "ownerReferences": [reference],
+        },
+        "data": {"LITELLM_API_KEY": base64.b64encode(value.encode()).decode()},
+    }
+
+
+def test_a_value_is_kept_as_the_hash_that_litellm_calls_its_token() -> None:
+    cache = Cache()
+    cache.observe(secret(1))
+    held = cache.get("Secret", "team-a", "scout-litellm")
+    assert held and held["data"] == {"LITELLM_API_KEY": hashlib.sha256(KEY.encode()).hexdigest()}
+    assert KEY not in str(held) and base64.b64encode(KEY.encode()).decode() not in str(held)
+    assert "managedFields" not in held["metadata"]
+
+
+def test_a_late_event_does_not_undo_what_a_write_has_told() -> None:
+    cache = Cache()
+    cache.observe(secret(12, value="the newer one"))
+    cache.observe(secret(9))
+    held = cache.get("Secret", "team-a", "scout-litellm")
+    assert held and held["metadata"]["resourceVersion"] == "12"
+
+
+def test_a_late_deletion_does_not_forget_the_successor() -> None:
+    cache = Cache()
+    cache.observe(secret(20, uid="u2"))
+    cache.forget(secret(10, uid="u1"))
+    assert cache.get("Secret", "team-a", "scout-litellm")
+    cache.forget(secret(21, uid="u2"))
+    assert cache.get("Secret", "team-a", "scout-litellm") is None
+
+
+def test_children_follow_their_owner() -> None:
+    cache = Cache()
+    cache.observe(secret(1, owner="agent-1"))
+    assert [body["kind"] for body in cache.children("agent-1")] == ["Secret"]
+    cache.observe(secret(2, owner="agent-2"))
+    assert cache.children("agent-1") == [] and len(cache.children("agent-2")) == 1
+    cache.forget(secret(3, owner="agent-2"))
+    assert cache.children("agent-2") == []

@@ -1,0 +1,157 @@
+"""Keys: what an agent's next one starts with, and what a proxy's answers mean."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.errors import (
+    AliasTakenError,
+    LiteLLMError,
+    NoDatabaseError,
+    NotLiteLLMError,
+    RejectedError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+)
+from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend, new_key
+from litclaw.reconcile.key_table import KeyTable
+from pydantic import SecretStr
+
+MASTER = SecretStr("sk-the-master-key-of-this-proxy")
+MARK = Mark("cluster-1", "agent-1", 1)
+
+
+def row(token: str, *, spend: float = 0, carried: float = 0, generation: int = 1, agent: str = "agent-1") -> KeyRow:
+    mark = Mark("cluster-1", agent, generation, carried)
+    return KeyRow(token=token, alias="a", limits=Limits(), spend=spend, mark=mark)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], 0.0),
+        ([row("a", spend=3.5)], 3.5),
+        ([row("a", spend=3.5), row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
+        ([row("a", spend=4.0), row("b", spend=3.75, carried=3.5, generation=2)], 4.25),
+        ([row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
+    ],
+)
+def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> None:
+    assert carried_spend(rows) == expected
+
+
+def test_new_keys_are_long_and_different() -> None:
+    values = {new_key().get_secret_value() for _ in range(100)}
+    assert len(values) == 100 and all(value.startswith("sk-") and len(value) >= 40 for value in values)
+
+
+def proxy(handler: Callable[[httpx.Request], httpx.Response]) -> LiteLLM:
+    return LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(handler))
+
+
+def error(kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, error("token_not_found_in_db", "Authentication Error"), UnauthorizedError),
+        (400, error("bad_request_error", "Key with alias 'x' already exists."), AliasTakenError),
+        (400, error("bad_request_error", "Invalid budget_duration"), RejectedError),
+        (400, error("no_db_connection", "DB not connected"), NoDatabaseError),
+        (500, error("", "No DB Connected. See https://docs"), NoDatabaseError),
+        (503, {}, UnavailableError),
+        (429, {}, UnavailableError),
+        (302, {}, NotLiteLLMError),
+        (404, {}, NotLiteLLMError),
+        (500, error("internal_server_error", f"boom {MASTER.get_secret_value()}"), UnavailableError),
+    ],
+)
+async def test_each_answer_is_told_apart_and_none_repeats_a_key(
+    status: int, body: dict[str, Any], expected: type[LiteLLMError]
+) -> None:
+    value = new_key()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        text = json.dumps(body).replace("boom", f"boom {value.get_secret_value()}")
+        return httpx.Response(status, text=text)
+
+    async with proxy(answer) as client:
+        with pytest.raises(expected) as caught:
+            await client.generate_key(value, alias="x", limits=Limits(), mark=MARK, metadata={})
+    text = str(caught.value)
+    assert MASTER.get_secret_value() not in text and value.get_secret_value() not in text
+
+
+async def test_an_unreachable_proxy_is_told_without_the_authorization_header() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    async with proxy(answer) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await client.model_info()
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+async def test_a_deleted_key_that_the_proxy_remembers_is_no_key() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        info = {"key_alias": "a", "deleted_at": "2026-11-24T02:55:30Z", "status": "deleted"}
+        return httpx.Response(200, json={"info": info})
+
+    async with proxy(answer) as client:
+        assert await client.key("token") is None
+
+
+async def test_one_missing_key_does_not_keep_the_others_alive() -> None:
+    deleted: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys = json.loads(request.content)["keys"]
+        if "gone" in keys:
+            return httpx.Response(404, json=error("", "No keys found"))
+        deleted.extend(keys)
+        return httpx.Response(200, json={"deleted_keys": keys})
+
+    async with proxy(answer) as client:
+        await client.delete_keys(["a", "gone", "b"])
+    assert deleted == ["a", "b"]
+
+
+class _Pages:
+    def __init__(self, rows: list[KeyRow]) -> None:
+        self.rows = rows
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def list_keys(self) -> Any:
+        for each in self.rows:
+            yield each
+        self.meanwhile()
+
+
+async def test_a_refresh_tells_whose_keys_changed_and_keeps_what_we_did_meanwhile() -> None:
+    table = KeyTable("cluster-1")
+    table.put(row("a", agent="agent-a"))
+    table.put(row("b", agent="agent-b"))
+    pages = _Pages([row("a", spend=1.5, agent="agent-a"), row("b", agent="agent-b"), row("x", agent="agent-x")])
+
+    def meanwhile() -> None:
+        table.put(row("new", agent="agent-new"))
+        table.drop(["b"])
+
+    pages.meanwhile = meanwhile
+    changed = await table.refresh(pages)  # type: ignore[arg-type]
+    assert changed >= {"agent-a", "agent-x"}
+    assert {"a", "x", "new"} == {r.token for uid in table.agents() for r in table.of(uid)}
+    assert table.get("b") is None and table.spend == 1.5
+
+
+async def test_another_clusters_keys_are_never_ours() -> None:
+    table = KeyTable("cluster-2")
+    await table.refresh(_Pages([row("a")]))  # type: ignore[arg-type]
+    table.put(row("a"))
+    assert len(table) == 0
