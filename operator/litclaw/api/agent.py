@@ -2,16 +2,55 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from . import names
-from .base import CONDITIONS_SCHEMA, Condition, DnsLabel, Model, ModelName, ObjectMeta, ObjectName, Usd, rules
+from .base import (
+    CONDITIONS_SCHEMA,
+    Condition,
+    DnsLabel,
+    Image,
+    Matches,
+    Model,
+    ModelName,
+    ObjectMeta,
+    ObjectName,
+    Usd,
+    free_form,
+    name_rule,
+    rules,
+)
 from .images import OPENCLAW_IMAGE
-from .kubernetes import FreeForm, PodSettings, StorageSize
+from .kubernetes import FreeForm, PodSettings, StorageSize, env_rule
 from .route import BudgetDuration, Limit, ServiceSettings
 
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h)$", max_length=12)]
+LONGEST_NAME = 54
+"""The Service ``<name>-openclaw`` may have 63 characters."""
+
+GATEWAY_ENV = (
+    names.API_KEY,
+    names.GATEWAY_TOKEN,
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_STATE_DIR",
+    "OPENCLAW_NIX_MODE",
+    "HOME",
+)
+"""Environment variables of the gateway that the operator sets, or keeps out because they would hold the key."""
+
+Duration = Annotated[
+    str,
+    Field(max_length=12),
+    Matches(r"^[1-9][0-9]{0,8}(ms|s|m|h)$", "must be a number with ms, s, m or h, such as 180s"),
+]
 """A length of time such as 500ms, 180s, 5m or 1h."""
+
+
+_RESERVED = {
+    "type": "object",
+    "description": "Reserved for the operator.",
+    "x-kubernetes-preserve-unknown-fields": True,
+}
+KeyMetadata = Annotated[dict[str, Any], WithJsonSchema(free_form(litclaw=_RESERVED))]
 
 
 class RouteRef(Model):
@@ -46,10 +85,10 @@ class Key(Model):
     team: str | None = Field(
         None, description="Id of a LiteLLM team whose budget and models hold too.", min_length=1, max_length=255
     )
-    metadata: FreeForm = Field(
+    metadata: KeyMetadata = Field(
         default_factory=dict,
         description="More metadata for the key in LiteLLM. The name litclaw is the operator's own.",
-        json_schema_extra=rules(("!('litclaw' in self)", "the name litclaw is the operator's own")),
+        json_schema_extra=rules(("!has(self.litclaw)", "the name litclaw is the operator's own: choose another")),
     )
     secret_name: ObjectName | None = Field(
         None, description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL; left out: <name>-litellm."
@@ -70,24 +109,39 @@ class Config(Model):
         default_factory=dict,
         description="Any more openclaw.json, merged deeply. What the operator renders wins, and a clash is reported.",
     )
-    files: dict[str, str] = Field(
+    files: Annotated[dict[str, Annotated[str, Field(max_length=1_000_000)]], Field(max_length=100)] = Field(
         default_factory=dict,
         description="More files for the ConfigMap, such as AGENTS.md.",
-        json_schema_extra={
-            "maxProperties": 100,
-            **rules(
-                ("!('openclaw.json' in self)", "openclaw.json is the operator's own; use config.extra"),
-                ("self.all(k, k.matches('^[-._a-zA-Z0-9]+$'))", "a file name has only letters, digits, -, _ and ."),
+        json_schema_extra=rules(
+            (f"!('{names.OPENCLAW_JSON}' in self)", "openclaw.json is the operator's own: use config.extra"),
+            (
+                "self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && !k.startsWith('..'))",
+                "a file name may have letters, digits, -, _ and ., 253 at most, and not start with ..",
             ),
-        },
+        ),
     )
 
 
 class Gateway(PodSettings):
     """An OpenClaw gateway that the operator runs."""
 
-    image: str = Field(OPENCLAW_IMAGE, description="OpenClaw image.", min_length=1, max_length=512)
-    storage: StorageSize = Field("10Gi", description="Size of the volume with the agent's state.")
+    model_config = ConfigDict(json_schema_extra=env_rule(GATEWAY_ENV))
+
+    # A factory, so that the API server fills in none: a resource that names no image moves on with the operator.
+    image: Image = Field(
+        default_factory=lambda: OPENCLAW_IMAGE,
+        description=f"OpenClaw image. Left out: the release that this operator is made for, {OPENCLAW_IMAGE}.",
+    )
+    storage: StorageSize = Field(
+        "10Gi",
+        description="Size of the volume with the agent's state. It can grow where the storage class allows that.",
+        json_schema_extra=rules(
+            (
+                "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+                "gateway.storage can't shrink: delete the agent, or keep the size",
+            )
+        ),
+    )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
 
 
@@ -98,7 +152,7 @@ class AgentSpec(Model):
     models: list[ModelName] = Field(
         default_factory=list,
         description="The models that the key may use; left out: every model of the route.",
-        max_length=500,
+        max_length=256,
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     default_model: ModelName | None = Field(None, description="What the agent asks by default; left out: the first.")
@@ -125,7 +179,7 @@ class KeyStatus(Model):
 
 
 class AgentStatus(Model):
-    """What is."""
+    """What was seen at the last look."""
 
     observed_generation: int = Field(0, description="The metadata.generation that this status is about.", ge=0)
     conditions: list[Condition] = Field(
@@ -149,31 +203,31 @@ class AgentStatus(Model):
     )
 
 
+def _among_models(condition: str, field: str, what: str) -> tuple[str, str, str]:
+    return (
+        f"!has(self.models) || size(self.models) == 0 || !has(self.{field}) || {condition}",
+        f"{what} must be one of spec.models: add it there, or mend the name",
+        f".{field}",
+    )
+
+
+_SPEC_RULES = rules(
+    _among_models("self.defaultModel in self.models", "defaultModel", "defaultModel"),
+    _among_models("self.fallbackModels.all(m, m in self.models)", "fallbackModels", "each of fallbackModels"),
+    _among_models("self.imageModel.name in self.models", "imageModel", "imageModel.name"),
+)
+
+
 class OpenClawAgent(Model):
     """One agent's access to a LiteLLMRoute: its key, its config and, if wanted, its gateway."""
 
-    metadata: ObjectMeta
-    spec: AgentSpec = Field(
-        description="What is wanted for the agent.",
-        json_schema_extra=rules(
-            (
-                ("!has(self.models) || size(self.models) == 0 || !has(self.defaultModel) || "
-                "self.defaultModel in self.models"),
-                "defaultModel must be one of models",
-            ),
-            (
-                ("!has(self.models) || size(self.models) == 0 || !has(self.fallbackModels) || "
-                "self.fallbackModels.all(m, m in self.models)"),
-                "each of fallbackModels must be one of models",
-            ),
-            (
-                ("!has(self.models) || size(self.models) == 0 || !has(self.imageModel) || "
-                "self.imageModel.name in self.models"),
-                "imageModel.name must be one of models",
-            ),
-        ),
+    model_config = ConfigDict(
+        json_schema_extra=rules(name_rule(LONGEST_NAME, "the name of the gateway's Service derives from it"))
     )
-    status: AgentStatus = Field(default_factory=AgentStatus, description="What is.")
+
+    metadata: ObjectMeta
+    spec: AgentSpec = Field(description="What is wanted for the agent.", json_schema_extra=_SPEC_RULES)
+    status: AgentStatus = Field(default_factory=AgentStatus, description="What was seen at the last look.")
 
     @property
     def route_key(self) -> tuple[str, str]:

@@ -4,10 +4,13 @@ A field's description becomes its text in ``kubectl explain``. Bounds, enums and
 the API server refuses what the operator could not use.
 """
 
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from .quantity import usd
 
@@ -22,23 +25,95 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
 
 
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """``json_schema_extra`` for CEL rules, given as ``(rule, message)``."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+def rules(*given: tuple[str, ...]) -> dict[str, Any]:
+    """``json_schema_extra`` for CEL rules.
+
+    Args:
+        given: ``(rule, message)``, or ``(rule, message, field)`` where the rule stands higher than what it is about.
+    """
+    names = ("rule", "message", "fieldPath")
+    return {"x-kubernetes-validations": [dict(zip(names, entry, strict=False)) for entry in given]}
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A pattern for a string, with a message that says what to write: a schema's own ``pattern`` has none.
+
+    The pattern must mean the same to Python and to RE2, which CEL uses.
+    """
+
+    pattern: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return _with_rule(handler(schema), f"self.matches(r'{self.pattern}')", self.message)
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.message)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """One more CEL rule for a type, checked by the API server alone."""
+
+    rule: str
+    message: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return _with_rule(handler(schema), self.rule, self.message)
+
+
+def _with_rule(schema: dict[str, Any], rule: str, message: str) -> dict[str, Any]:
+    [added] = rules((rule, message)).values()
+    return {**schema, "x-kubernetes-validations": [*schema.get("x-kubernetes-validations", []), *added]}
 
 
 FREE_FORM: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 """Schema of an object whose fields are somebody else's (LiteLLM's, OpenClaw's, a pod's affinity)."""
 
+
+def free_form(**known: dict[str, Any]) -> dict[str, Any]:
+    """A free-form object, some of whose fields are known: CEL sees no others."""
+    return {**FREE_FORM, "properties": known}
+
+
+# Names of things in deep lists have a plain pattern: it costs nothing there, and CEL's budget is small.
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
-ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+ModelName = Annotated[str, Field(pattern=r"^\S+( \S+)*$", min_length=1, max_length=128)]
+Image = Annotated[
+    str,
+    Field(min_length=1, max_length=512),
+    Matches(r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$", "must name an image, such as registry.example.com/name:tag"),
+]
 Usd = Annotated[
     str,
-    Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16),
+    Field(max_length=16),
     AfterValidator(usd),
+    Matches(r"^[0-9]{1,9}([.][0-9]{1,6})?$", "must be US dollars as a decimal string, such as '50' or '0.25'"),
 ]
 """A decimal string in US dollars. A string, because JSON numbers lose cents."""
+
+
+def name_rule(longest: int, because: str) -> tuple[str, str]:
+    """A rule for ``metadata.name``, from which other names derive.
+
+    Args:
+        longest: how many characters it may have.
+        because: what must fit, for the message.
+    """
+    return (
+        f"size(self.metadata.name) <= {longest} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        (
+            f"metadata.name must be a DNS label (a-z, 0-9 and -, a letter first) of at most {longest} characters: "
+            f"{because}"
+        ),
+    )
 
 
 class SecretKeyRef(Model):

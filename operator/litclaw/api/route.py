@@ -2,14 +2,60 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from . import names
-from .base import CONDITIONS_SCHEMA, Condition, Model, ModelName, ObjectMeta, SecretKeyRef, Usd, rules
+from .base import (
+    CONDITIONS_SCHEMA,
+    Condition,
+    Image,
+    Matches,
+    Model,
+    ModelName,
+    ObjectMeta,
+    Says,
+    SecretKeyRef,
+    Usd,
+    free_form,
+    name_rule,
+    rules,
+)
 from .images import LITELLM_IMAGE
-from .kubernetes import FreeForm, PodSettings, StorageSize
+from .kubernetes import (
+    ANNOTATIONS_RULES,
+    LABELS_RULES,
+    Annotations,
+    FreeForm,
+    Labels,
+    PodSettings,
+    StorageSize,
+    env_rule,
+)
 
-BudgetDuration = Annotated[str, Field(pattern=r"^(daily|weekly|monthly|[1-9][0-9]{0,4}(s|m|h|d|w|mo))$", max_length=16)]
+LONGEST_NAME = 43
+"""A StatefulSet's name may have 52 characters: its pods' label ``controller-revision-hash`` adds 11 to make 63."""
+
+PROXY_ENV = (
+    names.DATABASE_URL,
+    names.MASTER_KEY,
+    names.SALT_KEY,
+    "LITELLM_MODE",
+    "LITELLM_LOCAL_MODEL_COST_MAP",
+    "LITELLM_MIGRATION_DIR",
+)
+"""Environment variables of the proxy that the operator sets."""
+
+SECRET_PARAMS = ("api_key", "aws_secret_access_key", "aws_session_token", "azure_ad_token", "client_secret")
+"""What of litellm_params is a secret, whoever the provider."""
+
+BudgetDuration = Annotated[
+    str,
+    Field(max_length=16),
+    Matches(
+        r"^(daily|weekly|monthly|[1-9][0-9]{0,4}(s|m|h|d|w|mo))$",
+        "must be daily, weekly, monthly, or a number with s, m, h, d, w or mo, such as 24h or 30d",
+    ),
+]
 """What LiteLLM takes as a budget's period; anything else is answered with 400 (measured on 1.106.2)."""
 
 Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -18,7 +64,13 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 class EmbeddedDatabase(Model):
     """One PostgreSQL in a StatefulSet, for trials and small teams. It goes when the route goes."""
 
-    storage: StorageSize = Field("10Gi", description="Size of the volume.")
+    storage: StorageSize = Field(
+        "10Gi",
+        description="Size of the volume. It can't be changed.",
+        json_schema_extra=rules(
+            ("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size")
+        ),
+    )
 
 
 class Database(Model):
@@ -32,20 +84,32 @@ class ServiceSettings(Model):
     """The Service in front of the pods."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field("ClusterIP", description="Type of the Service.")
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the Service.")
+    annotations: Annotations = Field(
+        default_factory=dict, description="Annotations of the Service.", json_schema_extra=ANNOTATIONS_RULES
+    )
 
 
 class Managed(PodSettings):
     """A proxy that the operator runs."""
 
-    image: str = Field(LITELLM_IMAGE, description="LiteLLM image, with database support.", min_length=1, max_length=512)
+    model_config = ConfigDict(json_schema_extra=env_rule(PROXY_ENV))
+
+    # A factory, so that the API server fills in none: a resource that names no image moves on with the operator.
+    image: Image = Field(
+        default_factory=lambda: LITELLM_IMAGE,
+        description="LiteLLM image, with database support. Left out: the release that this operator is made for, "
+        f"{LITELLM_IMAGE}.",
+    )
     replicas: int = Field(1, description="How many proxy pods.", ge=0, le=100)
     port: int = Field(4000, description="Port of the Service.", ge=1, le=65535)
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pods.")
     database: Database = Field(
         description="Where LiteLLM keeps keys, budgets and spend.",
         json_schema_extra=rules(
-            ("has(self.secretRef) != has(self.embedded)", "exactly one of secretRef and embedded must be set"),
+            (
+                "has(self.secretRef) != has(self.embedded)",
+                "exactly one of database.secretRef and database.embedded must be set",
+            ),
         ),
     )
     master_key_secret_ref: SecretKeyRef | None = Field(
@@ -62,18 +126,21 @@ class Managed(PodSettings):
 class External(Model):
     """A proxy that runs elsewhere."""
 
-    url: str = Field(
-        description="Base URL of the proxy, with or without /v1, such as https://litellm.example.com.",
-        pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
-        max_length=2048,
-        json_schema_extra=rules(
-            ("isURL(self)", "must be a URL, such as https://litellm.example.com"),
-            (
-                "!self.matches('^https?://(169[.]254[.]|[[]([fF][eE][89abAB][0-9a-fA-F]|::[fF]{4}:169[.]254[.]))')",
-                "a link-local or metadata address can't be a LiteLLM proxy",
-            ),
+    url: Annotated[
+        str,
+        Field(max_length=2048),
+        Matches(
+            r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
+            "url must be http:// or https:// with a host and no user, query or fragment, "
+            "such as https://litellm.example.com",
         ),
-    )
+        Says("isURL(self)", "url must be a URL, such as https://litellm.example.com"),
+        Says(
+            "!self.matches('^https?://(169[.]254[.]|0[.]0[.]0[.]0|metadata([.]google[.]internal)?([:/]|$)|"
+            "[[]([fF][eE][89abAB][0-9a-fA-F]|::[]]|::[fF]{4}:169[.]254[.]))')",
+            "url is a link-local or metadata address, which can't be a LiteLLM proxy",
+        ),
+    ] = Field(description="Base URL of the proxy, with or without /v1, such as https://litellm.example.com.")
     master_key_secret_ref: SecretKeyRef = Field(
         description="A Secret key, in the route's own namespace, that holds the proxy's master key."
     )
@@ -82,29 +149,92 @@ class External(Model):
 class OpenClawModel(Model):
     """What OpenClaw is told about a model. What is left out is taken from the proxy's own /model/info."""
 
-    display_name: str | None = Field(None, description="Name for people.", max_length=200)
+    display_name: str | None = Field(None, description="Name for people.", min_length=1, max_length=200)
     reasoning: bool | None = Field(None, description="Whether the model reasons before it answers.")
     input: list[Literal["text", "image"]] | None = Field(
-        None, description="Kinds of input that the model takes.", max_length=2
+        None,
+        description="Kinds of input that the model takes.",
+        min_length=1,
+        max_length=2,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     context_window: int | None = Field(None, description="Context window in tokens.", ge=1, le=100_000_000)
     max_tokens: int | None = Field(None, description="Largest answer in tokens.", ge=1, le=100_000_000)
 
 
+def _secret_param(name: str) -> dict[str, Any]:
+    field = "apiKeySecretRef" if name == "api_key" else f"secretParams.{name}"
+    return {
+        "type": "string",
+        "description": f"A reference such as os.environ/NAME. For the value itself use {field}.",
+        "maxLength": 253,
+        **rules(
+            (
+                "self.startsWith('os.environ/')",
+                f"litellmParams.{name} is a secret: put it into a Secret and name that in {field}",
+            )
+        ),
+    }
+
+
+_MODEL_PARAM = {
+    "type": "string",
+    "description": "The provider's model, such as anthropic/claude-opus-4-6.",
+    "minLength": 1,
+    "maxLength": 512,
+}
+LitellmParams = Annotated[
+    dict[str, Any],
+    WithJsonSchema(free_form(model=_MODEL_PARAM, **{name: _secret_param(name) for name in SECRET_PARAMS})),
+]
+
+
 class RouteModel(Model):
     """One model that agents may ask for."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.apiKeySecretRef) || !has(self.secretParams) || !('api_key' in self.secretParams)",
+                "secretParams.api_key is what apiKeySecretRef sets already: remove one of them",
+                ".secretParams",
+            ),
+            (
+                "!has(self.apiKeySecretRef) || !has(self.litellmParams) || !has(self.litellmParams.api_key)",
+                "litellmParams.api_key is what apiKeySecretRef sets already: remove it from litellmParams",
+                ".litellmParams",
+            ),
+            *(
+                (
+                    (
+                        f"!has(self.secretParams) || !('{name}' in self.secretParams) || !has(self.litellmParams) "
+                        f"|| !has(self.litellmParams.{name})"
+                    ),
+                    f"litellmParams.{name} is what secretParams.{name} sets already: remove it from litellmParams",
+                    ".litellmParams",
+                )
+                for name in SECRET_PARAMS
+            ),
+        )
+    )
+
     name: ModelName = Field(description="What agents ask for.")
-    litellm_params: FreeForm = Field(
+    litellm_params: LitellmParams = Field(
         default_factory=dict,
-        description="LiteLLM's litellm_params, such as model: anthropic/claude-opus-4-6. Passed through. "
-        "Ignored for an external route, whose proxy has its own.",
+        description="LiteLLM's litellm_params, such as model: anthropic/claude-opus-4-6. Passed through.",
     )
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="A Secret key with the provider's API key. It reaches LiteLLM as an environment variable."
     )
-    secret_params: dict[str, SecretKeyRef] = Field(
-        default_factory=dict, description="Any other parameter that is a secret, by its name in litellm_params."
+    secret_params: Annotated[dict[str, SecretKeyRef], Field(max_length=20)] = Field(
+        default_factory=dict,
+        description="Any other parameter that is a secret, by its name in litellm_params.",
+        json_schema_extra=rules(
+            (
+                "self.all(k, size(k) <= 100 && k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",
+                "each name in secretParams must be one of litellm_params, such as aws_secret_access_key",
+            )
+        ),
     )
     model_info: FreeForm = Field(default_factory=dict, description="LiteLLM's model_info. Passed through.")
     openclaw: OpenClawModel = Field(default_factory=OpenClawModel, description="What OpenClaw is told about the model.")
@@ -113,14 +243,27 @@ class RouteModel(Model):
 class Fallback(Model):
     """Models that are asked when one fails."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("!(self.model in self.to)", "to names the model that fails: a model can't stand in for itself", ".to")
+        )
+    )
+
     model: ModelName = Field(description="The model that fails.")
-    to: list[ModelName] = Field(description="What is asked instead, in order.", min_length=1, max_length=20)
+    to: list[ModelName] = Field(
+        description="What is asked instead, in order.",
+        min_length=1,
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class LabelSelector(Model):
     """Which namespaces, by their labels."""
 
-    match_labels: dict[str, str] = Field(default_factory=dict, description="Labels that the namespace must have.")
+    match_labels: Labels = Field(
+        default_factory=dict, description="Labels that the namespace must have.", json_schema_extra=LABELS_RULES
+    )
 
 
 class AllowedNamespaces(Model):
@@ -137,7 +280,7 @@ class KeyDefaults(Model):
 
     max_budget: Usd | None = Field(None, description="Budget in US dollars, as a decimal string.")
     budget_duration: BudgetDuration | None = Field(
-        None, description="How often the budget starts anew: daily, weekly, monthly, 24h, 30d."
+        None, description="How often the budget starts anew: daily, weekly, monthly, 24h, 30d. Left out: never."
     )
     tpm_limit: Limit | None = Field(None, description="Tokens a minute; 0: no limit.")
     rpm_limit: Limit | None = Field(None, description="Requests a minute; 0: no limit.")
@@ -151,11 +294,14 @@ class RouteSpec(Model):
     models: list[RouteModel] = Field(
         default_factory=list,
         description="The models that agents may ask for. For an external route, left out: every model of the proxy.",
-        max_length=500,
+        max_length=256,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     fallbacks: list[Fallback] = Field(
-        default_factory=list, description="Models that are asked when one fails.", max_length=500
+        default_factory=list,
+        description="Models that are asked when one fails.",
+        max_length=128,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["model"]},
     )
     router_settings: FreeForm = Field(default_factory=dict, description="LiteLLM's router_settings. Passed through.")
     litellm_settings: FreeForm = Field(default_factory=dict, description="LiteLLM's litellm_settings. Passed through.")
@@ -168,7 +314,19 @@ class RouteSpec(Model):
         default_factory=AllowedNamespaces,
         description="Which namespaces' agents may use the route.",
         json_schema_extra=rules(
-            ("self.from != 'Selector' || has(self.selector)", "from: Selector needs a selector"),
+            (
+                (
+                    "self.from != 'Selector' || has(self.selector) && has(self.selector.matchLabels) "
+                    "&& size(self.selector.matchLabels) > 0"
+                ),
+                "from: Selector needs selector.matchLabels with at least one label; for every namespace use from: All",
+                ".selector",
+            ),
+            (
+                "self.from == 'Selector' || !has(self.selector)",
+                "selector means something with from: Selector only: change from, or remove selector",
+                ".selector",
+            ),
         ),
     )
     key_defaults: KeyDefaults = Field(
@@ -183,7 +341,7 @@ class RouteKeys(Model):
 
 
 class RouteStatus(Model):
-    """What is."""
+    """What was seen at the last look."""
 
     observed_generation: int = Field(0, description="The metadata.generation that this status is about.", ge=0)
     conditions: list[Condition] = Field(
@@ -200,26 +358,71 @@ class RouteStatus(Model):
     spend: str = Field("", description="What those keys have spent, in US dollars.")
 
 
+_SPEC_RULES = rules(
+    ("has(self.managed) != has(self.external)", "exactly one of spec.managed and spec.external must be set"),
+    (
+        "!has(self.managed) || has(self.models) && size(self.models) > 0",
+        "a managed route needs at least one model in spec.models",
+        ".models",
+    ),
+    (
+        (
+            "!has(self.managed) || !has(self.models) || "
+            "self.models.all(m, has(m.litellmParams) && has(m.litellmParams.model))"
+        ),
+        "each of models needs litellmParams.model in a managed route, such as anthropic/claude-opus-4-6",
+        ".models",
+    ),
+    (
+        (
+            "!has(self.external) || !has(self.models) || self.models.all(m, !has(m.litellmParams) && "
+            "!has(m.apiKeySecretRef) && !has(m.secretParams) && !has(m.modelInfo))"
+        ),
+        (
+            "an external proxy has its own models: remove litellmParams, apiKeySecretRef, secretParams and modelInfo from "
+            "models, and set them there"
+        ),
+        ".models",
+    ),
+    *(
+        (
+            f"!has(self.external) || !has(self.{field})",
+            f"an external proxy has its own {field}: remove spec.{field} and set them there",
+            f".{field}",
+        )
+        for field in ("fallbacks", "routerSettings", "litellmSettings", "generalSettings")
+    ),
+    (
+        (
+            "!has(self.managed) || !has(self.models) || !has(self.fallbacks) || "
+            "self.fallbacks.all(f, self.models.exists(m, m.name == f.model))"
+        ),
+        "each fallbacks[].model must be the name of one of spec.models: add the model or mend the name",
+        ".fallbacks",
+    ),
+    (
+        (
+            "!has(self.managed) || !has(self.models) || !has(self.fallbacks) || "
+            "self.fallbacks.all(f, f.to.all(t, self.models.exists(m, m.name == t)))"
+        ),
+        "each of fallbacks[].to must be the name of one of spec.models: add the model or mend the name",
+        ".fallbacks",
+    ),
+)
+
+
 class LiteLLMRoute(Model):
     """A LiteLLM proxy, run here or elsewhere, and the models it routes."""
 
-    metadata: ObjectMeta
-    spec: RouteSpec = Field(
-        description="What is wanted of the proxy.",
+    model_config = ConfigDict(
         json_schema_extra=rules(
-            ("has(self.managed) != has(self.external)", "exactly one of managed and external must be set"),
-            (
-                "!has(self.managed) || (has(self.models) && size(self.models) > 0)",
-                "a managed route needs at least one model in spec.models",
-            ),
-            (
-                ("!has(self.managed) || !has(self.models) || self.models.all(m, has(m.litellmParams) && "
-                "'model' in m.litellmParams)"),
-                "each model of a managed route needs litellmParams.model, such as anthropic/claude-opus-4-6",
-            ),
-        ),
+            name_rule(LONGEST_NAME, "the names of the Services and of the database's StatefulSet derive from it")
+        )
     )
-    status: RouteStatus = Field(default_factory=RouteStatus, description="What is.")
+
+    metadata: ObjectMeta
+    spec: RouteSpec = Field(description="What is wanted of the proxy.", json_schema_extra=_SPEC_RULES)
+    status: RouteStatus = Field(default_factory=RouteStatus, description="What was seen at the last look.")
 
 
 ROUTE_COLUMNS: list[dict[str, Any]] = [

@@ -55,7 +55,9 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyR
 
 def _blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
     if isinstance(error, AliasTakenError):
-        message = f"Another key at the proxy is named {agent.alias!r}: let spec.key.alias name another, or delete that key."
+        message = (
+            f"Another key at the proxy is named {agent.alias!r}: let spec.key.alias name another, or delete that key."
+        )
         return Blocked(KEY_READY, "AliasTaken", message, stalled=True, retry=60.0)
     if isinstance(error, RejectedError):
         return Blocked(KEY_READY, "Rejected", f"LiteLLM refuses the key: {error}. Mend spec.key.", stalled=True)

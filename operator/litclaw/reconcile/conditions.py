@@ -23,9 +23,7 @@ class Blocked(Exception):
         retry: after how many seconds to look again; None where a watch will tell.
     """
 
-    def __init__(
-        self, condition: str, reason: str, message: str, *, stalled: bool, retry: float | None = None
-    ) -> None:
+    def __init__(self, condition: str, reason: str, message: str, *, stalled: bool, retry: float | None = None) -> None:
         super().__init__(f"{condition} {reason}: {message}")
         self.condition = condition
         self.reason = reason

@@ -73,7 +73,9 @@ class KeyTable:
         touched: dict[str, KeyRow | None] = {}
         self._touched = touched
         try:
-            seen = {row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster}
+            seen = {
+                row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
+            }
         finally:
             self._touched = None
         for token, row in touched.items():

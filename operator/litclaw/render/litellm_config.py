@@ -13,11 +13,10 @@ import yaml
 
 from ..api import names
 from ..api.base import SecretKeyRef
-from ..api.route import LiteLLMRoute, RouteModel
+from ..api.route import SECRET_PARAMS, LiteLLMRoute, RouteModel
 
 _OWNED_GENERAL = ("master_key", "database_url", "store_model_in_db")
 _OWNED_ROUTER = ("fallbacks",)
-_SECRET_PARAMS = ("api_key", "aws_secret_access_key", "aws_session_token", "azure_ad_token", "client_secret")
 
 
 class SettingClashError(ValueError):
@@ -74,7 +73,7 @@ def check_settings(route: LiteLLMRoute) -> None:
                 raise SettingClashError(
                     f"model {model.name!r} has {param} in litellmParams and as a Secret: remove it from litellmParams"
                 )
-        for param in _SECRET_PARAMS:
+        for param in SECRET_PARAMS:
             if not str(model.litellm_params.get(param, "os.environ/")).startswith("os.environ/"):
                 raise SettingClashError(
                     f"model {model.name!r} has {param} as text in litellmParams: put it into a Secret and name that in "
