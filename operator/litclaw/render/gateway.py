@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api import names
 from ..api.agent import AGENT_KIND, Gateway, OpenClawAgent
+from .gateway_key import key_container
 from .metadata import Manifest, child, labels
 from .openclaw_config import GATEWAY_PORT, KEY_DIR
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
@@ -101,6 +102,12 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
             },
         },
     ]
+    mounts: list[dict[str, Any]] = [
+        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+        {"name": "state", "mountPath": STATE_DIR},
+        {"name": "cache", "mountPath": CACHE_DIR},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
     container: dict[str, Any] = {
         "name": "openclaw",
         "image": gateway.image,
@@ -118,13 +125,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
         "readinessProbe": {**_answers("/readyz"), "periodSeconds": 10, "failureThreshold": 3},
         "livenessProbe": {**_answers("/healthz"), "periodSeconds": 30, "failureThreshold": 5},
         "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
-            {"name": "state", "mountPath": STATE_DIR},
-            {"name": "cache", "mountPath": CACHE_DIR},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
+        "volumeMounts": [*mounts, {"name": "key", "mountPath": KEY_DIR, "readOnly": True}],
         **container_settings(gateway, _REQUESTS),
     }
     selector = labels(agent.metadata.name, "gateway")
@@ -153,13 +154,15 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
                     **pod_settings(gateway),
                     "securityContext": pod_security(GATEWAY_UID),
                     "terminationGracePeriodSeconds": 30,
+                    "initContainers": [key_container(gateway.image, own, mounts)],
                     "containers": [container],
                     "volumes": [
                         {"name": "config", "configMap": {"name": agent.config_map_name}},
                         {
-                            "name": "key",
+                            "name": "secret",
                             "secret": {"secretName": agent.secret_name, "defaultMode": 0o440, "items": key_items},
                         },
+                        {"name": "key", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
                         {"name": "state", "persistentVolumeClaim": {"claimName": gateway_name(agent)}},
                         {"name": "cache", "emptyDir": {}},
                         {"name": "tmp", "emptyDir": {}},

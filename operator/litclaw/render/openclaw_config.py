@@ -15,7 +15,8 @@ from ..api.route import OpenClawModel
 
 PROVIDER = "litellm"
 GATEWAY_PORT = 18789
-KEY_DIR = "/etc/litclaw/key"
+# The gateway's own copy of the key: OpenClaw refuses a symlink and a file of another owner, as a mounted Secret's are.
+KEY_DIR = "/run/litclaw/key"
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
