@@ -97,9 +97,17 @@ def install(cluster: Cluster, say: Callable[[str], None]) -> None:
     now = _operator_build()
     if before is not None and before != now:
         cluster.run("-n", NAMESPACE, "rollout", "restart", DEPLOYMENT)
-    cluster.run("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=180s")
+    _wait_for_operator(cluster)
     if before != now:
         cluster.run("-n", NAMESPACE, "annotate", "--overwrite", DEPLOYMENT, f"dev.litclaw.dev/build={now}")
+
+
+def _wait_for_operator(cluster: Cluster) -> None:
+    done = cluster.run("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=180s", check=False)
+    if done.returncode:
+        look = (("get", "pods", "-o", "wide"), ("logs", DEPLOYMENT, "--tail=30"))
+        seen = [cluster.run("-n", NAMESPACE, *args, check=False) for args in look]
+        raise RuntimeError("\n".join([f"the operator doesn't start: {done.stderr}", *(each.stdout for each in seen)]))
 
 
 def _image_in_use(cluster: Cluster) -> str | None:

@@ -4,6 +4,7 @@ Usage: python -m dev.demo    (CLUSTER as in dev/cluster.py)
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -75,11 +76,22 @@ def turn(cluster: Cluster) -> str:
         return bool(status.get("succeeded") or status.get("failed")), "OpenClaw thinks"
 
     wait_until(look, seconds=_READY_SECONDS, what="the turn")
-    log = cluster.run("-n", "team-a", "logs", "job/scout-turn").stdout
-    try:
-        return str(json.loads(log[log.index("{") :])["payloads"][0]["text"])
-    except (ValueError, LookupError, TypeError):
-        raise RuntimeError(f"the turn failed:\n{log}") from None
+    return answer_in(cluster.run("-n", "team-a", "logs", "job/scout-turn").stdout)
+
+
+def answer_in(log: str) -> str:
+    """The answer in what ``openclaw agent --json`` prints: a JSON object between lines of its log.
+
+    Raises:
+        RuntimeError: there is none; the message is the log.
+    """
+    for start in re.finditer(r"^\{", log, re.MULTILINE):
+        try:
+            found, _ = json.JSONDecoder().raw_decode(log, start.start())
+            return str((found.get("result") or found)["payloads"][0]["text"])
+        except (ValueError, LookupError, TypeError):
+            continue
+    raise RuntimeError(f"the turn failed:\n{log}")
 
 
 def _spend(cluster: Cluster) -> float:
@@ -115,7 +127,7 @@ def _show(cluster: Cluster, answer: str, cost: float) -> None:
     for body in json.loads(cluster.run("get", kinds, "-A", "-l", selector, "-o", "json").stdout)["items"]:
         table.add_row(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
     console.print(table)
-    console.print(cluster.run("get", "litellmroutes,openclawagents", "-A").stdout, markup=False)
+    console.print(cluster.run("get", "litellmroutes,openclawagents", "-A").stdout, markup=False, soft_wrap=True)
     console.print(f"[bold]The answer[/bold] {answer}")
     console.print(f"[bold]It cost[/bold] {cost:.6f} USD of the agent's budget.\n")
     console.print("[bold]What to try next[/bold]")

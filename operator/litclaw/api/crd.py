@@ -56,10 +56,12 @@ def _over(below: dict[str, Any], schema: dict[str, Any], without: str) -> dict[s
 def _property(schema: dict[str, Any], name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     given = schema["properties"][name]
     out = structural(given, definitions)
-    # The API server fills in defaults only below what is there, so a part with defaults is there by default.
+    # The API server fills in defaults only below what is there, so a part with defaults is there by default; and it
+    # checks a default against the rules as it stands.
     optional = "anyOf" in given or name in schema.get("required", ())
-    if not optional and any("default" in part for part in out.get("properties", {}).values()):
-        out["default"] = {}
+    below = {key: part["default"] for key, part in out.get("properties", {}).items() if "default" in part}
+    if below and not optional:
+        out["default"] = below
     return out
 
 

@@ -300,7 +300,7 @@ class RouteSpec(Model):
     fallbacks: list[Fallback] = Field(
         default_factory=list,
         description="Models that are asked when one fails.",
-        max_length=128,
+        max_length=64,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["model"]},
     )
     router_settings: FreeForm = Field(default_factory=dict, description="LiteLLM's router_settings. Passed through.")

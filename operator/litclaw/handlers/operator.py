@@ -8,8 +8,9 @@ writes an object, and a level-triggered reconcile has no use for them.
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -67,6 +68,8 @@ class Operator:
                     registry=self._registry(),
                     settings=_settings(),
                     standalone=True,
+                    # kopf's own guess asks who the user is, and a container's has no name.
+                    identity=cast(Any, socket.gethostname()),
                     clusterwide=True,
                     liveness_endpoint=f"http://{self._health}/healthz" if self._health else None,
                 )

@@ -52,11 +52,7 @@ async def reconcile_agent(world: World, namespace: str, name: str) -> float | No
     try:
         agent = OpenClawAgent.model_validate(body)
     except ValidationError as error:
-        conditions = Conditions(RESTS_ON)
-        conditions.blocked(report.invalid(error))
-        generation = int(body["metadata"].get("generation", 0))
-        status = report.dump(AgentStatus(), conditions.render([], generation=generation, now=world.now()))
-        await report.write_status(world, body, {**status, "observedGeneration": generation})
+        await report.refuse(world, body, error, RESTS_ON)
         return None
     conditions = Conditions(RESTS_ON_WITH_GATEWAY if agent.spec.gateway else RESTS_ON)
     seen, again = _Seen(), None

@@ -1,10 +1,14 @@
 """Whether an agent may use the route that it asks for, with the models that it asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from ..api.agent import OpenClawAgent
 from ..api.quantity import usd
-from ..api.route import LiteLLMRoute
+from ..api.route import AllowedNamespaces
 from ..kube.resources import NAMESPACE, ROUTE
 from ..litellm.keys import Limits
 from ..render.openclaw_config import ModelFacts
@@ -41,8 +45,7 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if body is None:
         message = f"{where} doesn't exist: create it, or mend spec.routeRef."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
-    route = LiteLLMRoute.model_validate(body)
-    if not _allows(world, route, agent.metadata.namespace):
+    if not _allows(world, body, agent.metadata.namespace):
         message = (
             f"{where} doesn't allow agents of namespace {agent.metadata.namespace}: "
             "its owner can, with spec.allowedNamespaces."
@@ -56,9 +59,12 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     return Access(state=state, models=models, limits=_limits(agent, state))
 
 
-def _allows(world: World, route: LiteLLMRoute, namespace: str) -> bool:
-    allowed = route.spec.allowed_namespaces
-    if namespace == route.metadata.namespace or allowed.from_ == "All":
+def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
+    try:
+        allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
+    except ValidationError:
+        return False  # the route's own condition says what is wrong with it
+    if namespace == route["metadata"]["namespace"] or allowed.from_ == "All":
         return True
     if allowed.from_ == "Same" or allowed.selector is None:
         return False

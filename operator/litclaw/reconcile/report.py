@@ -1,27 +1,36 @@
 """What a reconcile tells people: the status, written only where it changed, and an event where readiness did."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..api import names
-from ..api.base import Model
+from ..api.base import Condition, Model
 from ..kube.errors import KubeError
 from ..render.metadata import digest
-from .conditions import READY, Blocked, timestamp
+from .conditions import READY, Blocked, Conditions, timestamp
 from .world import World
 
 log = logging.getLogger(__name__)
 
 
-def invalid(error: ValidationError) -> Blocked:
-    """What to say of a resource that the API server took and we can't read. No value of it is repeated."""
+async def refuse(world: World, body: Mapping[str, Any], error: ValidationError, rests_on: Sequence[str]) -> None:
+    """Say of a resource that the API server took and we can't read it. What its status knows already is kept.
+
+    No value of the resource is repeated.
+    """
     found = error.errors(include_input=False, include_url=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found[:5]]
     message = f"The resource can't be read: {'; '.join(lines)}. Mend it, or apply the CRDs of this release."
-    return Blocked(READY, "InvalidSpec", message, stalled=True)
+    conditions = Conditions(rests_on)
+    conditions.blocked(Blocked(READY, "InvalidSpec", message, stalled=True))
+    generation = int(body["metadata"].get("generation", 0))
+    held: dict[str, Any] = dict(body.get("status") or {})
+    before = [Condition.model_validate(each) for each in held.get("conditions") or []]
+    held["conditions"] = conditions.render(before, generation=generation, now=world.now())
+    await write_status(world, body, {**held, "observedGeneration": generation})
 
 
 def dump(status: Model, conditions: list[dict[str, Any]]) -> dict[str, Any]:

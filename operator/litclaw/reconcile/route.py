@@ -40,16 +40,12 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
             world.retire(state.client)
         world.show_agents(key, None)
         return None
-    conditions, seen, again = Conditions(RESTS_ON), _Seen(), LOOK_AGAIN_SECONDS
     try:
         route = LiteLLMRoute.model_validate(body)
     except ValidationError as error:
-        why = report.invalid(error)
-        conditions.blocked(why)
-        generation = int(body["metadata"].get("generation", 0))
-        status = report.dump(RouteStatus(), conditions.render([], generation=generation, now=world.now()))
-        await report.write_status(world, body, {**status, "observedGeneration": generation})
+        await report.refuse(world, body, error, RESTS_ON)
         return None
+    conditions, seen, again = Conditions(RESTS_ON), _Seen(), LOOK_AGAIN_SECONDS
     try:
         await _converge(world, route, conditions, seen)
         conditions.ready(f"{_count(world, key)} can be asked for at {seen.url}.")

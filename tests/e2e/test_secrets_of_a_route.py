@@ -1,0 +1,102 @@
+"""A route's Secrets: those that are made up once and kept, and those that its owner names."""
+
+import base64
+import secrets
+
+from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, managed_route
+
+
+def _annotations(kube: Kube, name: str) -> dict[str, str]:
+    found: dict[str, str] = kube.must("deployment", AI, name)["spec"]["template"]["metadata"]["annotations"]
+    return found
+
+
+def _secret(name: str, **data: str) -> Object:
+    meta = {"name": name, "namespace": AI}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
+
+
+def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kube: Kube, proxy: Proxy) -> None:
+    psql = ("exec", "main-postgres-0", "--", "psql", "--username=litellm", "--dbname=litellm", "--command")
+    kube.run("-n", AI, *psql, "CREATE DATABASE second")
+    url = kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + "/second"
+    master, salt = f"sk-{secrets.token_hex(16)}", secrets.token_hex(16)
+    kube.apply(
+        _secret("second-db", URL=url),
+        _secret("second-keys", master=master, salt=salt),
+        _secret("second-provider", KEY="the-first-value"),
+    )
+    managed = {
+        "database": {"secretRef": {"name": "second-db", "key": "URL"}},
+        "masterKeySecretRef": {"name": "second-keys", "key": "master"},
+        "saltKeySecretRef": {"name": "second-keys", "key": "salt"},
+    }
+    models = [{**MODELS[1], "apiKeySecretRef": {"name": "second-provider", "key": "KEY"}}]
+    kube.apply(managed_route("second", managed=managed, models=models), agent("double", route="second"))
+    kube.wait_ready("litellmroute", AI, "second", timeout=400)
+    kube.wait_ready("openclawagent", TEAM, "double")
+    second = Proxy(kube, AI, "second-litellm", master)
+    assert second.chat(kube.secret(TEAM, "double-litellm")["LITELLM_API_KEY"]).status_code == 200
+    assert kube.get("statefulset", AI, "second-postgres") is None
+    for made_up in ("second-master-key", "second-salt-key"):
+        assert kube.get("secret", AI, made_up) is None
+    config = kube.must("configmap", AI, "second-litellm")["data"]["config.yaml"]
+    assert "os.environ/LITCLAW_SECOND_PROVIDER_KEY_" in config and "the-first-value" not in config
+
+    before = _annotations(kube, "second-litellm")
+    kube.apply(_secret("second-provider", KEY="the-second-value"))
+    eventually(lambda: _annotations(kube, "second-litellm")["litclaw.dev/secrets"] != before["litclaw.dev/secrets"])
+    assert _annotations(kube, "second-litellm")["litclaw.dev/config"] == before["litclaw.dev/config"]
+
+    def rolled_out() -> bool:
+        deployment = kube.must("deployment", AI, "second-litellm")
+        status = deployment["status"]
+        assert status.get("observedGeneration") == deployment["metadata"]["generation"]
+        return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
+
+    eventually(rolled_out, timeout=300)
+    kube.delete("openclawagent", TEAM, "double")
+    kube.delete("litellmroute", AI, "second", "--cascade=foreground")
+    for name in ("second-db", "second-keys", "second-provider"):
+        kube.delete("secret", AI, name)
+
+
+def test_a_lost_salt_is_a_loud_stop_and_never_a_new_salt(kube: Kube, proxy: Proxy) -> None:
+    before = kube.must("secret", AI, "main-salt-key")
+    kube.delete("secret", AI, "main-salt-key")
+    found = kube.wait_condition("litellmroute", AI, "main", "SecretsReady", "False", "SecretLost")
+    assert "restore the Secret from a backup" in found["message"]
+    kube.wait_condition("litellmroute", AI, "main", "Stalled", "True")
+    assert kube.get("secret", AI, "main-salt-key") is None
+    assert kube.must("deployment", AI, "main-litellm")["status"]["readyReplicas"] == 1, "what runs goes on"
+    kept = {key: before["metadata"][key] for key in ("name", "namespace", "labels", "annotations", "ownerReferences")}
+    kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": kept, "data": before["data"]})
+    kube.wait_ready("litellmroute", AI, "main")
+
+
+def test_a_lost_master_key_is_made_anew_and_virtual_keys_outlive_it(kube: Kube, proxy: Proxy, scout: str) -> None:
+    key = kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]
+    kube.delete("secret", AI, "main-master-key")
+    eventually(lambda: kube.get("secret", AI, "main-master-key"))
+    fresh = kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"]
+    assert fresh != proxy.master_key
+    proxy.master_key = fresh
+
+    def taken() -> bool:
+        return proxy.call("GET", "/key/list", params={"size": 1}).status_code == 200
+
+    eventually(taken, timeout=300, what="the proxy's roll-out with the new master key")
+    kube.wait_ready("litellmroute", AI, "main", timeout=120)
+    assert proxy.chat(key).status_code == 200
+    assert kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"] == key
+
+
+def test_a_url_that_is_no_database(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(_secret("mysql", URL="mysql://u:p@db/litellm"))
+    managed = {"database": {"secretRef": {"name": "mysql", "key": "URL"}}}
+    kube.apply(managed_route("foreign", managed=managed))
+    found = kube.wait_condition("litellmroute", AI, "foreign", "DatabaseReady", "False", "InvalidDatabaseURL")
+    assert "postgresql://" in found["message"] and "u:p" not in found["message"]
+    assert base64.b64decode(kube.must("secret", AI, "mysql")["data"]["URL"]) == b"mysql://u:p@db/litellm"
+    kube.delete("litellmroute", AI, "foreign")
+    kube.delete("secret", AI, "mysql")
