@@ -52,8 +52,9 @@ def test_a_gateway_answers_and_takes_a_new_key_without_a_new_pod(kube: Kube, pro
 
     def answer() -> str:
         command = ["node", "openclaw.mjs", "agent", "--agent", "main", "--json", "--message", "Hello"]
-        done = kube.run("-n", TEAM, "exec", f"deployment/{name}-openclaw", "-c", "openclaw", "--", *command)
-        return done.stdout
+        where = ("-n", TEAM, "exec", f"deployment/{name}-openclaw", "-c", "openclaw", "--")
+        done = kube.run(*where, *command, check=False)
+        return done.stdout + done.stderr
 
     assert "This is gpt-4o." in answer()
     before, key = pods(), kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]

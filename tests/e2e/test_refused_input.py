@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         ("exactly one of database.secretRef and database.embedded",),
     ),
     "route: no models": (_route(models=[]), ("spec.models", "at least one model")),
-    "route: a model twice": (_route(models=[MODELS[0], MODELS[0]]), ("spec.models[1]", "Duplicate")),
+    "route: a model twice": (_route(models=[MODELS[0], MODELS[0]]), ("spec.models", "duplicate", "claude-opus-4-6")),
     "route: a model without model": (_model(litellmParams={}), ("litellmParams.model",)),
     "route: a key in the open": (
         _model(litellmParams={"model": "openai/x", "api_key": "sk-plain-text"}),

@@ -15,6 +15,7 @@ from .base import (
     ModelName,
     ObjectMeta,
     ObjectName,
+    Says,
     Usd,
     free_form,
     name_rule,
@@ -132,15 +133,15 @@ class Gateway(PodSettings):
         default_factory=lambda: OPENCLAW_IMAGE,
         description=f"OpenClaw image. Left out: the release that this operator is made for, {OPENCLAW_IMAGE}.",
     )
-    storage: StorageSize = Field(
+    storage: Annotated[
+        StorageSize,
+        Says(
+            "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+            "gateway.storage can't shrink: delete the agent, or keep the size",
+        ),
+    ] = Field(
         "10Gi",
         description="Size of the volume with the agent's state. It can grow where the storage class allows that.",
-        json_schema_extra=rules(
-            (
-                "quantity(self).compareTo(quantity(oldSelf)) >= 0",
-                "gateway.storage can't shrink: delete the agent, or keep the size",
-            )
-        ),
     )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
 

@@ -64,13 +64,10 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 class EmbeddedDatabase(Model):
     """One PostgreSQL in a StatefulSet, for trials and small teams. It goes when the route goes."""
 
-    storage: StorageSize = Field(
-        "10Gi",
-        description="Size of the volume. It can't be changed.",
-        json_schema_extra=rules(
-            ("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size")
-        ),
-    )
+    storage: Annotated[
+        StorageSize,
+        Says("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size"),
+    ] = Field("10Gi", description="Size of the volume. It can't be changed.")
 
 
 class Database(Model):
