@@ -15,7 +15,16 @@ def test_one_live_key_an_agent_whenever_the_operator_is_killed(kube: Kube, proxy
     kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
     for _ in range(KILLS):
         time.sleep(random.uniform(0.1, 3.0))
-        kube.run("-n", "litclaw-system", "delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--force", "--now")
+        kube.run(
+            "-n",
+            "litclaw-system",
+            "delete",
+            "pod",
+            "-l",
+            "app.kubernetes.io/name=litclaw",
+            "--force",
+            "--grace-period=0",
+        )
         kube.apply(*[agent(name, key={"maxBudget": str(random.randint(5, 9))}) for name in names])
     kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
     for name in names:

@@ -141,6 +141,11 @@ class External(Model):
     master_key_secret_ref: SecretKeyRef = Field(
         description="A Secret key, in the route's own namespace, that holds the proxy's master key."
     )
+    ca_bundle_secret_ref: SecretKeyRef | None = Field(
+        None,
+        description="A Secret key with the certificates, in PEM, of the authorities that the proxy's own is checked "
+        "against. Agents get them too, as ca.crt beside openclaw.json. Left out: the usual public ones.",
+    )
 
 
 class OpenClawModel(Model):
@@ -335,6 +340,7 @@ class RouteKeys(Model):
     """Virtual keys that the operator holds at this proxy."""
 
     live: int = Field(0, description="Keys in use.", ge=0)
+    retiring: int = Field(0, description="Keys that have an end set.", ge=0)
 
 
 class RouteStatus(Model):

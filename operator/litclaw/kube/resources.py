@@ -35,8 +35,9 @@ EVENT: Final = Resource("v1", "Event", "events")
 NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
 DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
+NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 
-CHILDREN: Final = (SECRET, CONFIG_MAP, SERVICE, VOLUME_CLAIM, DEPLOYMENT, STATEFUL_SET)
+CHILDREN: Final = (SECRET, CONFIG_MAP, SERVICE, VOLUME_CLAIM, DEPLOYMENT, STATEFUL_SET, NETWORK_POLICY)
 """What the operator makes for its resources, and watches."""
 
 BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, EVENT, NAMESPACE, *CHILDREN)}
