@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from .errors import (
     AliasTakenError,
+    LicenceError,
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
@@ -250,6 +251,8 @@ class LiteLLM:
             return NotLiteLLMError(f"{self.url}{path} redirects; a redirect isn't followed: set the URL it leads to")
         if "db not connected" in text or "no db connected" in text or kind == "no_db_connection":
             return NoDatabaseError(f"{self.url} has no database, so it can't keep keys")
+        if status == 403 and "enterprise" in text:
+            return LicenceError(message)
         if status in (401, 403):
             return UnauthorizedError(f"{self.url} doesn't take the master key ({status})")
         if "already exists" in text and "alias" in text:

@@ -15,7 +15,7 @@ from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
 from ..kube.diff import covers
 from ..kube.resources import AGENT, SECRET
-from ..litellm.errors import AliasTakenError, LiteLLMError, RejectedError, UnauthorizedError
+from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
 from ..litellm.keys import KeyRow, Mark, carried_spend, new_key
 from ..render.agent_secret import agent_secret
 from ..render.metadata import sealed
@@ -65,6 +65,11 @@ def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
             f"Another key at the proxy is named {agent.alias!r}: let spec.key.alias name another, or delete that key."
         )
         return Blocked(KEY_READY, "AliasTaken", message, stalled=True, retry=60.0)
+    if isinstance(error, LicenceError) and agent.spec.key.tags:
+        message = (
+            "LiteLLM takes spec.key.tags with its enterprise licence only: give the proxy one, or remove the tags."
+        )
+        return Blocked(KEY_READY, "Rejected", message, stalled=True, retry=60.0)
     if isinstance(error, RejectedError):
         return Blocked(KEY_READY, "Rejected", f"LiteLLM refuses the key: {error}. Mend spec.key.", stalled=True)
     if isinstance(error, UnauthorizedError):

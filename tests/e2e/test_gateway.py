@@ -1,0 +1,110 @@
+"""An agent's gateway, and what a real OpenClaw in it can do: chat, make an image, take a new key, rest."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually
+
+NAME = "keeper"
+SELECTOR = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=gateway"
+GATEWAY = {"storage": "1Gi"}
+
+
+def _agent(**spec: object) -> Object:
+    return agent(NAME, **{"defaultModel": "gpt-4o", "imageModel": {"name": "gpt-image-2"}, "gateway": GATEWAY, **spec})
+
+
+@pytest.fixture(scope="module")
+def keeper(kube: Kube, proxy: Proxy) -> Iterator[None]:
+    """A ready agent with a gateway, for all tests here."""
+    kube.apply(_agent())
+    kube.wait_ready("openclawagent", TEAM, NAME, timeout=400)
+    yield
+    kube.delete("openclawagent", TEAM, NAME)
+
+
+def _pods(kube: Kube) -> list[str]:
+    found = kube.list("pods", "-l", SELECTOR)
+    return [pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _run(kube: Kube, *command: str) -> str:
+    where = ("-n", TEAM, "exec", f"deployment/{NAME}-openclaw", "-c", "openclaw", "--")
+    done = kube.run(*where, *command, check=False)
+    return done.stdout + done.stderr
+
+
+def _answer(kube: Kube) -> str:
+    return _run(kube, "node", "openclaw.mjs", "agent", "--agent", "main", "--json", "--message", "Hello")
+
+
+def test_the_gateway_answers(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    assert "This is gpt-4o." in _answer(kube)
+    deployment = kube.must("deployment", TEAM, f"{NAME}-openclaw")
+    text = json.dumps(deployment)
+    assert "secretKeyRef" in text and kube.secret(TEAM, f"{NAME}-gateway")["OPENCLAW_GATEWAY_TOKEN"] not in text
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    assert not [e for c in containers for e in c["env"] if e["name"] == "LITELLM_API_KEY"], "the key is a file"
+    config = kube.must("configmap", TEAM, f"{NAME}-openclaw")["data"]["openclaw.json"]
+    assert kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"] not in config and "singleValue" in config
+    written = _run(kube, "sh", "-c", "echo x >/etc/openclaw/openclaw.json; echo x >/opt/x; id -u")
+    assert written.count("Read-only file system") == 2 and "1000" in written
+
+
+def test_an_image_is_made_through_the_proxy(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    command = ("node", "openclaw.mjs", "infer", "image", "generate", "--model", "litellm/gpt-image-2")
+    printed = _run(kube, *command, "--prompt", "a red square", "--json", "--output", "/tmp/square.png")
+    assert '"ok": true' in printed, printed
+    shown = _run(kube, "sh", "-c", "head -c 8 /tmp/square*.png | od -An -c")
+    assert "P   N   G" in shown, (shown, printed)
+
+
+def test_a_new_key_needs_no_new_pod_and_a_new_config_does(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    before, key = _pods(kube), kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"]
+    assert len(before) == 1
+    kube.delete("secret", TEAM, f"{NAME}-litellm")
+    eventually(
+        lambda: (
+            kube.get("secret", TEAM, f"{NAME}-litellm")
+            and kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"] != key
+        )
+    )
+    eventually(lambda: "This is gpt-4o." in _answer(kube), timeout=180, what="an answer with the new key")
+    assert _pods(kube) == before
+    kube.apply(_agent(defaultModel="claude-opus-4-6"))
+    eventually(lambda: len(_pods(kube)) == 1 and _pods(kube) != before, timeout=180, what="a new pod for a new config")
+    kube.wait_ready("openclawagent", TEAM, NAME, timeout=240)
+    assert "This is claude-opus-4-6." in _answer(kube)
+
+
+def test_the_network_is_open_to_dns_and_the_proxy_alone(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    policy = kube.must("networkpolicy", TEAM, f"{NAME}-openclaw")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    dns, peer = policy["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
+    assert peer["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": AI}
+    assert peer["ports"] == [{"port": 4000, "protocol": "TCP"}]
+
+
+def test_a_suspended_gateway_is_scaled_to_zero_and_keeps_its_volume(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    _run(kube, "sh", "-c", "echo remembered >/home/node/.openclaw/note")
+    kube.apply(_agent(suspend=True))
+    kube.wait_condition("openclawagent", TEAM, NAME, "Ready", "True", "Suspended")
+    eventually(lambda: _pods(kube) == [])
+    kube.apply(_agent(suspend=False))
+    kube.wait_condition("openclawagent", TEAM, NAME, "Ready", "True", "Ready", timeout=240)
+    assert "remembered" in _run(kube, "cat", "/home/node/.openclaw/note")
+
+
+def test_a_gateway_that_is_no_longer_wanted_goes_and_its_volume_stays(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    manifest = _agent()
+    del manifest["spec"]["gateway"]
+    kube.apply(manifest)
+    for kind, name in (("deployment", "openclaw"), ("service", "openclaw"), ("networkpolicy", "openclaw")):
+        eventually(lambda kind=kind, name=name: kube.get(kind, TEAM, f"{NAME}-{name}") is None, what=f"no {kind}")
+    assert kube.get("persistentvolumeclaim", TEAM, f"{NAME}-openclaw"), "it holds sessions and memory"
+    config = json.loads(kube.must("configmap", TEAM, f"{NAME}-openclaw")["data"]["openclaw.json"])
+    assert config["models"]["providers"]["litellm"]["apiKey"] == "${LITELLM_API_KEY}"
+    kube.wait_ready("openclawagent", TEAM, NAME)
