@@ -12,19 +12,7 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import (
-    AI,
-    IMAGE_MODEL,
-    MODELS,
-    TEAM,
-    Kube,
-    Proxy,
-    agent,
-    managed_route,
-    namespace,
-    python_server,
-    secret,
-)
+from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,8 +50,11 @@ def proxy(kube: Kube) -> Iterator[Proxy]:
     """The route ``main`` in namespace ``ai``, ready, and its LiteLLM."""
     for name in (AI, TEAM):
         kube.apply(namespace(name))
-    kube.apply(*python_server("painter", "painter", 8080), secret("painter-key", KEY="the-key-of-the-painter"))
-    kube.apply(managed_route("main", models=[*MODELS, IMAGE_MODEL]))
+    kube.apply(
+        *python_server("painter", "painter", 8080),
+        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
+    )
+    kube.apply(main_route())
     kube.wait_ready("litellmroute", AI, "main", timeout=600)
     found = Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
     yield found

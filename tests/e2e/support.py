@@ -209,6 +209,15 @@ IMAGE_MODEL: Object = {
 """A model that makes images, by a real call of the proxy to a provider in the cluster (servers/painter.py)."""
 
 
+UNSTEADY_MODEL: Object = {
+    "name": "unsteady",
+    "litellmParams": {"model": "openai/gpt-4o", "api_base": "http://127.0.0.1:9/v1"},
+    "apiKeySecretRef": {"name": "painter-key", "key": "KEY"},
+    "secretParams": {"organization": {"name": "painter-key", "key": "ORGANIZATION"}},
+}
+"""A model whose provider never answers, so that its fallback does."""
+
+
 def secret(name: str, **data: str) -> Object:
     """A Secret of namespace ``ai``."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": AI}, "stringData": data}
@@ -219,6 +228,19 @@ def managed_route(name: str, **spec: Any) -> Object:
     managed = {"database": {"embedded": {"storage": "1Gi"}}}
     return resource(
         "LiteLLMRoute", name, AI, {"managed": managed, "models": MODELS, "allowedNamespaces": {"from": "All"}, **spec}
+    )
+
+
+def main_route() -> Object:
+    """The route that most tests use: chat, images, a fallback, settings of each kind, limits for all."""
+    return managed_route(
+        "main",
+        models=[*MODELS, IMAGE_MODEL, UNSTEADY_MODEL],
+        fallbacks=[{"model": "unsteady", "to": ["gpt-4o"]}],
+        routerSettings={"num_retries": 0},
+        litellmSettings={"drop_params": True},
+        generalSettings={"maximum_spend_logs_retention_period": "30d"},
+        keyDefaults={"tpmLimit": 10_000_000, "rpmLimit": 100_000},
     )
 
 
