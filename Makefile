@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
+# What pytest-kind downloads where Docker runs and they aren't in the path; its own defaults are too old for us.
+export KIND_VERSION ?= v0.33.0
+export KUBECTL_VERSION ?= v1.36.3
 
 .PHONY: help setup lint unit e2e test demo cluster cluster-down bench crds lock
 
