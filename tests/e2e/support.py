@@ -239,7 +239,8 @@ def main_route() -> Object:
         fallbacks=[{"model": "unsteady", "to": ["gpt-4o"]}],
         routerSettings={"num_retries": 0},
         litellmSettings={"drop_params": True},
-        generalSettings={"maximum_spend_logs_retention_period": "30d"},
+        # LiteLLM looks for budgets whose period is over every ten minutes, unless it is told to do so more often.
+        generalSettings={"proxy_budget_rescheduler_min_time": 5, "proxy_budget_rescheduler_max_time": 10},
         keyDefaults={"tpmLimit": 10_000_000, "rpmLimit": 100_000},
     )
 

@@ -181,3 +181,14 @@ def test_a_spent_budget_is_said_once_and_clears_when_there_is_more(kube: Kube, p
     eventually(lambda: proxy.chat(_key(kube, "broke"), "claude-opus-4-6").status_code == 200, timeout=70)
     assert len(_events(kube, "broke", "BudgetSpent")) == 1
     kube.delete("openclawagent", TEAM, "broke")
+
+
+def test_a_spent_budget_clears_when_its_period_is_over(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("patient", key={"maxBudget": "0.0001", "budgetDuration": "60s"}))
+    kube.wait_ready("openclawagent", TEAM, "patient")
+    assert proxy.chat(_key(kube, "patient"), "claude-opus-4-6").status_code == 200
+    kube.wait_condition("openclawagent", TEAM, "patient", "WithinBudget", "False", "Spent", timeout=150)
+    kube.wait_condition("openclawagent", TEAM, "patient", "WithinBudget", "True", "Within", timeout=180)
+    eventually(lambda: len(_events(kube, "patient", "BudgetAnew")) >= 1)
+    assert proxy.chat(_key(kube, "patient"), "claude-opus-4-6").status_code == 200
+    kube.delete("openclawagent", TEAM, "patient")

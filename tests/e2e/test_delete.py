@@ -96,3 +96,14 @@ def test_moving_to_another_route_leaves_no_key_behind(kube: Kube, proxy: Proxy) 
     kube.delete("openclawagent", TEAM, "mover")
     kube.delete("litellmroute", AI, "back")
     kube.delete("service", AI, "back-door")
+
+
+def test_keys_of_other_clusters_and_of_people_are_never_touched(kube: Kube, proxy: Proxy) -> None:
+    foreign = {"cluster": "11111111-0000-0000-0000-000000000000", "agent": "of-another-cluster", "generation": 1}
+    made = [
+        proxy.call("POST", "/key/generate", json={"key_alias": alias, "metadata": metadata}).json()["key"]
+        for alias, metadata in (("theirs", {"litclaw": foreign}), ("a-person's", {}), ("odd", {"litclaw": "mine"}))
+    ]
+    time.sleep(65)  # two sweeps
+    assert [proxy.chat(key).status_code for key in made] == [200, 200, 200]
+    proxy.call("POST", "/key/delete", json={"keys": made})

@@ -27,7 +27,7 @@ def test_settings_are_passed_through_and_a_fallback_answers(kube: Kube, proxy: P
     config = _config(kube)
     assert config["router_settings"] == {"num_retries": 0, "fallbacks": [{"unsteady": ["gpt-4o"]}]}
     assert config["litellm_settings"]["drop_params"] is True
-    assert config["general_settings"]["maximum_spend_logs_retention_period"] == "30d"
+    assert config["general_settings"]["proxy_budget_rescheduler_max_time"] == 10
     answer = proxy.chat(kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"], "unsteady")
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"] == "This is gpt-4o."

@@ -50,8 +50,10 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
         return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
 
     eventually(rolled_out, timeout=300)
-    kube.delete("openclawagent", TEAM, "double")
+    second.close()
     kube.delete("litellmroute", AI, "second", "--cascade=foreground")
+    kube.wait_condition("openclawagent", TEAM, "double", "RouteAccepted", "False", "RouteNotFound")
+    kube.delete("openclawagent", TEAM, "double", "--timeout=20s")
     for name in ("second-db", "second-keys", "second-provider"):
         kube.delete("secret", AI, name)
 
