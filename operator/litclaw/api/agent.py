@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
 from .base import (
@@ -19,6 +19,7 @@ from .base import (
     Usd,
     free_form,
     name_rule,
+    null_is_empty,
     rules,
 )
 from .images import OPENCLAW_IMAGE
@@ -58,7 +59,9 @@ _TAGS = {
     "maxItems": 0,
     "items": {"type": "string", "maxLength": 1},
 }
-KeyMetadata = Annotated[dict[str, Any], WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))]
+KeyMetadata = Annotated[
+    dict[str, Any], BeforeValidator(null_is_empty), WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))
+]
 
 
 class RouteRef(Model):
@@ -122,6 +125,21 @@ class Config(Model):
 
     config_map_name: ObjectName | None = Field(
         None, description="Name of the ConfigMap with openclaw.json; left out: <name>-openclaw."
+    )
+    openclaw_version: (
+        Annotated[
+            str,
+            Field(max_length=32),
+            Matches(
+                r"^[0-9]{4}[.][0-9]{1,2}[.][0-9]{1,3}(-[0-9A-Za-z.]+)?$",
+                "must be an OpenClaw release, such as 2026.9.6",
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The OpenClaw release that reads the config, such as 2026.9.6: its layout differs by release. Left "
+        "out: what the gateway's image tag names, else the newest known layout.",
     )
     allow_private_network: Literal["Auto", "Always", "Never"] = Field(
         "Auto",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
 from .base import (
@@ -18,6 +18,7 @@ from .base import (
     Usd,
     free_form,
     name_rule,
+    null_is_empty,
     rules,
 )
 from .images import LITELLM_IMAGE
@@ -187,6 +188,7 @@ _MODEL_PARAM = {
 }
 LitellmParams = Annotated[
     dict[str, Any],
+    BeforeValidator(null_is_empty),
     WithJsonSchema(free_form(model=_MODEL_PARAM, **{name: _secret_param(name) for name in SECRET_PARAMS})),
 ]
 

@@ -14,6 +14,7 @@ from ..litellm.keys import KeyRow
 from ..render.address import allow_private_network
 from ..render.agent_configmap import agent_configmap
 from ..render.openclaw_config import openclaw_config
+from ..render.openclaw_releases import TooOldError
 from . import report
 from .agent_access import NOT_ALLOWED, Access, accept
 from .agent_finish import finish
@@ -123,13 +124,16 @@ async def _converge(
     conditions.true("KeyReady", "Suspended" if agent.spec.suspend else "Live")
     _see_budget(row, conditions)
     private = allow_private_network(access.state.reach, agent.spec.config.allow_private_network)
-    config = openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
+    try:
+        config = openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
+    except TooOldError as error:
+        message = f"{error}: use a newer one, or mend spec.config.openclawVersion."
+        raise Blocked("ConfigReady", "OpenClawTooOld", message, stalled=True) from None
     configmap = agent_configmap(agent, config.text, access.state.authorities)
     await ensure(world, configmap, "ConfigReady")
-    overruled = f"spec.config.extra can't change {', '.join(config.clashes)}." if config.clashes else ""
-    conditions.true("ConfigReady", "Overruled" if overruled else "Rendered", overruled)
+    conditions.true("ConfigReady", "Overruled" if config.remarks else "Rendered", " ".join(config.remarks))
     seen.extra = {
-        "allow_private_network": private,
+        "allow_private_network": config.allow_private_network,
         "default_model": agent.spec.default_model or access.models[0].name,
         "config_map_name": agent.config_map_name,
     }
