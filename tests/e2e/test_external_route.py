@@ -32,7 +32,8 @@ def authority(kube: Kube, proxy: Proxy) -> Iterator[trustme.CA]:
 def test_a_proxy_with_a_private_authority(kube: Kube, proxy: Proxy, authority: trustme.CA) -> None:
     url = "https://tls-door.ai.svc.cluster.local:8443/v1/"
     kube.apply(_route("sealed", url))
-    kube.wait_condition("litellmroute", AI, "sealed", "ProxyReady", "False", "Unreachable")
+    found = kube.wait_condition("litellmroute", AI, "sealed", "ProxyReady", "False", "CertificateNotTrusted")
+    assert "spec.external.caBundleSecretRef" in found["message"]
     reference = {"name": "authority", "key": "ca.crt"}
     kube.apply(_route("sealed", url, caBundleSecretRef=reference))
     kube.wait_condition("litellmroute", AI, "sealed", "SecretsReady", "False", "SecretNotFound")

@@ -24,6 +24,7 @@ from .errors import (
     UnauthorizedError,
     UnavailableError,
     UnreachableError,
+    UntrustedError,
 )
 from .keys import KeyRow, Limits, Mark, row_from
 
@@ -231,6 +232,14 @@ class LiteLLM:
         headers = {"Authorization": f"Bearer {self._master_key.get_secret_value()}"} if authorized else {}
         try:
             return await self._http.request(method, path, json=payload, params=params, headers=headers)
+        except httpx.ConnectError as error:
+            # What fails before anything is sent holds no header; a certificate's fault is worth its words.
+            why = str(error).partition(" (_ssl")[0]
+            if "CERTIFICATE_VERIFY_FAILED" in why:
+                raise UntrustedError(
+                    f"the certificate of {self.url} isn't trusted: {why.rpartition(': ')[2]}"
+                ) from None
+            raise UnreachableError(f"{self.url} can't be reached ({why or 'no connection'})") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
             raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None

@@ -9,6 +9,10 @@ class UnreachableError(LiteLLMError):
     """No answer: no such host, connection refused, time-out. Passes by itself or by mending the URL."""
 
 
+class UntrustedError(LiteLLMError):
+    """The proxy's certificate isn't signed by an authority that is trusted, or isn't for its name."""
+
+
 class UnavailableError(LiteLLMError):
     """The proxy answers that it can't right now: 429, 5xx. Passes by itself."""
 

@@ -17,6 +17,7 @@ from ..litellm.errors import (
     NotLiteLLMError,
     RejectedError,
     UnauthorizedError,
+    UntrustedError,
 )
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
@@ -61,6 +62,11 @@ def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
         return Blocked(PROXY_READY, "NoDatabase", f"{error}: give LiteLLM a database_url.", stalled=True)
     if isinstance(error, NotLiteLLMError | RejectedError):
         return Blocked(PROXY_READY, "NotLiteLLM", f"{error}.", stalled=True)
+    if isinstance(error, UntrustedError):
+        message = (
+            f"{error}. Name the proxy's authority in spec.external.caBundleSecretRef, or mend the name in the URL."
+        )
+        return Blocked(PROXY_READY, "CertificateNotTrusted", message, stalled=True)
     message = f"{error}: check {name}; it is tried again by itself."
     return Blocked(PROXY_READY, "Unreachable", message, stalled=bool(route.spec.external))
 
