@@ -16,7 +16,7 @@ import kopf
 
 from ..api import names
 from ..kube.cache import Cache
-from ..kube.client import Kube
+from ..kube.client import Kube, own_namespace
 from ..kube.errors import ConflictError, UnavailableError
 from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROUTE, Resource
 from ..reconcile.agent import reconcile_agent
@@ -59,6 +59,7 @@ class Operator:
                 kube=kube,
                 cache=self._cache,
                 cluster=system["metadata"]["uid"],
+                own_namespace=own_namespace(),
                 wake=self._queue.add,
                 wake_after=self._queue.add_after,
             )
