@@ -153,3 +153,12 @@ def test_a_setting_that_the_operator_owns(kube: Kube, proxy: Proxy) -> None:
     _says(found, "spec.generalSettings.master_key", "remove it")
     assert kube.get("deployment", AI, "clash-litellm") is None
     kube.delete("litellmroute", AI, "clash")
+
+
+def test_models_that_are_one_to_openclaw(kube: Kube, proxy: Proxy) -> None:
+    twins = [{"name": name, "litellmParams": {"model": "openai/gpt-4o"}} for name in ("gpt-4o", "GPT-4o")]
+    kube.apply(managed_route("twins", models=twins))
+    found = kube.wait_condition("litellmroute", AI, "twins", "ModelsReady", "False", "ModelsCollide")
+    _says(found, "'gpt-4o' and 'GPT-4o'", "rename one")
+    _stalled(kube, "litellmroute", AI, "twins")
+    kube.delete("litellmroute", AI, "twins")

@@ -34,14 +34,13 @@ from ..render.route_service import route_service
 from .children import check_ours, ensure, look, remove_others
 from .conditions import Blocked, Conditions
 from .replicas import hand_over_replicas
-from .route_migration import DATABASE_READY, is_migrated, migrate, migration_digest
+from .route_migration import DATABASE_READY, drop_stuck, is_migrated, migrate, migration_digest
 from .route_secrets import route_secrets
 from .secrets import SECRETS_READY
 from .world import World
 
 PROXY_READY = "ProxyReady"
-# Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. Never a Job: one that runs
-# is not to be stopped half-way, and one that has ended goes by itself.
+# Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. For Jobs see `drop_stuck`.
 _REMOVED: tuple[str, ...] = tuple(
     resource.kind
     for resource in (
@@ -107,6 +106,7 @@ async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions
         raise held_back
     wanted = [_key(body) for body in (*present, running, *database)]
     await remove_others(world, route.metadata.uid, wanted, _REMOVED)
+    await drop_stuck(world, route, migration)
     _see_database(database)
     conditions.true(DATABASE_READY, "Running" if database else "Configured")
     if held_back:

@@ -82,6 +82,20 @@ async def migrate(
     return Blocked(DATABASE_READY, "Migrating", waits, stalled=False, serving=serving)
 
 
+async def drop_stuck(world: World, route: LiteLLMRoute, migration: str) -> None:
+    """End the migrations that aren't wanted any more and have nothing running, such as one whose image isn't there.
+
+    One that runs is never stopped half-way, and one that has ended goes by itself.
+    """
+    wanted = names.route_migration(route.metadata.name, migration)
+    for body in world.cache.children(route.metadata.uid):
+        meta, status = body["metadata"], body.get("status") or {}
+        if body["kind"] != JOB.kind or meta["name"] == wanted or "deletionTimestamp" in meta:
+            continue
+        if status.get("active") and not status.get("ready"):
+            await world.kube.delete(JOB, meta["namespace"], meta["name"], uid=meta["uid"])
+
+
 def _digest(manifest: dict[str, Any]) -> str:
     return str(sealed(manifest)["metadata"]["annotations"][names.ANNOTATION_DIGEST])
 
