@@ -177,7 +177,7 @@ def _check_salt(
     where = _where(route, salt_key_ref(route, managed))
     annotations = (deployment or {}).get("metadata", {}).get("annotations") or {}
     used = annotations.get(names.ANNOTATION_SALT)
-    if used is None and len(salt.get_secret_value()) < SHORTEST_SECRET:
+    if deployment is None and len(salt.get_secret_value()) < SHORTEST_SECRET:
         message = (
             f"{where} can't be the salt key: it has fewer than {SHORTEST_SECRET} characters. Put in at least 32 random "
             "ones, such as `openssl rand -hex 32`; it can't be changed later."
