@@ -11,7 +11,10 @@ from .support import Kube, Proxy
 
 IDLE_SECONDS = 60
 OPERATOR = "system:serviceaccount:litclaw-system:litclaw"
-_KINDS = "litellmroutes,openclawagents,secrets,configmaps,services,persistentvolumeclaims,deployments,statefulsets"
+_KINDS = (
+    "litellmroutes,openclawagents,secrets,configmaps,services,persistentvolumeclaims,deployments,statefulsets,"
+    "networkpolicies,poddisruptionbudgets,horizontalpodautoscalers"
+)
 
 
 def _versions(kube: Kube) -> dict[str, str]:

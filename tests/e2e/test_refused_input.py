@@ -54,6 +54,30 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "route: port": (_managed(port=70000), ("spec.managed.port", "65535")),
     "route: replicas": (_managed(replicas=-1), ("spec.managed.replicas",)),
+    "route: replicas and autoscaling": (
+        _managed(replicas=2, autoscaling={"maxReplicas": 3}),
+        ("spec.managed.replicas", "remove one of them"),
+    ),
+    "route: autoscaling backwards": (
+        _managed(autoscaling={"minReplicas": 4, "maxReplicas": 3}),
+        ("spec.managed.autoscaling.minReplicas", "at most maxReplicas"),
+    ),
+    "route: autoscaling without a request": (
+        _managed(autoscaling={"maxReplicas": 3}, resources={"requests": {"memory": "1Gi"}}),
+        ("spec.managed.resources", "add resources.requests.cpu"),
+    ),
+    "route: disruption budget": (
+        _managed(podDisruptionBudget={"minAvailable": "most"}),
+        ("spec.managed.podDisruptionBudget.minAvailable",),
+    ),
+    "route: spread": (
+        _managed(topologySpreadConstraints=[{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]),
+        ("spec.managed.topologySpreadConstraints[0].topologyKey", "Required"),
+    ),
+    "route: Redis twice": (
+        _managed(redis={"secretRef": {"name": "r", "key": "URL"}}, env=[{"name": "REDIS_URL", "value": "x"}]),
+        ("spec.managed.env", "redis.secretRef"),
+    ),
     "route: image": (_managed(image="not an image"), ("spec.managed.image", "must name an image")),
     "route: storage": (
         _managed(database={"embedded": {"storage": "much"}}),

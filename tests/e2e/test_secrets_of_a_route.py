@@ -3,7 +3,7 @@
 import base64
 import secrets
 
-from .support import AI, MODELS, TEAM, Kube, Proxy, agent, eventually, managed_route, secret
+from .support import AI, MODELS, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route, secret
 
 
 def _annotations(kube: Kube, name: str) -> dict[str, str]:
@@ -17,6 +17,7 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     url = kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + "/second"
     master, salt = f"sk-{secrets.token_hex(16)}", secrets.token_hex(16)
     kube.apply(
+        let_in("second"),
         secret("second-db", URL=url),
         secret("second-keys", master=master, salt=salt),
         secret("second-provider", KEY="the-first-value"),
@@ -56,6 +57,7 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     kube.delete("openclawagent", TEAM, "double", "--timeout=20s")
     for name in ("second-db", "second-keys", "second-provider"):
         kube.delete("secret", AI, name)
+    kube.delete("networkpolicy", AI, "second-reaches-main-postgres")
 
 
 def test_a_lost_salt_is_a_loud_stop_and_never_a_new_salt(kube: Kube, proxy: Proxy) -> None:
@@ -97,3 +99,32 @@ def test_a_url_that_is_no_database(kube: Kube, proxy: Proxy) -> None:
     assert base64.b64decode(kube.must("secret", AI, "mysql")["data"]["URL"]) == b"mysql://u:p@db/litellm"
     kube.delete("litellmroute", AI, "foreign")
     kube.delete("secret", AI, "mysql")
+
+
+def test_a_weak_master_key_is_refused_before_anything_runs(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(secret("weak", KEY="sk-1234"))
+    managed = {"database": {"embedded": {"storage": "1Gi"}}, "masterKeySecretRef": {"name": "weak", "key": "KEY"}}
+    kube.apply(managed_route("careless", managed=managed))
+    found = kube.wait_condition("litellmroute", AI, "careless", "SecretsReady", "False", "WeakMasterKey")
+    assert "fewer than 16 characters" in found["message"] and "openssl rand" in found["message"]
+    assert "sk-1234" not in found["message"]
+    kube.wait_condition("litellmroute", AI, "careless", "Stalled", "True")
+    for kind in ("deployment", "job"):
+        assert not [body for body in kube.list(kind) if body["metadata"]["name"].startswith("careless")]
+    kube.delete("litellmroute", AI, "careless")
+    kube.delete("secret", AI, "weak")
+
+
+def test_a_changed_salt_is_a_loud_stop_and_what_runs_goes_on(kube: Kube, proxy: Proxy) -> None:
+    before = kube.must("deployment", AI, "main-litellm")
+    kept = kube.secret(AI, "main-salt-key")["LITELLM_SALT_KEY"]
+    other = secrets.token_urlsafe(32)
+    assert kept not in str(before) and before["metadata"]["annotations"]["litclaw.dev/salt"]
+    kube.patch("secret", AI, "main-salt-key", {"stringData": {"LITELLM_SALT_KEY": other}})
+    found = kube.wait_condition("litellmroute", AI, "main", "SecretsReady", "False", "SaltChanged")
+    assert "put it back" in found["message"] and other not in found["message"] and kept not in found["message"]
+    kube.wait_condition("litellmroute", AI, "main", "Stalled", "True")
+    after = kube.must("deployment", AI, "main-litellm")
+    assert after["spec"] == before["spec"] and after["status"]["readyReplicas"] == 1
+    kube.patch("secret", AI, "main-salt-key", {"stringData": {"LITELLM_SALT_KEY": kept}})
+    kube.wait_ready("litellmroute", AI, "main")

@@ -14,6 +14,8 @@ const { forPg } = require('./database_url.cjs');
 const MIGRATIONS = '/opt/litellm/lib/python3.11/site-packages/litellm_proxy_extras/migrations';
 const LOCK = 72707369; // the advisory lock that Prisma's own migrations take
 const WAIT_SECONDS = 120;
+// What waiting does not mend: a wrong password, a role that may not log in, a database that does not exist.
+const HOPELESS = new Set(['28P01', '28000', '3D000']);
 const POLL_MILLISECONDS = 1000;
 
 const TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -33,7 +35,7 @@ async function connected() {
       await client.connect();
       return client;
     } catch (error) {
-      if (Date.now() > until) throw new Error(`the database can't be reached: ${error.code ?? error.message}`);
+      if (HOPELESS.has(error.code) || Date.now() > until) throw new Error(`the database can't be reached: ${error.code ?? error.message}`);
       await pause();
     }
   }

@@ -24,7 +24,8 @@ from .base import (
 )
 from .images import OPENCLAW_IMAGE
 from .kubernetes import FreeForm, PodSettings, StorageSize, env_rule
-from .route import BudgetDuration, Limit, ServiceSettings
+from .managed import ServiceSettings
+from .route import BudgetDuration, Limit
 
 LONGEST_NAME = 54
 """The Service ``<name>-openclaw`` may have 63 characters."""

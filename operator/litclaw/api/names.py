@@ -22,11 +22,16 @@ ANNOTATION_CONFIG: Final = f"{GROUP}/config"
 """On pod templates: the digest of the configuration; a new one rolls the pods."""
 ANNOTATION_SECRETS: Final = f"{GROUP}/secrets"
 """On pod templates: a keyed digest of the Secrets in use, which tells nothing about them; a new one rolls the pods."""
+ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
+"""On a proxy's pod template: a keyed digest of the image and the database that a migration has run for."""
+ANNOTATION_SALT: Final = f"{GROUP}/salt"
+"""On a proxy's Deployment: a fingerprint of the salt in use, keyed with the salt itself, so that it tells nothing."""
 
 # Keys of the Secrets that we make.
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
 SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE_URL: Final = "DATABASE_URL"
+REDIS_URL: Final = "REDIS_URL"
 POSTGRES_PASSWORD: Final = "POSTGRES_PASSWORD"
 API_KEY: Final = "LITELLM_API_KEY"
 BASE_URL: Final = "LITELLM_BASE_URL"
@@ -38,8 +43,13 @@ CONFIG_YAML: Final = "config.yaml"
 
 
 def route_workload(route: str) -> str:
-    """Name of a managed route's Deployment, Service and ConfigMap."""
+    """Name of a managed route's Deployment and of what stands around it: Service, ConfigMap, NetworkPolicy and others."""
     return f"{route}-litellm"
+
+
+def route_migration(route: str, migration: str) -> str:
+    """Name of the Job that brings a managed route's database up to date; at most 60 characters."""
+    return f"{route}-migrate-{migration[:8]}"
 
 
 def route_master_key(route: str) -> str:
@@ -53,7 +63,7 @@ def route_salt_key(route: str) -> str:
 
 
 def route_postgres(route: str) -> str:
-    """Name of an embedded PostgreSQL's StatefulSet, Service and Secret."""
+    """Name of an embedded PostgreSQL's StatefulSet, Service, Secret and NetworkPolicy."""
     return f"{route}-postgres"
 
 

@@ -8,7 +8,6 @@ from . import names
 from .base import (
     CONDITIONS_SCHEMA,
     Condition,
-    Image,
     Matches,
     Model,
     ModelName,
@@ -21,30 +20,11 @@ from .base import (
     null_is_empty,
     rules,
 )
-from .images import LITELLM_IMAGE
-from .kubernetes import (
-    ANNOTATIONS_RULES,
-    LABELS_RULES,
-    Annotations,
-    FreeForm,
-    Labels,
-    PodSettings,
-    StorageSize,
-    env_rule,
-)
+from .kubernetes import LABELS_RULES, FreeForm, Labels
+from .managed import Managed
 
 LONGEST_NAME = 43
 """A StatefulSet's name may have 52 characters: its pods' label ``controller-revision-hash`` adds 11 to make 63."""
-
-PROXY_ENV = (
-    names.DATABASE_URL,
-    names.MASTER_KEY,
-    names.SALT_KEY,
-    "LITELLM_MODE",
-    "LITELLM_LOCAL_MODEL_COST_MAP",
-    "LITELLM_MIGRATION_DIR",
-)
-"""Environment variables of the proxy that the operator sets."""
 
 SECRET_PARAMS = ("api_key", "aws_secret_access_key", "aws_session_token", "azure_ad_token", "client_secret")
 """What of litellm_params is a secret, whoever the provider."""
@@ -60,65 +40,6 @@ BudgetDuration = Annotated[
 """What LiteLLM takes as a budget's period; anything else is answered with 400 (measured on 1.106.2)."""
 
 Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
-
-
-class EmbeddedDatabase(Model):
-    """One PostgreSQL in a StatefulSet, for trials and small teams. It goes when the route goes."""
-
-    storage: Annotated[
-        StorageSize,
-        Says("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size"),
-    ] = Field("10Gi", description="Size of the volume. It can't be changed.")
-
-
-class Database(Model):
-    """Where LiteLLM keeps keys, budgets and spend."""
-
-    secret_ref: SecretKeyRef | None = Field(None, description="A Secret key that holds a postgresql:// URL.")
-    embedded: EmbeddedDatabase | None = Field(None, description="One PostgreSQL beside the proxy.")
-
-
-class ServiceSettings(Model):
-    """The Service in front of the pods."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field("ClusterIP", description="Type of the Service.")
-    annotations: Annotations = Field(
-        default_factory=dict, description="Annotations of the Service.", json_schema_extra=ANNOTATIONS_RULES
-    )
-
-
-class Managed(PodSettings):
-    """A proxy that the operator runs."""
-
-    model_config = ConfigDict(json_schema_extra=env_rule(PROXY_ENV))
-
-    # A factory, so that the API server fills in none: a resource that names no image moves on with the operator.
-    image: Image = Field(
-        default_factory=lambda: LITELLM_IMAGE,
-        description="LiteLLM image, with database support. Left out: the release that this operator is made for, "
-        f"{LITELLM_IMAGE}.",
-    )
-    replicas: int = Field(1, description="How many proxy pods.", ge=0, le=100)
-    port: int = Field(4000, description="Port of the Service.", ge=1, le=65535)
-    service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pods.")
-    database: Database = Field(
-        description="Where LiteLLM keeps keys, budgets and spend.",
-        json_schema_extra=rules(
-            (
-                "has(self.secretRef) != has(self.embedded)",
-                "exactly one of database.secretRef and database.embedded must be set",
-            ),
-        ),
-    )
-    master_key_secret_ref: SecretKeyRef | None = Field(
-        None,
-        description="A Secret key that holds the master key (sk-…). Left out: made once, in Secret <route>-master-key.",
-    )
-    salt_key_secret_ref: SecretKeyRef | None = Field(
-        None,
-        description="A Secret key that holds the salt key. Left out: made once, in Secret <route>-salt-key. "
-        "LiteLLM can't read what it has stored once the salt changes, so it must never change.",
-    )
 
 
 class External(Model):
@@ -311,8 +232,8 @@ class RouteSpec(Model):
     litellm_settings: FreeForm = Field(default_factory=dict, description="LiteLLM's litellm_settings. Passed through.")
     general_settings: FreeForm = Field(
         default_factory=dict,
-        description="LiteLLM's general_settings. Passed through, but for what the operator owns: "
-        "master_key, database_url and store_model_in_db.",
+        description="LiteLLM's general_settings. Passed through, but for what the operator owns: master_key, "
+        "database_url, store_model_in_db, disable_prisma_schema_update and, with redis, coordination_redis.",
     )
     allowed_namespaces: AllowedNamespaces = Field(
         default_factory=AllowedNamespaces,

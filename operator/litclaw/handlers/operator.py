@@ -16,9 +16,9 @@ import kopf
 
 from ..api import names
 from ..kube.cache import Cache
-from ..kube.client import Kube
+from ..kube.client import Kube, own_namespace
 from ..kube.errors import ConflictError, UnavailableError
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROUTE, Resource
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROUTE, Resource
 from ..reconcile.agent import reconcile_agent
 from ..reconcile.queue import WorkQueue
 from ..reconcile.route import reconcile_route
@@ -59,9 +59,11 @@ class Operator:
                 kube=kube,
                 cache=self._cache,
                 cluster=system["metadata"]["uid"],
+                own_namespace=own_namespace(),
                 wake=self._queue.add,
                 wake_after=self._queue.add_after,
             )
+            logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
             working = asyncio.create_task(self._queue.run(self._workers))
             try:
                 await kopf.operator(
@@ -110,6 +112,12 @@ class Operator:
                 self._queue.add(key)
 
         return wake
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for kopf's advice to create a kind that a cluster need not know."""
+    text = record.getMessage()
+    return not (text.startswith("Unresolved resources") and text.count("Selector(") == 1 and POD_MONITOR.plural in text)
 
 
 def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:

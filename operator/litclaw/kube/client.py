@@ -7,6 +7,7 @@ the library's lower half does connection, TLS and authentication, and that is wh
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -21,10 +22,16 @@ from .resources import BY_KIND, Resource
 
 Object = dict[str, Any]
 
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+def own_namespace() -> str | None:
+    """The namespace of the pod that we run in; None outside of a cluster."""
+    return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else None
 
 
 class Kube:
@@ -70,6 +77,14 @@ class Kube:
         except NotFoundError:
             return None
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the cluster knows a kind."""
+        try:
+            listed = await self._request("GET", f"/apis/{resource.api_version}")
+        except NotFoundError:
+            return False
+        return any(each["name"] == resource.plural for each in listed.get("resources", []))
+
     async def list_metadata(self, resource: Resource) -> AsyncIterator[Object]:
         """Metadata of every object of a kind in the cluster, in pages."""
         token = ""
@@ -82,7 +97,14 @@ class Kube:
             if not token:
                 return
 
-    async def apply(self, manifest: Mapping[str, Any], *, subresource: str | None = None, force: bool = True) -> Object:
+    async def apply(
+        self,
+        manifest: Mapping[str, Any],
+        *,
+        subresource: str | None = None,
+        force: bool = True,
+        manager: str = names.FIELD_MANAGER,
+    ) -> Object:
         """Server-side apply with our field manager; creates the object where there is none.
 
         Put ``metadata.uid`` into the manifest to write to that very object only. Without ``force``, a field that
@@ -92,7 +114,7 @@ class Kube:
             KubeError: the API server refuses it or can't be reached.
         """
         resource, meta = BY_KIND[manifest["kind"]], manifest["metadata"]
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true" if force else "false"}
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, manifest)
 

@@ -35,9 +35,26 @@ EVENT: Final = Resource("v1", "Event", "events")
 NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
 DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
+JOB: Final = Resource("batch/v1", "Job", "jobs")
+AUTOSCALER: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+DISRUPTION_BUDGET: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
+"""Not every cluster knows this kind: see `Kube.serves`."""
 
-CHILDREN: Final = (SECRET, CONFIG_MAP, SERVICE, VOLUME_CLAIM, DEPLOYMENT, STATEFUL_SET, NETWORK_POLICY)
+CHILDREN: Final = (
+    SECRET,
+    CONFIG_MAP,
+    SERVICE,
+    VOLUME_CLAIM,
+    DEPLOYMENT,
+    STATEFUL_SET,
+    JOB,
+    AUTOSCALER,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+)
 """What the operator makes for its resources, and watches."""
 
 BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, EVENT, NAMESPACE, *CHILDREN)}

@@ -21,15 +21,26 @@ class Blocked(Exception):
         message: what is wrong and what to do, in a sentence. No secret.
         stalled: whether somebody must mend it; otherwise it passes by itself.
         retry: after how many seconds to look again; None where a watch will tell.
+        serving: whether what was there before goes on, so that agents still get keys.
     """
 
-    def __init__(self, condition: str, reason: str, message: str, *, stalled: bool, retry: float | None = None) -> None:
+    def __init__(
+        self,
+        condition: str,
+        reason: str,
+        message: str,
+        *,
+        stalled: bool,
+        retry: float | None = None,
+        serving: bool = False,
+    ) -> None:
         super().__init__(f"{condition} {reason}: {message}")
         self.condition = condition
         self.reason = reason
         self.message = message
         self.stalled = stalled
         self.retry = retry
+        self.serving = serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
         await _converge(world, route, conditions, seen)
         conditions.ready(f"{_count(world, key)} can be asked for at {seen.url}.")
     except Blocked as why:
-        if why.condition != "ModelsReady" and (state := world.routes.get(key)):
+        if why.condition != "ModelsReady" and not why.serving and (state := world.routes.get(key)):
             state.usable = False
         conditions.blocked(why)
         again = why.retry or _BLOCKED_SECONDS
@@ -72,9 +72,11 @@ def _count(world: World, key: tuple[str, str]) -> str:
 
 
 async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, seen: _Seen) -> None:
+    held_back: Blocked | None = None
     if managed := route.spec.managed:
         seen.url = service_url(route, managed)
-        master_key = await route_deploy.deploy(world, route, managed, conditions)
+        deployed = await route_deploy.deploy(world, route, managed, conditions)
+        master_key, held_back = deployed.master_key, deployed.held_back
         authorities = ""
     elif external := route.spec.external:
         seen.url = base_url(external.url)
@@ -88,7 +90,13 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
     state.reach = where
     state.peer = await route_connect.peer_of(world, route, seen.url)
     state.key_defaults = route.spec.key_defaults
-    seen.version = await route_observe.observe(world, route, state, conditions)
+    try:
+        seen.version = await route_observe.observe(world, route, state, conditions)
+    except Blocked as why:
+        if held_back is None or why.condition != "ModelsReady":
+            raise
+    if held_back:
+        raise held_back
 
 
 def _status(

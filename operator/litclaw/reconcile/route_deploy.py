@@ -1,144 +1,166 @@
-"""A managed route's own objects: its Secrets, its database, its proxy."""
+"""A managed route's own objects: its Secrets, its database, its proxy, and what stands around that."""
 
-import secrets as random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
 
 from ..api import names
-from ..api.base import SecretKeyRef
-from ..api.route import LiteLLMRoute, Managed
-from ..kube.resources import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, STATEFUL_SET
-from ..render.litellm_config import SettingClashError, secret_params
-from ..render.metadata import Manifest, digest
-from ..render.postgres import postgres_secret_data, postgres_service, postgres_statefulset
+from ..api.managed import Managed
+from ..api.route import LiteLLMRoute
+from ..kube.cache import Key
+from ..kube.diff import is_settled
+from ..kube.resources import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    SERVICE,
+    STATEFUL_SET,
+)
+from ..render.litellm_config import ModelsCollideError, SettingClashError
+from ..render.metadata import Manifest, digest, sealed
+from ..render.postgres import postgres_service, postgres_statefulset
+from ..render.route_autoscaler import route_autoscaler
 from ..render.route_configmap import route_configmap
 from ..render.route_deployment import route_deployment
-from ..render.route_secret import database_ref, generated_secret, master_key_ref, salt_key_ref
+from ..render.route_disruption_budget import route_disruption_budget
+from ..render.route_network_policy import database_network_policy, proxy_network_policy
+from ..render.route_pod_monitor import route_pod_monitor
 from ..render.route_service import route_service
-from . import secrets
-from .children import check_ours, ensure, look, put, remove_others
+from .children import check_ours, ensure, look, remove_others
 from .conditions import Blocked, Conditions
+from .replicas import hand_over_replicas
+from .route_migration import DATABASE_READY, drop_stuck, is_migrated, migrate, migration_digest
+from .route_secrets import route_secrets
 from .secrets import SECRETS_READY
 from .world import World
 
-_DATABASE_SCHEMES = ("postgresql://", "postgres://")
+PROXY_READY = "ProxyReady"
+# Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. For Jobs see `drop_stuck`.
+_REMOVED: tuple[str, ...] = tuple(
+    resource.kind
+    for resource in (
+        CONFIG_MAP,
+        SERVICE,
+        DEPLOYMENT,
+        AUTOSCALER,
+        DISRUPTION_BUDGET,
+        NETWORK_POLICY,
+        POD_MONITOR,
+    )
+)
 
 
-async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions: Conditions) -> SecretStr:
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A proxy that runs.
+
+    Attributes:
+        master_key: what it is administered with.
+        held_back: why its pods aren't yet as they should be, while those from before serve.
+    """
+
+    master_key: SecretStr
+    held_back: Blocked | None
+
+
+async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions: Conditions) -> Deployed:
     """Have everything there that the proxy consists of, and see that it runs.
-
-    Returns:
-        The master key.
 
     Raises:
         Blocked: something is missing, refused, or not running yet.
     """
-    try:
-        configmap = route_configmap(route)
-    except SettingClashError as error:
-        raise Blocked("ModelsReady", "InvalidSettings", f"{error}.", stalled=True) from None
-    await _make_up_secrets(world, route, managed)
-    held = await _read_secrets(world, route, managed)
+    configmap = _render_config(route)
+    namespace, name = route.metadata.namespace, names.route_workload(route.metadata.name)
+    before = await look(world, DEPLOYMENT.kind, namespace, name)
+    held = await route_secrets(world, route, managed, before)
     conditions.true(SECRETS_READY, "Found")
-    database = await _deploy_database(world, route, managed)
-    config_map = await ensure(world, configmap, "ProxyReady")
-    salt = held[_slot(salt_key_ref(route, managed))]
+    migration = migration_digest(route, managed, held)
     deployment = route_deployment(
         route,
         managed,
         config_digest=digest(configmap["data"]),
-        secrets_digest=secrets.keyed_digest(salt, held),
+        secrets_digest=held.digest,
+        migration=migration,
+        salt=held.fingerprint,
     )
-    service = await ensure(world, route_service(route, managed), "ProxyReady")
-    if world.cache.get(*_key(deployment)) is None:
-        _see_database(database)  # a proxy that starts before its database only crashes
-    running = await ensure(world, deployment, "ProxyReady")
-    wanted = [_key(body) for body in (config_map, service, running, *database)]
-    # Never a StatefulSet: a database that is no longer wanted here still holds every key's spend.
-    await remove_others(world, route.metadata.uid, wanted, (CONFIG_MAP.kind, SERVICE.kind, DEPLOYMENT.kind))
+    check_ours(before, deployment, PROXY_READY)
+    database = await _deploy_database(world, route, managed)
+    around = [configmap, route_service(route, managed), *await _around(world, route, managed)]
+    present = [await ensure(world, manifest, PROXY_READY) for manifest in around]
+    held_back: Blocked | None = None
+    if not is_migrated(before, migration):
+        _see_database(database)
+        held_back = await migrate(world, route, managed, migration, serving=before is not None)
+    if held_back is None:
+        if before and managed.autoscaling and not is_settled(before, sealed(deployment)):
+            await hand_over_replicas(world, before)
+        running = await ensure(world, deployment, PROXY_READY)
+    elif before:
+        running = before
+    else:
+        raise held_back
+    wanted = [_key(body) for body in (*present, running, *database)]
+    await remove_others(world, route.metadata.uid, wanted, _REMOVED)
+    await drop_stuck(world, route, migration)
     _see_database(database)
-    conditions.true("DatabaseReady", "Running" if database else "Configured")
+    conditions.true(DATABASE_READY, "Running" if database else "Configured")
+    if held_back:
+        conditions.false(DATABASE_READY, held_back.reason, held_back.message)
     _see_proxy(running)
-    return held[_slot(master_key_ref(route, managed))]
+    return Deployed(held.master_key, held_back)
 
 
-def _key(body: Mapping[str, Any]) -> tuple[str, str, str]:
+def _render_config(route: LiteLLMRoute) -> Manifest:
+    try:
+        return route_configmap(route)
+    except SettingClashError as error:
+        raise Blocked("ModelsReady", "InvalidSettings", f"{error}.", stalled=True) from None
+    except ModelsCollideError as error:
+        raise Blocked("ModelsReady", "ModelsCollide", f"{error}.", stalled=True) from None
+
+
+async def _around(world: World, route: LiteLLMRoute, managed: Managed) -> list[Manifest]:
+    """What stands around the pods where it is wanted: who reaches them, how many there are, who counts."""
+    wanted: list[Manifest | None] = [route_disruption_budget(route, managed)]
+    if managed.network_policy.enabled:
+        wanted.append(proxy_network_policy(route, managed, world.own_namespace))
+        postgres = names.route_postgres(route.metadata.name)
+        # Also for a database that is no longer wanted, since that stays.
+        if managed.database.embedded or world.cache.get(STATEFUL_SET.kind, route.metadata.namespace, postgres):
+            wanted.append(database_network_policy(route))
+    if managed.autoscaling:
+        wanted.append(route_autoscaler(route, managed.autoscaling))
+    if await _knows_pod_monitors(world, route, managed):
+        wanted.append(route_pod_monitor(route) if managed.monitoring.enabled else None)
+    return [manifest for manifest in wanted if manifest]
+
+
+async def _knows_pod_monitors(world: World, route: LiteLLMRoute, managed: Managed) -> bool:
+    """Whether the cluster has the kind, asked only where it matters. No watch tells that a kind has gone."""
+    key = (POD_MONITOR.kind, route.metadata.namespace, names.route_workload(route.metadata.name))
+    held = world.cache.get(*key)
+    if not (managed.monitoring.enabled or held):
+        return False
+    known = await world.kube.serves(POD_MONITOR)
+    if held and not known:
+        world.cache.forget(held)
+    return known
+
+
+def _key(body: Mapping[str, Any]) -> Key:
     return (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
-
-
-def _slot(ref: SecretKeyRef) -> str:
-    return f"{ref.name}/{ref.key}"
-
-
-async def _make_up_secrets(world: World, route: LiteLLMRoute, managed: Managed) -> None:
-    """The Secrets that the resource leaves to us. Each is made once; one that is there is kept as it is."""
-    name, namespace = route.metadata.name, route.metadata.namespace
-    if managed.master_key_secret_ref is None:
-        # Virtual keys outlive a change of the master key (measured), so a lost one is simply made anew.
-        data = {names.MASTER_KEY: f"sk-{random.token_urlsafe(32)}"}
-        await _make_once(world, generated_secret(route, names.route_master_key(name), "master-key", data))
-    if managed.salt_key_secret_ref is None:
-        before = world.cache.get(DEPLOYMENT.kind, namespace, names.route_workload(name))
-        data = {names.SALT_KEY: random.token_urlsafe(32)}
-        manifest = generated_secret(route, names.route_salt_key(name), "salt-key", data)
-        await _make_once(world, manifest, lost_if=before, loses="what LiteLLM has encrypted in its database")
-    if managed.database.embedded:
-        before = world.cache.get(STATEFUL_SET.kind, namespace, names.route_postgres(name))
-        data = postgres_secret_data(route, random.token_urlsafe(24))
-        manifest = generated_secret(route, names.route_postgres(name), "database", data)
-        await _make_once(world, manifest, lost_if=before, loses="the password of the database")
-
-
-async def _make_once(
-    world: World, manifest: Manifest, *, lost_if: Mapping[str, Any] | None = None, loses: str = ""
-) -> None:
-    meta = manifest["metadata"]
-    live = await look(world, SECRET.kind, meta["namespace"], meta["name"])
-    check_ours(live, manifest, SECRETS_READY)
-    if live is not None:
-        return
-    if lost_if is not None:
-        message = (
-            f"Secret {meta['namespace']}/{meta['name']} is gone, and with it {loses}. Nothing is changed: restore the "
-            f"Secret from a backup, or delete {lost_if['kind']} {meta['namespace']}/{lost_if['metadata']['name']} "
-            "to have a new one made and start anew."
-        )
-        raise Blocked(SECRETS_READY, "SecretLost", message, stalled=True, retry=10.0)
-    await put(world, manifest, None, SECRETS_READY)
-
-
-def _references(route: LiteLLMRoute, managed: Managed) -> Iterator[tuple[str, SecretKeyRef]]:
-    yield "spec.managed.masterKeySecretRef", master_key_ref(route, managed)
-    yield "spec.managed.saltKeySecretRef", salt_key_ref(route, managed)
-    yield "spec.managed.database.secretRef", database_ref(route, managed)
-    for model in route.spec.models:
-        for param, ref in secret_params(model):
-            kind = "apiKeySecretRef" if ref == model.api_key_secret_ref else f"secretParams.{param}"
-            yield f"spec.models[{model.name}].{kind}", ref
-
-
-async def _read_secrets(world: World, route: LiteLLMRoute, managed: Managed) -> dict[str, SecretStr]:
-    held: dict[str, SecretStr] = {}
-    for field, ref in _references(route, managed):
-        if _slot(ref) not in held:
-            held[_slot(ref)] = await secrets.value(world, route.metadata.namespace, ref, field)
-    ref = database_ref(route, managed)
-    if not held[_slot(ref)].get_secret_value().startswith(_DATABASE_SCHEMES):
-        message = (
-            f"The key {ref.key!r} of Secret {route.metadata.namespace}/{ref.name} isn't a PostgreSQL URL: "
-            "it must start with postgresql://."
-        )
-        raise Blocked("DatabaseReady", "InvalidDatabaseURL", message, stalled=True, retry=10.0)
-    return held
 
 
 async def _deploy_database(world: World, route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
     if not (embedded := managed.database.embedded):
         return []
-    service = await ensure(world, postgres_service(route), "DatabaseReady")
-    stateful_set = await ensure(world, postgres_statefulset(route, embedded), "DatabaseReady")
+    service = await ensure(world, postgres_service(route), DATABASE_READY)
+    stateful_set = await ensure(world, postgres_statefulset(route, embedded), DATABASE_READY)
     return [service, stateful_set]
 
 
@@ -146,7 +168,7 @@ def _see_database(database: list[dict[str, Any]]) -> None:
     for body in database:
         if body["kind"] == STATEFUL_SET.kind and not (body.get("status") or {}).get("readyReplicas"):
             message = f"Waits for the pod of StatefulSet {body['metadata']['name']}."
-            raise Blocked("DatabaseReady", "Starting", message, stalled=False)
+            raise Blocked(DATABASE_READY, "Starting", message, stalled=False)
 
 
 def _see_proxy(deployment: Mapping[str, Any]) -> None:
@@ -161,6 +183,6 @@ def _see_proxy(deployment: Mapping[str, Any]) -> None:
                 f"`kubectl -n {meta['namespace']} describe pods -l {names.LABEL_INSTANCE}="
                 f"{meta['labels'][names.LABEL_INSTANCE]}` and at their logs."
             )
-            raise Blocked("ProxyReady", "DeploymentFailed", message, stalled=True)
+            raise Blocked(PROXY_READY, "DeploymentFailed", message, stalled=True)
     message = f"Waits for the pods of Deployment {meta['name']}; LiteLLM takes a minute to start."
-    raise Blocked("ProxyReady", "Starting", message, stalled=False)
+    raise Blocked(PROXY_READY, "Starting", message, stalled=False)

@@ -77,6 +77,7 @@ class World:
 
     Attributes:
         cluster: uid of the namespace kube-system, which stands for the cluster.
+        own_namespace: where the operator runs; None outside of the cluster.
         wake: has a resource looked at as soon as possible.
         wake_after: has a resource looked at after some seconds, if it isn't before.
         now: the clock.
@@ -90,6 +91,7 @@ class World:
     wake_after: Callable[[QueueKey, float], None]
     now: Callable[[], datetime] = utc_now
     connect: Callable[[str, SecretStr, str], LiteLLM] = LiteLLM
+    own_namespace: str | None = None
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)

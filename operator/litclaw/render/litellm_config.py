@@ -6,21 +6,33 @@ Secret, and reordering the models changes nothing.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from ..api import names
 from ..api.base import SecretKeyRef
-from ..api.route import SECRET_PARAMS, LiteLLMRoute, RouteModel
+from ..api.route import SECRET_PARAMS, LiteLLMRoute, RouteModel, RouteSpec
 
-_OWNED_GENERAL = ("master_key", "database_url", "store_model_in_db")
-_OWNED_ROUTER = ("fallbacks",)
+_OWNED: dict[str, tuple[str, ...]] = {
+    "generalSettings": ("master_key", "database_url", "store_model_in_db", "disable_prisma_schema_update"),
+    "routerSettings": ("fallbacks",),
+}
+_OWNED_WITH_REDIS: dict[str, tuple[str, ...]] = {
+    "generalSettings": ("coordination_redis",),
+    "routerSettings": ("redis_url", "redis_host", "redis_port", "redis_password"),
+}
+_OWNED_WITH_MONITORING: dict[str, tuple[str, ...]] = {"litellmSettings": ("require_auth_for_metrics_endpoint",)}
+_PROMETHEUS = "prometheus"
 
 
 class SettingClashError(ValueError):
     """A passed-through setting is one that the operator owns. ``args``: the field and what to do."""
+
+
+class ModelsCollideError(ValueError):
+    """Two names of models are one to OpenClaw or to LiteLLM. ``args``: which, and what to do."""
 
 
 def env_name(ref: SecretKeyRef) -> str:
@@ -43,22 +55,54 @@ def model_secrets(route: LiteLLMRoute) -> list[SecretKeyRef]:
     return [found[key] for key in sorted(found)]
 
 
+def _check_owned(spec: RouteSpec) -> None:
+    passed = {
+        "generalSettings": spec.general_settings,
+        "routerSettings": spec.router_settings,
+        "litellmSettings": spec.litellm_settings,
+    }
+    owners = [("the operator", _OWNED)]
+    if spec.managed and spec.managed.redis:
+        owners.append(("spec.managed.redis", _OWNED_WITH_REDIS))
+    if spec.managed and spec.managed.monitoring.enabled:
+        owners.append(("spec.managed.monitoring", _OWNED_WITH_MONITORING))
+    for owner, table in owners:
+        for field, owned in table.items():
+            if clash := sorted(set(passed[field]) & set(owned)):
+                raise SettingClashError(
+                    f"spec.{field}.{clash[0]} is set by {owner}: remove it"
+                    + (" and use spec.fallbacks" if clash[0] == "fallbacks" else "")
+                )
+
+
+def _check_names(spec: RouteSpec) -> None:
+    """OpenClaw compares names of models without regard to case; LiteLLM asks its aliases before its models."""
+    seen: dict[str, str] = {}
+    for model in spec.models:
+        if other := seen.get(model.name.lower()):
+            raise ModelsCollideError(
+                f"Models {other!r} and {model.name!r} differ in case only, and OpenClaw takes them for one: rename one"
+            )
+        seen[model.name.lower()] = model.name
+    aliases = spec.router_settings.get("model_group_alias")
+    for alias in aliases if isinstance(aliases, Mapping) else ():
+        if other := seen.get(str(alias).lower()):
+            raise ModelsCollideError(
+                f"spec.routerSettings.model_group_alias has the alias {alias!r}, which hides the model {other!r}: "
+                "rename one"
+            )
+
+
 def check_settings(route: LiteLLMRoute) -> None:
     """See that nothing passed through takes what the operator owns or is a secret, and that fallbacks exist.
 
     Raises:
         SettingClashError: with the field's path and what to do.
+        ModelsCollideError: two models have one name.
     """
     spec = route.spec
-    for field, given, owned in (
-        ("generalSettings", spec.general_settings, _OWNED_GENERAL),
-        ("routerSettings", spec.router_settings, _OWNED_ROUTER),
-    ):
-        if clash := sorted(set(given) & set(owned)):
-            raise SettingClashError(
-                f"spec.{field}.{clash[0]} is set by the operator: remove it"
-                + (" and use spec.fallbacks" if clash[0] == "fallbacks" else "")
-            )
+    _check_owned(spec)
+    _check_names(spec)
     known = {model.name for model in spec.models}
     for index, fallback in enumerate(spec.fallbacks):
         for name in (fallback.model, *fallback.to):
@@ -91,28 +135,41 @@ def _model(model: RouteModel) -> dict[str, Any]:
     return entry
 
 
+def _with_prometheus(callbacks: Any) -> list[Any]:
+    given = list(callbacks) if isinstance(callbacks, list) else [callbacks] if callbacks else []
+    return given if _PROMETHEUS in given else [*given, _PROMETHEUS]
+
+
 def config_yaml(route: LiteLLMRoute) -> str:
     """The proxy's config.yaml.
 
     Raises:
-        SettingClashError: see `check_settings`.
+        SettingClashError, ModelsCollideError: see `check_settings`.
     """
     check_settings(route)
     spec = route.spec
     router: dict[str, Any] = dict(spec.router_settings)
     if spec.fallbacks:
         router["fallbacks"] = [{entry.model: list(entry.to)} for entry in spec.fallbacks]
+    general: dict[str, Any] = {
+        **spec.general_settings,
+        "master_key": f"os.environ/{names.MASTER_KEY}",
+        "database_url": f"os.environ/{names.DATABASE_URL}",
+        "store_model_in_db": False,
+    }
+    litellm: dict[str, Any] = dict(spec.litellm_settings)
+    if spec.managed and spec.managed.redis:
+        # Limits, spend, cooldowns, and the news that a key has ended; nothing that a model has answered.
+        general["coordination_redis"] = {"url": f"os.environ/{names.REDIS_URL}"}
+    if spec.managed and spec.managed.monitoring.enabled:
+        litellm["callbacks"] = _with_prometheus(litellm.get("callbacks"))
+        litellm["require_auth_for_metrics_endpoint"] = False
     config: dict[str, Any] = {
         "model_list": [_model(model) for model in spec.models],
-        "general_settings": {
-            **spec.general_settings,
-            "master_key": f"os.environ/{names.MASTER_KEY}",
-            "database_url": f"os.environ/{names.DATABASE_URL}",
-            "store_model_in_db": False,
-        },
+        "general_settings": general,
     }
-    if spec.litellm_settings:
-        config["litellm_settings"] = dict(spec.litellm_settings)
+    if litellm:
+        config["litellm_settings"] = litellm
     if router:
         config["router_settings"] = router
     text: str = yaml.safe_dump(config, sort_keys=True, allow_unicode=True, width=1000)

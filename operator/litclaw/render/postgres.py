@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from ..api import names
 from ..api.images import POSTGRES_IMAGE
-from ..api.route import ROUTE_KIND, EmbeddedDatabase, LiteLLMRoute
+from ..api.managed import EmbeddedDatabase
+from ..api.route import ROUTE_KIND, LiteLLMRoute
 from .metadata import Manifest, child, labels
 from .pod import CONTAINER_SECURITY, pod_security
 
 POSTGRES_UID = 999  # the official image's user
-_PORT = 5432
+POSTGRES_PORT = 5432
 _DATA = "/var/lib/postgresql/data"
 
 
@@ -22,7 +23,7 @@ def postgres_secret_data(route: LiteLLMRoute, password: str) -> dict[str, str]:
     host = f"{names.route_postgres(route.metadata.name)}.{route.metadata.namespace}.svc.cluster.local"
     return {
         names.POSTGRES_PASSWORD: password,
-        names.DATABASE_URL: f"postgresql://litellm:{quote(password, safe='')}@{host}:{_PORT}/litellm",
+        names.DATABASE_URL: f"postgresql://litellm:{quote(password, safe='')}@{host}:{POSTGRES_PORT}/litellm",
     }
 
 
@@ -35,7 +36,7 @@ def postgres_service(route: LiteLLMRoute) -> Manifest:
         "spec": {
             "clusterIP": "None",
             "selector": labels(route.metadata.name, "database"),
-            "ports": [{"name": "postgres", "port": _PORT, "protocol": "TCP", "targetPort": "postgres"}],
+            "ports": [{"name": "postgres", "port": POSTGRES_PORT, "protocol": "TCP", "targetPort": "postgres"}],
         },
     }
 
@@ -61,7 +62,7 @@ def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Man
             },
             {"name": "PGDATA", "value": f"{_DATA}/pgdata"},
         ],
-        "ports": [{"name": "postgres", "containerPort": _PORT, "protocol": "TCP"}],
+        "ports": [{"name": "postgres", "containerPort": POSTGRES_PORT, "protocol": "TCP"}],
         "startupProbe": {**ready, "periodSeconds": 2, "failureThreshold": 150},
         "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**ready, "periodSeconds": 20, "failureThreshold": 6},

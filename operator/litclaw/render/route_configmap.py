@@ -7,7 +7,7 @@ from .metadata import Manifest, child
 
 
 def route_configmap(route: LiteLLMRoute) -> Manifest:
-    """The ConfigMap. Raises `SettingClashError` where the settings can't be rendered."""
+    """The ConfigMap. Raises `SettingClashError` or `ModelsCollideError` where the settings can't be rendered."""
     manifest = child(
         "v1",
         "ConfigMap",

@@ -4,7 +4,8 @@ from typing import Any
 
 from ..api import names
 from ..api.base import SecretKeyRef
-from ..api.route import ROUTE_KIND, LiteLLMRoute, Managed
+from ..api.managed import Managed
+from ..api.route import ROUTE_KIND, LiteLLMRoute
 from .litellm_config import env_name, model_secrets
 from .metadata import Manifest, child, labels
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
@@ -14,7 +15,7 @@ PROXY_PORT = 4000
 PROXY_UID = 65534
 _CONFIG_DIR = "/etc/litellm"
 
-# Measured: about 40 s from start to ready on two busy cores, more with the first migration of a new database.
+# Measured: about 40 s from start to ready on two busy cores.
 _STARTUP_SECONDS = 15 * 60
 _REQUESTS = {"cpu": "100m", "memory": "1Gi"}
 
@@ -23,12 +24,17 @@ def _from_secret(name: str, ref: SecretKeyRef) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
 
 
-def proxy_env(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
-    """The proxy's environment: every secret by reference."""
+def proxy_env(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> list[dict[str, Any]]:
+    """The proxy's environment: every secret by reference.
+
+    Args:
+        migrates: whether the container brings the database up to date. The pods don't: replicas would race each other.
+    """
     own = [
         _from_secret(names.DATABASE_URL, database_ref(route, managed)),
         _from_secret(names.MASTER_KEY, master_key_ref(route, managed)),
         _from_secret(names.SALT_KEY, salt_key_ref(route, managed)),
+        {"name": "DISABLE_SCHEMA_UPDATE", "value": "false" if migrates else "true"},
         {"name": "LITELLM_MODE", "value": "PRODUCTION"},
         # The price map that ships with the release: what a model costs changes with a roll-out, not with a restart.
         {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
@@ -36,22 +42,64 @@ def proxy_env(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
         # them: its Prisma engines lie below.
         {"name": "LITELLM_MIGRATION_DIR", "value": "/tmp/litellm-migrations"},
     ]
+    if managed.redis:
+        own.append(_from_secret(names.REDIS_URL, managed.redis.secret_ref))
     own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
     return env(own, managed)
+
+
+def proxy_arguments() -> list[str]:
+    """LiteLLM's command line, as far as it is the same for the proxy and its migration."""
+    return ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}"]
+
+
+def proxy_container(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> dict[str, Any]:
+    """A container with LiteLLM, its configuration and its environment, without arguments."""
+    return {
+        "name": "litellm",
+        "image": managed.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": proxy_env(route, managed, migrates=migrates),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+        **container_settings(managed, _REQUESTS),
+    }
+
+
+def proxy_volumes(route: LiteLLMRoute) -> list[dict[str, Any]]:
+    """The volumes of `proxy_container`."""
+    return [
+        {"name": "config", "configMap": {"name": names.route_workload(route.metadata.name)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+
+
+def _spread(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
+    """Over the nodes where there is room, even for a single pod: a second one then comes without a new first one."""
+    selector = {"matchLabels": labels(route.metadata.name, "proxy")}
+    anywhere = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+    return [{"labelSelector": selector, **given} for given in managed.topology_spread_constraints or [anywhere]]
 
 
 def _probe(path: str, **settings: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "http", "scheme": "HTTP"}, "timeoutSeconds": 10, **settings}
 
 
-def route_deployment(route: LiteLLMRoute, managed: Managed, *, config_digest: str, secrets_digest: str) -> Manifest:
-    """The Deployment.
+def route_deployment(
+    route: LiteLLMRoute, managed: Managed, *, config_digest: str, secrets_digest: str, migration: str, salt: str
+) -> Manifest:
+    """The Deployment. Where an autoscaler decides, it says nothing of replicas.
 
     Args:
         route: the resource.
         managed: its ``spec.managed``.
         config_digest: digest of config.yaml; another one rolls the pods.
         secrets_digest: keyed digest of the Secrets in use; another one rolls the pods.
+        migration: keyed digest of the image and the database that a migration has run for.
+        salt: fingerprint of the salt.
     """
     manifest = child(
         "apps/v1",
@@ -60,29 +108,22 @@ def route_deployment(route: LiteLLMRoute, managed: Managed, *, config_digest: st
         owner_kind=ROUTE_KIND,
         owner=route.metadata,
         component="proxy",
+        annotations={names.ANNOTATION_SALT: salt},
     )
     selector = labels(route.metadata.name, "proxy")
     container: dict[str, Any] = {
-        "name": "litellm",
-        "image": managed.image,
-        "imagePullPolicy": "IfNotPresent",
-        "args": ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}", "--host", "0.0.0.0", "--port", str(PROXY_PORT)],
-        "env": proxy_env(route, managed),
+        **proxy_container(route, managed),
+        "args": [*proxy_arguments(), "--host", "0.0.0.0", "--port", str(PROXY_PORT)],
         "ports": [{"name": "http", "containerPort": PROXY_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/health/liveliness", periodSeconds=5, failureThreshold=_STARTUP_SECONDS // 5),
         "readinessProbe": _probe("/health/readiness", periodSeconds=5, failureThreshold=3),
         "livenessProbe": _probe("/health/liveliness", periodSeconds=20, failureThreshold=6),
-        "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [
-            {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
-        **container_settings(managed, _REQUESTS),
     }
+    replicas = managed.fixed_replicas
     return {
         **manifest,
         "spec": {
-            "replicas": managed.replicas,
+            **({} if replicas is None else {"replicas": replicas}),
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -94,17 +135,16 @@ def route_deployment(route: LiteLLMRoute, managed: Managed, *, config_digest: st
                         **managed.pod_annotations,
                         names.ANNOTATION_CONFIG: config_digest,
                         names.ANNOTATION_SECRETS: secrets_digest,
+                        names.ANNOTATION_MIGRATED: migration,
                     },
                 },
                 "spec": {
                     **pod_settings(managed),
+                    "topologySpreadConstraints": _spread(route, managed),
                     "securityContext": pod_security(PROXY_UID),
                     "terminationGracePeriodSeconds": 60,
                     "containers": [container],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": names.route_workload(route.metadata.name)}},
-                        {"name": "tmp", "emptyDir": {}},
-                    ],
+                    "volumes": proxy_volumes(route),
                 },
             },
         },

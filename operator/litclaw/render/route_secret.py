@@ -5,7 +5,8 @@ Each is made once. The caller makes up the value; a Secret that is there already
 
 from ..api import names
 from ..api.base import SecretKeyRef
-from ..api.route import ROUTE_KIND, LiteLLMRoute, Managed
+from ..api.managed import Managed
+from ..api.route import ROUTE_KIND, LiteLLMRoute
 from .metadata import Manifest, child, encode
 
 

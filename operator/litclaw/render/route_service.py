@@ -1,7 +1,8 @@
 """A managed route's Service."""
 
 from ..api import names
-from ..api.route import ROUTE_KIND, LiteLLMRoute, Managed
+from ..api.managed import Managed
+from ..api.route import ROUTE_KIND, LiteLLMRoute
 from .metadata import Manifest, child, labels
 
 

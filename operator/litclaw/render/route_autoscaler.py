@@ -1,0 +1,29 @@
+"""A managed route's HorizontalPodAutoscaler."""
+
+from ..api import names
+from ..api.managed import Autoscaling
+from ..api.route import ROUTE_KIND, LiteLLMRoute
+from .metadata import Manifest, child
+
+
+def route_autoscaler(route: LiteLLMRoute, autoscaling: Autoscaling) -> Manifest:
+    """The autoscaler of the proxy's Deployment, by CPU."""
+    name = names.route_workload(route.metadata.name)
+    manifest = child(
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        name,
+        owner_kind=ROUTE_KIND,
+        owner=route.metadata,
+        component="proxy",
+    )
+    target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
+    return {
+        **manifest,
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": autoscaling.min_replicas,
+            "maxReplicas": autoscaling.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }

@@ -1,0 +1,27 @@
+"""A managed route's PodMonitor, for a Prometheus of the prometheus-operator's.
+
+The pods are read and not the Service: each counts for itself.
+"""
+
+from ..api import names
+from ..api.route import ROUTE_KIND, LiteLLMRoute
+from .metadata import Manifest, child, labels
+
+
+def route_pod_monitor(route: LiteLLMRoute) -> Manifest:
+    """The PodMonitor of the proxy's pods. The path's slash at the end saves a redirection at each look."""
+    manifest = child(
+        "monitoring.coreos.com/v1",
+        "PodMonitor",
+        names.route_workload(route.metadata.name),
+        owner_kind=ROUTE_KIND,
+        owner=route.metadata,
+        component="proxy",
+    )
+    return {
+        **manifest,
+        "spec": {
+            "selector": {"matchLabels": labels(route.metadata.name, "proxy")},
+            "podMetricsEndpoints": [{"port": "http", "path": "/metrics/"}],
+        },
+    }

@@ -1,0 +1,89 @@
+"""Who reaches a managed route's pods over the network, where the cluster enforces NetworkPolicies."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev.cluster import images
+
+from .support import AI, TEAM, Kube, Proxy, eventually, pod
+
+PROXY = (f"main-litellm.{AI}.svc.cluster.local", 4000)
+DATABASE = (f"main-postgres.{AI}.svc.cluster.local", 5432)
+_SERVE = "import http.server as h; h.HTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+
+
+@pytest.fixture(scope="module")
+def probes(kube: Kube, proxy: Proxy) -> Iterator[None]:
+    """A pod ``probe`` in each namespace, and one behind a policy that lets nobody in."""
+    wall = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "wall", "namespace": TEAM},
+        "spec": {"podSelector": {"matchLabels": {"app": "wall"}}, "policyTypes": ["Ingress"]},
+    }
+    made = [("probe", AI), ("probe", TEAM), ("wall", TEAM)]
+    kube.apply(wall, *(pod(name, images()["litellm"], ["python3", "-c", _SERVE], 65534, where) for name, where in made))
+    for name, where in made:
+        kube.run("-n", where, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
+    yield
+    for name, where in made:
+        kube.delete("pod", where, name)
+    kube.delete("networkpolicy", TEAM, "wall")
+    reset = {"allowedNamespaces": {"from": "All", "selector": None}, "managed": {"networkPolicy": None}}
+    kube.patch("litellmroute", AI, "main", {"spec": reset})
+    kube.wait_ready("litellmroute", AI, "main")
+
+
+def reaches(kube: Kube, source: str, host: str, port: int) -> bool:
+    """Whether the probe of a namespace gets a connection."""
+    code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
+    return kube.run("-n", source, "exec", "probe", "--", "python3", "-c", code, check=False).returncode == 0
+
+
+@pytest.fixture
+def enforced(kube: Kube, probes: None) -> None:
+    """Skips where the cluster's network knows no policies."""
+    address = kube.must("pod", TEAM, "wall")["status"]["podIP"]
+    if reaches(kube, TEAM, address, 8000):
+        pytest.skip("this cluster doesn't enforce NetworkPolicies")
+
+
+def test_the_policies_are_there_and_follow_the_route(kube: Kube, probes: None) -> None:
+    def sources() -> object:
+        return kube.must("networkpolicy", AI, "main-litellm")["spec"]["ingress"][0]["from"]
+
+    operator = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "litclaw-system"}}}
+    assert sources() == [{"namespaceSelector": {}}, operator]
+    assert kube.must("networkpolicy", AI, "main-postgres")["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    kube.patch("litellmroute", AI, "main", {"spec": {"allowedNamespaces": {"from": "Same"}}})
+    eventually(lambda: sources() == [{"podSelector": {}}, operator])
+    kube.patch("litellmroute", AI, "main", {"spec": {"managed": {"networkPolicy": {"enabled": False}}}})
+    for name in ("main-litellm", "main-postgres"):
+        eventually(lambda name=name: kube.get("networkpolicy", AI, name) is None)
+    reset = {"allowedNamespaces": {"from": "All"}, "managed": {"networkPolicy": None}}
+    kube.patch("litellmroute", AI, "main", {"spec": reset})
+    eventually(lambda: kube.get("networkpolicy", AI, "main-postgres"))
+    kube.delete("networkpolicy", AI, "main-litellm")
+    eventually(lambda: kube.get("networkpolicy", AI, "main-litellm"), what="a deleted policy comes back")
+
+
+def test_the_database_is_reached_by_the_proxy_alone(kube: Kube, enforced: None) -> None:
+    for source in (AI, TEAM):
+        assert not reaches(kube, source, *DATABASE)
+    kube.wait_ready("litellmroute", AI, "main")
+
+
+def test_the_proxy_is_reached_from_the_namespaces_that_may_use_it(kube: Kube, enforced: None) -> None:
+    assert reaches(kube, TEAM, *PROXY)
+    kube.patch("litellmroute", AI, "main", {"spec": {"allowedNamespaces": {"from": "Same"}}})
+    eventually(lambda: not reaches(kube, TEAM, *PROXY))
+    assert reaches(kube, AI, *PROXY)
+    kube.wait_ready("litellmroute", AI, "main")  # the operator, from its own namespace, is let in
+    selector = {"from": "Selector", "selector": {"matchLabels": {"models": "yes"}}}
+    kube.patch("litellmroute", AI, "main", {"spec": {"allowedNamespaces": selector}})
+    kube.wait_ready("litellmroute", AI, "main")
+    assert not reaches(kube, TEAM, *PROXY)
+    kube.run("label", "namespace", TEAM, "models=yes")
+    eventually(lambda: reaches(kube, TEAM, *PROXY))
+    kube.run("label", "namespace", TEAM, "models-")

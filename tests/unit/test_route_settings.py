@@ -1,0 +1,95 @@
+"""What of LiteLLM's settings is the operator's, and which names of models are one."""
+
+from typing import Any
+
+import pytest
+import yaml
+from litclaw.reconcile.route_secrets import weakness
+from litclaw.render.litellm_config import ModelsCollideError, SettingClashError, config_yaml
+from litclaw.render.route_deployment import proxy_env
+from litclaw.render.route_pod_monitor import route_pod_monitor
+
+from .routes import MODEL, managed_route
+
+REDIS = {"redis": {"secretRef": {"name": "redis", "key": "URL"}}}
+MONITORING = {"monitoring": {"enabled": True}}
+
+
+def config(managed: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(config_yaml(managed_route(managed, **spec)[0]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("managed", "field", "key"),
+    [
+        ({}, "generalSettings", "database_url"),
+        ({}, "generalSettings", "disable_prisma_schema_update"),
+        (REDIS, "generalSettings", "coordination_redis"),
+        (REDIS, "routerSettings", "redis_password"),
+        (MONITORING, "litellmSettings", "require_auth_for_metrics_endpoint"),
+    ],
+)
+def test_a_setting_of_the_operators_is_refused_by_name(managed: dict[str, Any], field: str, key: str) -> None:
+    with pytest.raises(SettingClashError, match=rf"spec\.{field}\.{key} is set by .*: remove it"):
+        config(managed, **{field: {key: "x"}})
+
+
+def test_what_is_owned_for_redis_is_free_without_it() -> None:
+    nodes = {"startup_nodes": [{"host": "redis", "port": 6379}]}
+    assert config(generalSettings={"coordination_redis": nodes})["general_settings"]["coordination_redis"] == nodes
+
+
+def test_redis_is_named_and_never_in_the_open_and_caches_no_answers() -> None:
+    rendered = config(REDIS)
+    assert rendered["general_settings"]["coordination_redis"] == {"url": "os.environ/REDIS_URL"}
+    assert "cache" not in rendered.get("litellm_settings", {})
+    route, managed = managed_route(REDIS)
+    [variable] = [entry for entry in proxy_env(route, managed) if entry["name"] == "REDIS_URL"]
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "redis", "key": "URL"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "callbacks"),
+    [
+        (None, ["prometheus"]),
+        (["langfuse"], ["langfuse", "prometheus"]),
+        ("langfuse", ["langfuse", "prometheus"]),
+        (["prometheus", "langfuse"], ["prometheus", "langfuse"]),
+    ],
+)
+def test_prometheus_joins_the_callbacks_that_are_there(given: Any, callbacks: list[str]) -> None:
+    settings = {"callbacks": given} if given else {}
+    assert config(MONITORING, litellmSettings=settings)["litellm_settings"]["callbacks"] == callbacks
+    assert "litellm_settings" not in config()
+
+
+def test_a_pod_monitor_reads_the_proxys_pods() -> None:
+    spec = route_pod_monitor(managed_route(MONITORING)[0])["spec"]
+    assert spec["selector"]["matchLabels"]["app.kubernetes.io/component"] == "proxy"
+    assert spec["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics/"}]
+
+
+def test_models_that_differ_in_case_only_collide() -> None:
+    with pytest.raises(ModelsCollideError, match="'m' and 'M' differ in case only"):
+        config(models=[MODEL, {**MODEL, "name": "M"}])
+
+
+def test_an_alias_that_hides_a_model_collides() -> None:
+    with pytest.raises(ModelsCollideError, match="alias 'M', which hides the model 'm'"):
+        config(routerSettings={"model_group_alias": {"M": "other"}})
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("sk-1234", "has fewer than 16 characters"),
+        ("", "doesn't start with sk-"),
+        ("0123456789abcdefghij", "doesn't start with sk-"),
+        ("sk-0000000000000000", "repeats a few characters"),
+        ("sk-0123456789abcdefghij\n", "has white space in it, perhaps a line break at the end"),
+        ("sk-0123456789abcdefghij", None),
+    ],
+)
+def test_what_is_too_weak_for_a_master_key(key: str, wrong: str | None) -> None:
+    assert weakness(key) == wrong
