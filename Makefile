@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
+# How many clusters the end-to-end tests use at a time; 0: one, and the tests one after the other in one process.
+E2E_WORKERS ?= 2
 # What pytest-kind downloads where Docker runs and they aren't in the path; its own defaults are too old for us.
 export KIND_VERSION ?= v0.33.0
 export KUBECTL_VERSION ?= v1.36.3
@@ -39,7 +41,9 @@ unit: setup
 	$(BIN)/python -m pytest tests/unit -q
 
 e2e: setup
-	$(BIN)/python -m pytest tests/localkube tests/e2e -v --durations=15
+	$(BIN)/python images/build
+	$(BIN)/python -m pytest tests/localkube -v --durations=5
+	$(BIN)/python -m pytest tests/e2e -v --durations=15 -n $(E2E_WORKERS) --dist loadfile
 
 test: lint unit e2e
 

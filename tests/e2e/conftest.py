@@ -22,6 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
             setattr(config.option, option, str(path))
     if config.option.cluster_name == "pytest-kind":
         config.option.cluster_name = "litclaw-test"
+    # Each worker of pytest-xdist has a cluster of its own: some tests take the proxy down that others talk to.
+    if worker := getattr(config, "workerinput", {}).get("workerid"):
+        config.option.cluster_name += f"-{worker}"
 
 
 @pytest.fixture(scope="session")

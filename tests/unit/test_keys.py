@@ -1,7 +1,8 @@
 """Keys: what an agent's next one starts with, and what a proxy's answers mean."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -38,6 +39,8 @@ def row(token: str, *, spend: float = 0, carried: float = 0, generation: int = 1
         ([row("a", spend=3.5), row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
         ([row("a", spend=4.0), row("b", spend=3.75, carried=3.5, generation=2)], 4.25),
         ([row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
+        ([row("b", spend=0.0, carried=48.0, generation=2)], 0.0),
+        ([row("a", spend=0.0), row("b", spend=1.0, carried=48.0, generation=2)], 1.0),
     ],
 )
 def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> None:
@@ -86,6 +89,24 @@ async def test_each_answer_is_told_apart_and_none_repeats_a_key(
             await client.generate_key(value, alias="x", limits=Limits(), mark=MARK, metadata={})
     text = str(caught.value)
     assert MASTER.get_secret_value() not in text and value.get_secret_value() not in text
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litclaw.litellm.client._LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("litclaw.litellm.client._ALL_IN_ALL_SECONDS", 0.05)
+
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.01)
+
+    async with proxy(lambda request: httpx.Response(200, content=b"x" * 5000)) as client:
+        with pytest.raises(NotLiteLLMError, match="more than LiteLLM ever does"):
+            await client.model_info()
+    async with proxy(lambda request: httpx.Response(200, stream=Dripping())) as client:
+        with pytest.raises(UnreachableError):
+            await client.model_info()
 
 
 async def test_an_unreachable_proxy_is_told_without_the_authorization_header() -> None:

@@ -17,9 +17,9 @@ from .base import (
     ObjectName,
     Says,
     Usd,
+    free,
     free_form,
     name_rule,
-    null_is_empty,
     rules,
 )
 from .images import OPENCLAW_IMAGE
@@ -60,9 +60,7 @@ _TAGS = {
     "maxItems": 0,
     "items": {"type": "string", "maxLength": 1},
 }
-KeyMetadata = Annotated[
-    dict[str, Any], BeforeValidator(null_is_empty), WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))
-]
+KeyMetadata = Annotated[dict[str, Any], BeforeValidator(free), WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))]
 
 
 class RouteRef(Model):
@@ -286,7 +284,17 @@ class OpenClawAgent(Model):
     """One agent's access to a LiteLLMRoute: its key, its config and, if wanted, its gateway."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(name_rule(LONGEST_NAME, "the name of the gateway's Service derives from it"))
+        json_schema_extra=rules(
+            name_rule(LONGEST_NAME, "the name of the gateway's Service derives from it"),
+            (
+                (
+                    "!has(self.spec.key) || !has(self.spec.key.secretName) "
+                    "|| self.spec.key.secretName != self.metadata.name + '-gateway'"
+                ),
+                "<name>-gateway is the Secret of the gateway's token: choose another secretName",
+                ".spec.key",
+            ),
+        )
     )
 
     metadata: ObjectMeta

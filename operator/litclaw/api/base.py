@@ -80,8 +80,21 @@ Nullable, because a server-side apply that takes the last field out of such an o
 """
 
 
-def null_is_empty(value: Any) -> Any:
-    """For a validator: an object that is null is one without fields."""
+_DEEPEST = 64
+
+
+def free(value: Any) -> Any:
+    """For a validator of somebody else's object: null is one without fields, and it isn't nested without end.
+
+    The API server takes thousands of levels, over which what walks through them would stumble.
+    """
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f"is nested more than {_DEEPEST} levels deep")
+        inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, (dict, list))]
+        level = [each for parts in inner for each in parts]
     return {} if value is None else value
 
 
@@ -93,7 +106,8 @@ def free_form(**known: dict[str, Any]) -> dict[str, Any]:
 # Names of things in deep lists have a plain pattern: it costs nothing there, and CEL's budget is small.
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
-ModelName = Annotated[str, Field(pattern=r"^\S+( \S+)*$", min_length=1, max_length=128)]
+# Printable ASCII: what counts as white space differs between the API server's patterns and Python's.
+ModelName = Annotated[str, Field(pattern=r"^[!-~]+( [!-~]+)*$", min_length=1, max_length=128)]
 Image = Annotated[
     str,
     Field(min_length=1, max_length=512),

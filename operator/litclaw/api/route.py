@@ -15,9 +15,9 @@ from .base import (
     Says,
     SecretKeyRef,
     Usd,
+    free,
     free_form,
     name_rule,
-    null_is_empty,
     rules,
 )
 from .kubernetes import LABELS_RULES, FreeForm, Labels
@@ -109,7 +109,7 @@ _MODEL_PARAM = {
 }
 LitellmParams = Annotated[
     dict[str, Any],
-    BeforeValidator(null_is_empty),
+    BeforeValidator(free),
     WithJsonSchema(free_form(model=_MODEL_PARAM, **{name: _secret_param(name) for name in SECRET_PARAMS})),
 ]
 

@@ -1,6 +1,7 @@
 """``litclaw``, also installed as ``kubectl-litclaw``."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -8,6 +9,9 @@ import typer
 
 from .. import __version__
 from . import logs
+
+_RECURSION = 30_000
+"""The API server takes objects of 10,000 levels, and every one has to be parsed before it can be refused."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,6 +35,7 @@ def run(
         raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
     from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
 
+    sys.setrecursionlimit(_RECURSION)
     logs.set_up(cast(logs.Format, log_format), log_level)
     asyncio.run(Operator(workers=workers, health=health or None).run())
 

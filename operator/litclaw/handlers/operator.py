@@ -17,9 +17,10 @@ import kopf
 from ..api import names
 from ..kube.cache import Cache
 from ..kube.client import Kube, own_namespace
-from ..kube.errors import ConflictError, UnavailableError
+from ..kube.errors import KubeError, NotFoundError
 from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROUTE, Resource
 from ..reconcile.agent import reconcile_agent
+from ..reconcile.guard import PASSING
 from ..reconcile.queue import WorkQueue
 from ..reconcile.route import reconcile_route
 from ..reconcile.world import QueueKey, World
@@ -27,6 +28,8 @@ from .wake import concerned
 
 log = logging.getLogger(__name__)
 
+RESYNC_SECONDS = 600.0
+_OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _DOORS = (ROUTE, AGENT, NAMESPACE, *CHILDREN)
 
 
@@ -43,7 +46,7 @@ class Operator:
         self._health = health
         self._cache = Cache()
         self._world: World | None = None
-        self._queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=(UnavailableError, ConflictError))
+        self._queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=PASSING)
 
     async def run(self) -> None:
         """Run until cancelled or told to stop by a signal.
@@ -64,7 +67,10 @@ class Operator:
                 wake_after=self._queue.add_after,
             )
             logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
-            working = asyncio.create_task(self._queue.run(self._workers))
+            stop = asyncio.Event()
+            tasks = [asyncio.create_task(self._queue.run(self._workers)), asyncio.create_task(self._resync(kube))]
+            for task in tasks:
+                task.add_done_callback(lambda _: stop.set())  # an operator that does nothing any more must not live on
             try:
                 await kopf.operator(
                     registry=self._registry(),
@@ -74,11 +80,29 @@ class Operator:
                     identity=cast(Any, socket.gethostname()),
                     clusterwide=True,
                     liveness_endpoint=f"http://{self._health}/healthz" if self._health else None,
+                    stop_flag=stop,
                 )
             finally:
-                working.cancel()
+                for task in tasks:
+                    task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await working
+                    await asyncio.gather(*tasks)
+
+    async def _resync(self, kube: Kube) -> None:
+        """Find now and then what has gone without an event: a watch that had to start anew tells nothing of that."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            for door in _DOORS:
+                try:
+                    uids, version = await kube.uids(door, labels=_OURS if door in CHILDREN else "")
+                except NotFoundError:
+                    continue  # a kind that the cluster doesn't know
+                except KubeError as error:
+                    log.warning("%s can't be listed: %s", door.plural, error)
+                    continue
+                for body in self._cache.prune(door.kind, uids, version):
+                    for key in concerned(self._cache, body):
+                        self._queue.add(key)
 
     async def _reconcile(self, key: QueueKey) -> float | None:
         kind, namespace, name = key
@@ -134,5 +158,5 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     for child in CHILDREN:
         # Other people's Secrets never reach us; whether a name is taken is asked when it matters.
-        settings.watching.label_selectors[child.plural] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+        settings.watching.label_selectors[child.plural] = _OURS
     return settings

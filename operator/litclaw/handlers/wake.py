@@ -16,8 +16,7 @@ def concerned(cache: Cache, body: Mapping[str, Any]) -> Iterator[QueueKey]:
     if kind in _OWNERS:
         yield (kind, meta["namespace"], meta["name"])
     elif kind == NAMESPACE.kind:
-        for agent in cache.all(AGENT.kind):
-            if agent["metadata"]["namespace"] == meta["name"]:
-                yield (AGENT.kind, meta["name"], agent["metadata"]["name"])
+        for agent in cache.within(AGENT.kind, meta["name"]):
+            yield (AGENT.kind, meta["name"], agent["metadata"]["name"])
     elif (owner := owner_of(meta)) and owner.kind in _OWNERS:
         yield (owner.kind, meta["namespace"], owner.name)

@@ -8,7 +8,7 @@ one stays, whichever way it came in, so that a late watch event can't undo what 
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +62,20 @@ class Cache:
     """The objects that the operator cares about, by kind, namespace and name."""
 
     def __init__(self) -> None:
-        self._objects: dict[Key, dict[str, Any]] = {}
+        self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
         meta = body["metadata"]
         key = (body["kind"], meta.get("namespace", ""), meta["name"])
-        held = self._objects.get(key)
+        held = self.get(*key)
         if held and held["metadata"]["uid"] == meta["uid"] and _version(held) >= _version(body):
             return
         if held:
             self._unlink(key, held)
-        self._objects[key] = compact(body)
+        kind, namespace, name = key
+        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = compact(body)
         if owner := owner_of(meta):
             self._children[owner.uid].add(key)
 
@@ -82,10 +83,26 @@ class Cache:
         """Drop an object that a watch has shown to be gone, unless a newer one of its name is known."""
         meta = body["metadata"]
         key = (body["kind"], meta.get("namespace", ""), meta["name"])
-        held = self._objects.get(key)
+        held = self.get(*key)
         if held and held["metadata"]["uid"] == meta["uid"]:
-            self._unlink(key, held)
-            del self._objects[key]
+            self._drop(key, held)
+
+    def prune(self, kind: str, uids: Collection[str], version: int) -> list[dict[str, Any]]:
+        """Drop what a complete list of a kind, as of a version, doesn't have; returns what was dropped.
+
+        A watch that had to start anew says nothing of what has gone meanwhile.
+        """
+        gone = [body for body in self.all(kind) if body["metadata"]["uid"] not in uids and _version(body) <= version]
+        for body in gone:
+            self._drop((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]), body)
+        return gone
+
+    def _drop(self, key: Key, held: Mapping[str, Any]) -> None:
+        kind, namespace, name = key
+        self._unlink(key, held)
+        del self._objects[kind][namespace][name]
+        if not self._objects[kind][namespace]:
+            del self._objects[kind][namespace]
 
     def _unlink(self, key: Key, held: Mapping[str, Any]) -> None:
         if owner := owner_of(held["metadata"]):
@@ -96,15 +113,20 @@ class Cache:
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         """One object, compact; not to be changed."""
-        return self._objects.get((kind, namespace, name))
+        return self._objects.get(kind, {}).get(namespace, {}).get(name)
 
     def all(self, kind: str) -> Iterator[dict[str, Any]]:
         """Every object of a kind."""
-        return iter([body for key, body in self._objects.items() if key[0] == kind])
+        return iter([body for held in self._objects.get(kind, {}).values() for body in held.values()])
+
+    def within(self, kind: str, namespace: str) -> Iterator[dict[str, Any]]:
+        """Every object of a kind in a namespace."""
+        return iter(list(self._objects.get(kind, {}).get(namespace, {}).values()))
 
     def children(self, owner_uid: str) -> list[dict[str, Any]]:
         """Every object whose controller has that uid."""
-        return [self._objects[key] for key in sorted(self._children.get(owner_uid, ()))]
+        found = (self.get(*key) for key in sorted(self._children.get(owner_uid, ())))
+        return [body for body in found if body]
 
 
 def _version(body: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@ the library's lower half does connection, TLS and authentication, and that is wh
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,7 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -85,17 +86,21 @@ class Kube:
             return False
         return any(each["name"] == resource.plural for each in listed.get("resources", []))
 
-    async def list_metadata(self, resource: Resource) -> AsyncIterator[Object]:
-        """Metadata of every object of a kind in the cluster, in pages."""
-        token = ""
+    async def uids(self, resource: Resource, *, labels: str = "") -> tuple[set[str], int]:
+        """The uids of all objects of a kind in the cluster, and the resource version at which that was so.
+
+        Args:
+            labels: a label selector; empty: all.
+        """
+        found: set[str] = set()
+        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
             page = await self._request("GET", resource.path(None), query, accept=_METADATA_LIST)
-            for item in page.get("items", []):
-                yield item["metadata"]
-            token = page.get("metadata", {}).get("continue", "")
-            if not token:
-                return
+            found |= {item["metadata"]["uid"] for item in page.get("items", [])}
+            meta = page.get("metadata", {})
+            if not meta.get("continue"):
+                return found, int(meta.get("resourceVersion") or 0)
+            query["continue"] = meta["continue"]
 
     async def apply(
         self,
@@ -118,6 +123,23 @@ class Kube:
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, manifest)
 
+    async def drop_finalizer(self, resource: Resource, body: Mapping[str, Any], finalizer: str) -> None:
+        """Take a finalizer off an object whose field isn't ours, which server-side apply can't.
+
+        Raises:
+            ConflictError: the object has changed since ``body`` was read.
+        """
+        meta = body["metadata"]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {
+                "op": "replace",
+                "path": "/metadata/finalizers",
+                "value": [f for f in meta["finalizers"] if f != finalizer],
+            },
+        ]
+        await self._request("PATCH", resource.path(meta.get("namespace"), meta["name"]), body=patch, patch=_JSON_PATCH)
+
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> None:
         """Delete that very object; done where it is gone already."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
@@ -134,8 +156,9 @@ class Kube:
         body: Any = None,
         *,
         accept: str = "application/json",
+        patch: str = _APPLY,
     ) -> Object:
-        headers = {"Accept": accept, "Content-Type": _APPLY if method == "PATCH" else "application/json"}
+        headers = {"Accept": accept, "Content-Type": patch if method == "PATCH" else "application/json"}
         _, url, headers, _, _ = await self._api.param_serialize(
             method, path, header_params=headers, auth_settings=["BearerToken"]
         )

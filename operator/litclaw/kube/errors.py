@@ -53,4 +53,6 @@ def from_response(status: int, body: bytes) -> KubeError:
     except (ValueError, AttributeError):
         reason, message = "", body[:200].decode(errors="replace")
     kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else KubeError)
+    if status == 500 and "typed patch object" in message:
+        kind = InvalidError  # an apply that doesn't fit the schema is answered so (kubernetes/kubernetes 139253)
     return kind(status, reason, message)

@@ -4,6 +4,8 @@ The master key goes to the proxy's own URL only: redirects aren't followed, and 
 An answer's text reaches an error only after every key in it has been blanked, because LiteLLM may echo what was sent.
 """
 
+import asyncio
+import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -30,6 +32,9 @@ from .keys import KeyRow, Limits, Mark, row_from
 
 PAGE_SIZE = 100  # the most that /key/list gives
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_ALL_IN_ALL_SECONDS = 60.0  # httpx bounds each read, not the answer: a server may drip for ever
+_LARGEST_ANSWER = 32 * 2**20  # a hundred keys are 0.3 MB
+_MOST_PAGES = 10_000
 _KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
 _MESSAGE_LIMIT = 300
 
@@ -47,6 +52,14 @@ def blank(text: str, *secrets: SecretStr) -> str:
     for secret in secrets:
         text = text.replace(secret.get_secret_value(), "***")
     return _KEY.sub("sk-***", text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a proxy has answered."""
+
+    status: int
+    body: dict[str, Any]
 
 
 class LiteLLM:
@@ -100,11 +113,11 @@ class LiteLLM:
         Raises:
             UnreachableError, UnavailableError, NotLiteLLMError
         """
-        response = await self._send("GET", "/health/readiness", authorized=False)
-        body = _json(response)
-        if response.status_code not in (200, 503) or "status" not in body:
+        answer = await self._send("GET", "/health/readiness", authorized=False)
+        body = answer.body
+        if answer.status not in (200, 503) or "status" not in body:
             raise NotLiteLLMError(
-                f"{self.url}/health/readiness answers {response.status_code}, but not as LiteLLM does: check the URL"
+                f"{self.url}/health/readiness answers {answer.status}, but not as LiteLLM does: check the URL"
             )
         database = str(body.get("db", "")).lower() == "connected"
         return Readiness(version=str(body.get("litellm_version") or ""), database=database)
@@ -123,7 +136,8 @@ class LiteLLM:
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
         """What the proxy knows of its models: LiteLLM's ``model_info`` by model name."""
         body = await self._admin("GET", "/model/info")
-        return {entry["model_name"]: entry.get("model_info") or {} for entry in body.get("data", [])}
+        entries = [entry for entry in body.get("data") or [] if isinstance(entry, Mapping) and entry.get("model_name")]
+        return {str(entry["model_name"]): entry.get("model_info") or {} for entry in entries}
 
     async def generate_key(
         self, value: SecretStr, *, alias: str, limits: Limits, mark: Mark, metadata: Mapping[str, Any]
@@ -173,7 +187,7 @@ class LiteLLM:
                 row = row_from(raw)
                 if alias is None or row.alias == alias:
                     yield row
-            pages = int(body.get("total_pages") or 1)
+            pages = min(int(body.get("total_pages") or 1), _MOST_PAGES)
             page += 1
 
     async def update_key(self, token: str, changes: Mapping[str, Any]) -> None:
@@ -198,13 +212,14 @@ class LiteLLM:
             return
 
     async def delete_keys(self, tokens: Sequence[str]) -> None:
-        """Delete keys by their tokens; those that are gone already are no error."""
-        try:
-            await self._admin("POST", "/key/delete", {"keys": list(tokens)})
-        except _NoSuchKey:
-            if len(tokens) > 1:
-                for token in tokens:
-                    await self.delete_keys([token])
+        """Delete keys by their tokens, a hundred a call; those that are gone already are no error."""
+        for batch in (tokens[at : at + PAGE_SIZE] for at in range(0, len(tokens), PAGE_SIZE)):
+            try:
+                await self._admin("POST", "/key/delete", {"keys": list(batch)})
+            except _NoSuchKey:
+                if len(batch) > 1:
+                    for token in batch:
+                        await self.delete_keys([token])
 
     async def _admin(
         self,
@@ -215,10 +230,10 @@ class LiteLLM:
         params: Mapping[str, str] | None = None,
         secret: SecretStr | None = None,
     ) -> dict[str, Any]:
-        response = await self._send(method, path, payload=payload, params=params, authorized=True)
-        if response.status_code < 300:
-            return _json(response)
-        raise self._error(path, response, *([secret] if secret else []))
+        answer = await self._send(method, path, payload=payload, params=params, authorized=True)
+        if answer.status < 300:
+            return answer.body
+        raise self._error(path, answer, *([secret] if secret else []))
 
     async def _send(
         self,
@@ -228,10 +243,19 @@ class LiteLLM:
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
         authorized: bool,
-    ) -> httpx.Response:
+    ) -> _Answer:
         headers = {"Authorization": f"Bearer {self._master_key.get_secret_value()}"} if authorized else {}
         try:
-            return await self._http.request(method, path, json=payload, params=params, headers=headers)
+            async with (
+                asyncio.timeout(_ALL_IN_ALL_SECONDS),
+                self._http.stream(method, path, json=payload, params=params, headers=headers) as response,
+            ):
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _LARGEST_ANSWER:
+                        raise NotLiteLLMError(f"{self.url}{path} answers more than LiteLLM ever does: check the URL")
+                return _Answer(response.status_code, _object(bytes(content)))
         except httpx.ConnectError as error:
             # What fails before anything is sent holds no header; a certificate's fault is worth its words.
             why = str(error).partition(" (_ssl")[0]
@@ -240,13 +264,13 @@ class LiteLLM:
                     f"the certificate of {self.url} isn't trusted: {why.rpartition(': ')[2]}"
                 ) from None
             raise UnreachableError(f"{self.url} can't be reached ({why or 'no connection'})") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
             raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None
 
-    def _error(self, path: str, response: httpx.Response, *secrets: SecretStr) -> LiteLLMError:
-        status = response.status_code
-        detail = _json(response).get("error") or _json(response).get("detail") or {}
+    def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
+        status = answer.status
+        detail = answer.body.get("error") or answer.body.get("detail") or {}
         if isinstance(detail, Mapping):
             nested = detail.get("error")
             kind, message = str(detail.get("type") or ""), str(detail.get("message") or nested or "")
@@ -254,7 +278,7 @@ class LiteLLM:
             kind, message = "", str(detail)
         message = blank(message, self._master_key, *secrets)[:_MESSAGE_LIMIT]
         text = message.lower()
-        if status == 404 and "key" in path and ("not found" in text or "no keys" in text):
+        if status == 404 and "key" in path and "team" not in text and ("not found" in text or "no keys" in text):
             return _NoSuchKey(message)
         if 300 <= status < 400:
             return NotLiteLLMError(f"{self.url}{path} redirects; a redirect isn't followed: set the URL it leads to")
@@ -270,6 +294,8 @@ class LiteLLM:
             return UnavailableError(f"{self.url}{path} answers {status}")
         if status in (400, 422) or (status == 500 and kind == "bad_request_error"):
             return RejectedError(message or f"{self.url}{path} answers {status}")
+        if status == 404 and "team" in text:
+            return RejectedError(message)
         if status == 404:
             return NotLiteLLMError(f"{self.url}{path} answers 404: check that the URL is a LiteLLM proxy's root")
         return UnavailableError(f"{self.url}{path} answers {status}: {message}")
@@ -279,9 +305,9 @@ class _NoSuchKey(LiteLLMError):
     """The proxy has none of the keys that were named."""
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def _object(content: bytes) -> dict[str, Any]:
     try:
-        body = response.json()
-    except ValueError:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -15,6 +15,21 @@ from pydantic import SecretStr
 _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
 
+CONTROLS = frozenset(
+    {
+        *("allowed_passthrough_routes", "allowed_vector_store_indexes", "cache", "callback_settings"),
+        *("default_estimated_output_tokens", "default_estimated_output_tokens_per_model", "denied_passthrough_routes"),
+        *("disable_fallbacks", "disable_global_guardrails", "enable_prompt_caching", "end_user_budget_id"),
+        *("enforced_batch_output_expires_after", "enforced_file_expires_after", "enforced_params", "guardrails"),
+        *("litellm_disabled_callbacks", "logging", "mcp_rpm_limit", "model_itpm_limit", "model_otpm_limit"),
+        *("model_rpm_limit", "model_tpm_limit", "password_reset_required", "policies", "prompts", "rpm_limit_type"),
+        *("secret_manager_settings", "service_account_id", "tag_rpm_limit", "team_member_key_duration"),
+        *("temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type"),
+    }
+)
+"""Names in a key's metadata by which LiteLLM 1.106.2 is controlled (its ``proxy/_types.py`` and what reads a key's
+metadata at a request). An agent's owner isn't LiteLLM's administrator, so none of them may be set from an agent."""
+
 
 def new_key() -> SecretStr:
     """A fresh virtual key with 256 bits of randomness."""
@@ -161,11 +176,12 @@ def carried_spend(rows: Iterable[KeyRow]) -> float:
     """What an agent's next key must start with, in US dollars, so that no budget is handed out twice.
 
     A key's own spend is its spend less what it was born with. A key that was minted and never delivered (the operator
-    died in between) has none of its own, so it counts for nothing, however often that happens.
+    died in between) has none of its own, so it counts for nothing, however often that happens. A key that shows
+    less than it was born with has seen its period end since.
     """
-    marked = [row for row in rows if row.mark]
+    marked = [(Decimal(str(row.spend)), Decimal(str(row.mark.carried))) for row in rows if row.mark]
     if not marked:
         return 0.0
-    base = min(Decimal(str(row.mark.carried)) for row in marked if row.mark)
-    own = (Decimal(str(row.spend)) - Decimal(str(row.mark.carried)) for row in marked if row.mark)
-    return float(base + sum((max(amount, Decimal(0)) for amount in own), Decimal(0)))
+    born = [carried if spend >= carried else Decimal(0) for spend, carried in marked]
+    own = (spend - at_birth for (spend, _), at_birth in zip(marked, born, strict=True))
+    return float(min(born) + sum(own, Decimal(0)))

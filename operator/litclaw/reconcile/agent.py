@@ -13,21 +13,24 @@ from ..litellm.errors import LiteLLMError
 from ..litellm.keys import KeyRow
 from ..render.address import allow_private_network
 from ..render.agent_configmap import agent_configmap
-from ..render.openclaw_config import openclaw_config
+from ..render.openclaw_config import OpenClawConfig, openclaw_config
 from ..render.openclaw_releases import TooOldError
 from . import report
 from .agent_access import NOT_ALLOWED, Access, accept
 from .agent_finish import finish
-from .agent_gateway import deploy_gateway
+from .agent_gateway import deploy_gateway, stop_gateway
 from .agent_hold import Hold, hold_back, let_loose
 from .agent_key import blocked_by, ensure_key
 from .children import ensure
 from .conditions import Blocked, Conditions, timestamp
 from .finalizer import hold
+from .guard import guarded, say
+from .queue import jittered
 from .world import World
 
 RESTS_ON = ("RouteAccepted", "KeyReady", "ConfigReady")
 RESTS_ON_WITH_GATEWAY = (*RESTS_ON, "GatewayReady")
+_LOOK_AGAIN_SECONDS = 600.0  # nothing depends on having seen an event
 _BLOCKED_SECONDS = 60.0  # whatever mends it wakes the agent; this is for what no watch sees
 _COUNT_SECONDS = 3.0
 _TAKE_AWAY_SECONDS = 5.0
@@ -51,24 +54,32 @@ async def reconcile_agent(world: World, namespace: str, name: str) -> float | No
     body = world.cache.get(AGENT.kind, namespace, name)
     if body is None:
         return None
+    return await guarded(world, body, RESTS_ON, lambda: _pass(world, body))
+
+
+async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
     if "deletionTimestamp" in body["metadata"]:
         return await finish(world, body)
     try:
         agent = OpenClawAgent.model_validate(body)
     except ValidationError as error:
-        await report.refuse(world, body, error, RESTS_ON)
+        await say(world, body, RESTS_ON, report.unreadable(error))
         return None
     conditions = Conditions(RESTS_ON_WITH_GATEWAY if agent.spec.gateway else RESTS_ON)
-    seen, again = _Seen(), None
+    seen, again = _Seen(), jittered(_LOOK_AGAIN_SECONDS)
     try:
+        if agent.spec.suspend:
+            await _hold_all(world, agent, Hold.SUSPENDED)  # before anything that might not go through
         await _converge(world, agent, body, conditions, seen)
         _see_ready(agent, conditions)
     except Blocked as why:
         conditions.blocked(why)
-        again = why.retry or _BLOCKED_SECONDS
+        again = why.retry or jittered(_BLOCKED_SECONDS)
+        if agent.spec.suspend:
+            await stop_gateway(world, agent)
         if why.reason == NOT_ALLOWED:
             again = await _take_away(world, agent, conditions) or again
-    fresh = world.cache.get(AGENT.kind, namespace, name) or body
+    fresh = world.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name) or body
     await report.write_status(world, fresh, _status(world, agent, conditions, seen))
     return again
 
@@ -80,34 +91,63 @@ def _see_ready(agent: OpenClawAgent, conditions: Conditions) -> None:
         conditions.ready("The key and the configuration are in place.")
 
 
-async def _take_away(world: World, agent: OpenClawAgent, conditions: Conditions) -> float | None:
-    """Block the keys of an agent whose route doesn't allow it any more.
+async def _hold_all(world: World, agent: OpenClawAgent, why: Hold) -> bool:
+    """Block every key of the agent's that is known; returns whether there is one.
 
-    Returns:
-        After how many seconds to try again, or None when it is done.
+    Raises:
+        Blocked: the proxy doesn't do it.
     """
     state = world.routes.get(agent.route_key)
     rows = state.table.of(agent.metadata.uid) if state else []
     try:
         for row in rows:
             assert state is not None
-            await hold_back(state, row, Hold.NOT_ALLOWED)
+            await hold_back(state, row, why)
     except LiteLLMError as error:
         message = f"The key is to be blocked, and the proxy doesn't do it: {error}; it is tried again."
-        conditions.false("KeyReady", "ProxyUnavailable", message)
-        return _TAKE_AWAY_SECONDS
-    if rows:
-        conditions.false("KeyReady", "NotAllowed", "The key is blocked, because the route doesn't allow the namespace.")
+        raise Blocked("KeyReady", "ProxyUnavailable", message, stalled=False, retry=_TAKE_AWAY_SECONDS) from None
+    return bool(rows)
+
+
+async def _take_away(world: World, agent: OpenClawAgent, conditions: Conditions) -> float | None:
+    """Block the keys of an agent whose route doesn't allow it any more.
+
+    Returns:
+        After how many seconds to try again, or None when it is done.
+    """
+    try:
+        if await _hold_all(world, agent, Hold.NOT_ALLOWED):
+            message = "The key is blocked, because the route doesn't allow the namespace."
+            conditions.false("KeyReady", "NotAllowed", message)
+    except Blocked as why:
+        conditions.false("KeyReady", why.reason, why.message)
+        return why.retry
     return None
 
 
-async def _hold_or_loose(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
+async def _live_key(world: World, agent: OpenClawAgent, access: Access) -> KeyRow:
+    """The agent's key, at work or at rest as the resource says."""
+    before = len(access.state.table)
+    row = await ensure_key(world, agent, access)
     try:
         if agent.spec.suspend:
-            return await hold_back(access.state, row, Hold.SUSPENDED)
-        return await let_loose(access.state, row)
+            row = await hold_back(access.state, row, Hold.SUSPENDED)
+        else:
+            row = await let_loose(access.state, row)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
+    if len(access.state.table) != before:
+        world.wake_after((ROUTE.kind, *agent.route_key), _COUNT_SECONDS)
+    return row
+
+
+def _render(agent: OpenClawAgent, access: Access) -> OpenClawConfig:
+    private = allow_private_network(access.state.reach, agent.spec.config.allow_private_network)
+    try:
+        return openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
+    except TooOldError as error:
+        message = f"{error}: use a newer one, or mend spec.config.openclawVersion."
+        raise Blocked("ConfigReady", "OpenClawTooOld", message, stalled=True) from None
 
 
 async def _converge(
@@ -116,19 +156,10 @@ async def _converge(
     access = seen.access = accept(world, agent)
     conditions.true("RouteAccepted", "Accepted")
     await hold(world, body)
-    before = len(access.state.table)
-    row = await ensure_key(world, agent, access)
-    row = seen.row = await _hold_or_loose(agent, access, row)
-    if len(access.state.table) != before:
-        world.wake_after((ROUTE.kind, *agent.route_key), _COUNT_SECONDS)
+    row = seen.row = await _live_key(world, agent, access)
     conditions.true("KeyReady", "Suspended" if agent.spec.suspend else "Live")
     _see_budget(row, conditions)
-    private = allow_private_network(access.state.reach, agent.spec.config.allow_private_network)
-    try:
-        config = openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
-    except TooOldError as error:
-        message = f"{error}: use a newer one, or mend spec.config.openclawVersion."
-        raise Blocked("ConfigReady", "OpenClawTooOld", message, stalled=True) from None
+    config = _render(agent, access)
     configmap = agent_configmap(agent, config.text, access.state.authorities)
     await ensure(world, configmap, "ConfigReady")
     conditions.true("ConfigReady", "Overruled" if config.remarks else "Rendered", " ".join(config.remarks))

@@ -12,7 +12,7 @@ from ..api.route import AllowedNamespaces
 from ..kube.resources import NAMESPACE, ROUTE
 from ..litellm.keys import Limits
 from ..render.openclaw_config import ModelFacts
-from .conditions import Blocked
+from .conditions import Blocked, listed
 from .world import RouteState, World
 
 ROUTE_ACCEPTED = "RouteAccepted"
@@ -83,7 +83,7 @@ def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelF
     named += [("spec.imageModel", spec.image_model.name)] if spec.image_model else []
     for field, name in named:
         if name not in known:
-            message = f"{where} has no model {name!r}, named in {field}: it has {', '.join(known)}."
+            message = f"{where} has no model {name!r}, named in {field}: it has {listed(known)}."
             raise Blocked(ROUTE_ACCEPTED, "ModelNotFound", message, stalled=True)
     return tuple(known[name] for name in spec.models) or state.facts
 

@@ -10,6 +10,7 @@ from ..api.agent import OpenClawAgent
 from ..kube.resources import ROUTE, SECRET
 from ..litellm.errors import LiteLLMError
 from . import agent_retain
+from .conditions import Blocked
 from .finalizer import is_held, let_go, let_go_when_late
 from .world import RouteState, World
 
@@ -72,6 +73,6 @@ async def _keys_retained(world: World, agent: OpenClawAgent, state: RouteState |
         return False
     try:
         await agent_retain.leave_behind(world, agent, state)
-    except LiteLLMError:
+    except (LiteLLMError, Blocked):
         return False
     return True

@@ -49,6 +49,14 @@ async def deploy_gateway(
         conditions.true(GATEWAY_READY, "Running")
 
 
+async def stop_gateway(world: World, agent: OpenClawAgent) -> None:
+    """Have no pod run, where the gateway can't be rendered to be scaled to zero. The volume and the rest stay."""
+    for body in world.cache.children(agent.metadata.uid):
+        meta = body["metadata"]
+        if body["kind"] == DEPLOYMENT.kind and "deletionTimestamp" not in meta:
+            await world.kube.delete(DEPLOYMENT, meta["namespace"], meta["name"], uid=meta["uid"])
+
+
 async def _token(world: World, agent: OpenClawAgent) -> None:
     """The Secret with the gateway's token, made once."""
     manifest = gateway_token_secret(agent, random.token_urlsafe(32))

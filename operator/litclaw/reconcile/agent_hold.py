@@ -7,6 +7,7 @@ what the next pass finishes; and a key that somebody else has blocked is never u
 from dataclasses import replace
 from enum import StrEnum
 
+from ..litellm.errors import RejectedError
 from ..litellm.keys import KeyRow
 from .world import RouteState
 
@@ -26,14 +27,20 @@ async def hold_back(state: RouteState, row: KeyRow, why: Hold) -> KeyRow:
     """
     if row.mark is None or (row.blocked and not row.mark.held):
         return row
+    refused: RejectedError | None = None
     if row.mark.held != why:
         mark = replace(row.mark, held=why.value)
-        await state.client.update_key(row.token, {"metadata": row.marked(mark)})
-        row = replace(row, mark=mark)
+        try:
+            await state.client.update_key(row.token, {"metadata": row.marked(mark)})
+            row = replace(row, mark=mark)
+        except RejectedError as error:
+            refused = error  # such as of a key whose team is gone: it is blocked all the same
     if not row.blocked:
         await state.client.block_key(row.token)
         row = replace(row, blocked=True)
     state.table.put(row)
+    if refused:
+        raise refused
     return row
 
 

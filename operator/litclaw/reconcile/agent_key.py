@@ -4,6 +4,7 @@ The order survives a kill at any point. A key is registered before it is written
 Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass ends it.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,9 +15,10 @@ from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
 from ..kube.diff import covers
-from ..kube.resources import AGENT, SECRET
+from ..kube.errors import ConflictError
+from ..kube.resources import AGENT, NAMESPACE, SECRET
 from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
-from ..litellm.keys import KeyRow, Mark, carried_spend, new_key
+from ..litellm.keys import CONTROLS, KeyRow, Mark, carried_spend, new_key
 from ..render.agent_secret import agent_secret
 from ..render.metadata import sealed
 from . import agent_retain, secrets
@@ -24,7 +26,7 @@ from .agent_access import Access
 from .agent_hold import Hold
 from .agent_retain import wanted_mark
 from .children import check_ours, look, put
-from .conditions import Blocked
+from .conditions import Blocked, listed
 from .world import World
 
 KEY_READY = "KeyReady"
@@ -41,6 +43,7 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyR
     Raises:
         Blocked: the Secret's name or the alias is somebody else's, the proxy refuses a limit or isn't usable.
     """
+    _check_names(world, agent)
     shape = agent_secret(agent, key=_PLACEHOLDER, base_url=access.state.url)
     live = await look(world, SECRET.kind, agent.metadata.namespace, agent.secret_name)
     try:
@@ -56,6 +59,23 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyR
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
     return row
+
+
+def _check_names(world: World, agent: OpenClawAgent) -> None:
+    """See that the key takes no name of another namespace's, and that its metadata doesn't steer LiteLLM."""
+    prefix, slash, _ = agent.alias.partition("/")
+    if slash and prefix != agent.metadata.namespace and world.cache.get(NAMESPACE.kind, "", prefix):
+        message = (
+            f"spec.key.alias begins with {prefix}/, which is for the agents of that namespace: begin it with "
+            f"{agent.metadata.namespace}/, or with what is no namespace."
+        )
+        raise Blocked(KEY_READY, "AliasReserved", message, stalled=True)
+    if controls := CONTROLS & agent.spec.key.metadata.keys():
+        message = (
+            f"spec.key.metadata has {listed(sorted(controls))}, by which LiteLLM is steered: that is for its "
+            "administrator. Choose another name."
+        )
+        raise Blocked(KEY_READY, "MetadataReserved", message, stalled=True)
 
 
 def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
@@ -101,7 +121,7 @@ async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[s
     if not state.usable:
         message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=_PROXY_SECONDS)
-    old = state.table.of(agent.metadata.uid)
+    old = await _as_they_are(agent, access)
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
     carried = carried_spend(old) if old else _spend_of_a_lost_key(world, agent, state.url)
     held = Hold.SUSPENDED.value if agent.spec.suspend else ""
@@ -113,9 +133,27 @@ async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[s
     made = await _generate(world, agent, access, value, mark)
     state.table.put(made)
     manifest = agent_secret(agent, key=value.get_secret_value(), base_url=state.url)
-    await put(world, manifest, live, KEY_READY)
+    try:
+        await put(world, manifest, live, KEY_READY)
+    except (Blocked, ConflictError):
+        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
+        await state.client.delete_keys([made.token])
+        state.table.drop([made.token])
+        raise
     await _end_others(agent, access, made)
     return made
+
+
+async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
+    """The agent's keys as the proxy has them now: what the table knows of their spend is up to a minute old."""
+    table, client = access.state.table, access.state.client
+    for row in table.of(agent.metadata.uid):
+        fresh = await client.key(row.token)
+        if fresh:
+            table.put(fresh)
+        else:
+            table.drop([row.token])
+    return table.of(agent.metadata.uid)
 
 
 def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
@@ -151,16 +189,19 @@ async def _generate(world: World, agent: OpenClawAgent, access: Access, value: S
 
 async def _may_take(world: World, agent: OpenClawAgent, row: KeyRow) -> bool:
     """Whether a key that has our alias is the agent's own, or that of an agent of this cluster that is gone."""
-    if row.mark is None or row.mark.cluster != world.cluster:
+    if row.mark is None or row.mark.cluster != world.cluster or row.mark.retained:
         return False
     if row.mark.agent == agent.metadata.uid:
         return True
-    return row.mark.agent not in {meta["uid"] async for meta in world.kube.list_metadata(AGENT)}
+    living, _ = await world.kube.uids(AGENT)
+    return row.mark.agent not in living
 
 
 async def _free_alias(access: Access, row: KeyRow) -> None:
     generation = row.mark.generation if row.mark else 0
-    await access.state.client.update_key(row.token, {"key_alias": f"{row.alias}#{generation}.{row.token[:8]}"})
+    alias = f"{row.alias}#{generation}.{row.token[:8]}"
+    await access.state.client.update_key(row.token, {"key_alias": alias})
+    access.state.table.put(replace(row, alias=alias))
 
 
 async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
@@ -195,7 +236,7 @@ async def _keep_secret(
     same_digest = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST) == wanted["metadata"][
         "annotations"
     ][names.ANNOTATION_DIGEST]
-    if same_digest and covers(live, wanted) and set(live["data"]) == set(wanted["data"]):
+    if same_digest and covers(live, wanted):
         return
     held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
     if held and names.API_KEY in held:

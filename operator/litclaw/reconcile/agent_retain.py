@@ -63,7 +63,7 @@ async def take_back(world: World, agent: OpenClawAgent, state: RouteState) -> No
     left = [row for row in state.table.retained_for(full_name(agent)) if row.mark and row.mark.agent != uid]
     if not left:
         return
-    living = {meta["uid"] async for meta in world.kube.list_metadata(AGENT)}
+    living, _ = await world.kube.uids(AGENT)
     for row in left:
         if row.mark and row.mark.agent not in living:
             await _remark(state, row, replace(row.mark, agent=uid))

@@ -1,11 +1,14 @@
 """Conditions as kstatus reads them, and the one way in which a reconcile says that it can't go on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..api.base import Condition
+
+_MOST_LISTED = 20
+_LONGEST_MESSAGE = 32_000  # the API takes 32,768 characters
 
 READY = "Ready"
 RECONCILING = "Reconciling"
@@ -48,6 +51,13 @@ class _Entry:
     status: str
     reason: str
     message: str
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return ", ".join(found[:_MOST_LISTED]) + more if found else "none"
 
 
 def timestamp(moment: datetime) -> str:
@@ -109,7 +119,7 @@ class Conditions:
                     "observedGeneration": generation,
                     "lastTransitionTime": old.last_transition_time if old and same else timestamp(now),
                     "reason": entry.reason,
-                    "message": entry.message,
+                    "message": entry.message[:_LONGEST_MESSAGE],
                 }
             )
         return out

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from ..api import names
-from ..kube.errors import ConflictError, NotFoundError
+from ..kube.errors import NotFoundError
+from ..kube.resources import BY_KIND
 from . import report
 from .world import World
 
@@ -39,10 +40,16 @@ async def hold(world: World, body: Mapping[str, Any]) -> None:
 
 
 async def let_go(world: World, body: Mapping[str, Any]) -> None:
-    """Apply the resource without our finalizer, which takes it away."""
+    """Apply the resource without our finalizer, which takes it away; one that somebody else has put on is patched away.
+
+    Raises:
+        ConflictError: it has changed meanwhile; the next pass finds it as it is.
+    """
     try:
-        await world.kube.apply(_frame(body))
-    except (NotFoundError, ConflictError):
+        left = await world.kube.apply(_frame(body))
+        if is_held(left):
+            await world.kube.drop_finalizer(BY_KIND[body["kind"]], left, names.FINALIZER)
+    except NotFoundError:
         return
 
 

@@ -97,8 +97,9 @@ class WorkQueue(Generic[K]):
                 self._failures.pop(key, None)
             finally:
                 self._working.discard(key)
-            if key in self._dirty:
-                self._dirty.discard(key)
+            dirty = key in self._dirty
+            self._dirty.discard(key)
+            if dirty and key not in self._failures:
                 self.add(key)
             elif again is not None:
                 self.add_after(key, again)

@@ -1,36 +1,27 @@
 """What a reconcile tells people: the status, written only where it changed, and an event where readiness or budget did."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..api import names
-from ..api.base import Condition, Model
+from ..api.base import Model
 from ..kube.errors import KubeError
 from ..render.metadata import digest
-from .conditions import READY, STALLED, Blocked, Conditions, timestamp
+from .conditions import READY, STALLED, Blocked, timestamp
 from .world import World
 
 log = logging.getLogger(__name__)
 
 
-async def refuse(world: World, body: Mapping[str, Any], error: ValidationError, rests_on: Sequence[str]) -> None:
-    """Say of a resource that the API server took and we can't read it. What its status knows already is kept.
-
-    No value of the resource is repeated.
-    """
+def unreadable(error: ValidationError) -> Blocked:
+    """What to say of a resource that the API server took and we can't read. No value of it is repeated."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found[:5]]
     message = f"The resource can't be read: {'; '.join(lines)}. Mend it, or apply the CRDs of this release."
-    conditions = Conditions(rests_on)
-    conditions.blocked(Blocked(READY, "InvalidSpec", message, stalled=True))
-    generation = int(body["metadata"].get("generation", 0))
-    held: dict[str, Any] = dict(body.get("status") or {})
-    before = [Condition.model_validate(each) for each in held.get("conditions") or []]
-    held["conditions"] = conditions.render(before, generation=generation, now=world.now())
-    await write_status(world, body, {**held, "observedGeneration": generation})
+    return Blocked(READY, "InvalidSpec", message, stalled=True)
 
 
 def dump(status: Model, conditions: list[dict[str, Any]]) -> dict[str, Any]:

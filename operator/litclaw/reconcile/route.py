@@ -1,17 +1,19 @@
 """One reconcile of a LiteLLMRoute: deploy what is managed, see what answers, and tell the agents that use it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from ..kube.resources import ROUTE
-from ..render.address import base_url
 from ..render.route_service import service_url
 from . import report, route_connect, route_deploy, route_observe
 from .conditions import Blocked, Conditions
 from .finalizer import hold
+from .guard import guarded, say
 from .route_finish import finish
 from .world import RouteState, World
 
@@ -36,17 +38,28 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
     """
     key = (namespace, name)
     body = world.cache.get(ROUTE.kind, namespace, name)
-    if body is None or "deletionTimestamp" in body["metadata"]:
-        if body is not None and (again := await finish(world, body)):
-            return again
-        if state := world.routes.pop(key, None):
-            world.retire(state.client)
-        world.show_agents(key, None)
+    if body is None:
+        _forget(world, key)
         return None
+    return await guarded(world, body, RESTS_ON, lambda: _pass(world, key, body))
+
+
+def _forget(world: World, key: tuple[str, str]) -> None:
+    if state := world.routes.pop(key, None):
+        world.retire(state.client)
+    world.show_agents(key, None)
+
+
+async def _pass(world: World, key: tuple[str, str], body: Mapping[str, Any]) -> float | None:
+    if "deletionTimestamp" in body["metadata"]:
+        again = await finish(world, body)
+        if again is None:
+            _forget(world, key)
+        return again
     try:
         route = LiteLLMRoute.model_validate(body)
     except ValidationError as error:
-        await report.refuse(world, body, error, RESTS_ON)
+        await say(world, body, RESTS_ON, report.unreadable(error))
         return None
     if route.spec.external:
         await hold(world, body)
@@ -61,7 +74,7 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
         again = why.retry or _BLOCKED_SECONDS
     held = world.routes.get(key)
     world.show_agents(key, (route.spec.allowed_namespaces, held.signature() if held else None))
-    fresh = world.cache.get(ROUTE.kind, namespace, name) or body
+    fresh = world.cache.get(ROUTE.kind, *key) or body
     await report.write_status(world, fresh, _status(world, route, conditions, seen, held))
     return again
 
@@ -79,15 +92,17 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
         master_key, held_back = deployed.master_key, deployed.held_back
         authorities = ""
     elif external := route.spec.external:
-        seen.url = base_url(external.url)
+        seen.url = route_connect.checked_url(external.url)
         master_key, authorities = await route_connect.read_secrets(world, route, external)
         conditions.true("SecretsReady", "Found")
+        await route_deploy.withdraw(world, route)
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked("ProxyReady", "InvalidSpec", message, stalled=True)
-    where = await route_observe.locate(seen.url)
+    where, resolved = await route_observe.locate(seen.url)
     state = route_connect.connect(world, route, seen.url, master_key, authorities)
-    state.reach = where
+    if resolved or not state.seen:
+        state.reach = where  # a name that doesn't resolve just now hasn't moved
     state.peer = await route_connect.peer_of(world, route, seen.url)
     state.key_defaults = route.spec.key_defaults
     try:

@@ -1,17 +1,45 @@
 """The way to a route's proxy: its Secrets, and the client that is kept for as long as nothing about it changes."""
 
+import logging
+import re
 import ssl
 
+import httpx
 from pydantic import SecretStr
 
 from ..api.route import External, LiteLLMRoute
 from ..kube.resources import SERVICE
-from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer
+from ..litellm.errors import LiteLLMError
+from ..render.address import base_url
+from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer, url_port
 from . import secrets
 from .conditions import Blocked
 from .key_table import KeyTable
 from .secrets import SECRETS_READY
 from .world import RouteState, World
+
+log = logging.getLogger(__name__)
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_NO_CERTIFICATES = (
+    "What spec.external.caBundleSecretRef names holds no certificates in PEM: put the proxy's authority in."
+)
+
+
+def checked_url(given: str) -> str:
+    """The root of an external proxy.
+
+    Raises:
+        Blocked: it is no URL that can be called.
+    """
+    url = base_url(given)
+    try:
+        httpx.URL(url)
+        url_port(url)
+    except (httpx.InvalidURL, ValueError):
+        message = f"spec.external.url {given!r} can't be called: mend its host or port."
+        raise Blocked("ProxyReady", "InvalidURL", message, stalled=True) from None
+    return url
 
 
 async def read_secrets(world: World, route: LiteLLMRoute, external: External) -> tuple[SecretStr, str]:
@@ -22,12 +50,16 @@ async def read_secrets(world: World, route: LiteLLMRoute, external: External) ->
     """
     namespace = route.metadata.namespace
     field = "spec.external.masterKeySecretRef"
-    master_key = await secrets.value(world, namespace, external.master_key_secret_ref, field)
+    master_key = await secrets.key_value(world, namespace, external.master_key_secret_ref, field)
     if external.ca_bundle_secret_ref is None:
         return master_key, ""
     field = "spec.external.caBundleSecretRef"
-    authorities = await secrets.value(world, namespace, external.ca_bundle_secret_ref, field)
-    return master_key, authorities.get_secret_value()
+    bundle = await secrets.value(world, namespace, external.ca_bundle_secret_ref, field)
+    # The certificates alone: they go into agents' ConfigMaps, and somebody may have put a private key beside them.
+    certificates = _CERTIFICATE.findall(bundle.get_secret_value())
+    if not certificates:
+        raise Blocked(SECRETS_READY, "InvalidCertificates", _NO_CERTIFICATES, stalled=True, retry=10.0)
+    return master_key, "".join(f"{certificate}\n" for certificate in certificates)
 
 
 async def peer_of(world: World, route: LiteLLMRoute, url: str) -> ProxyPeer:
@@ -50,20 +82,34 @@ def connect(world: World, route: LiteLLMRoute, url: str, master_key: SecretStr, 
     key = (route.metadata.namespace, route.metadata.name)
     state = world.routes.get(key)
     if state and state.url != url:
-        world.retire(world.routes.pop(key).client)
+        _leave(world, key, world.routes.pop(key))
         state = None
     if state and (state.master_key, state.authorities) == (master_key, authorities):
         return state
     try:
         client = world.connect(url, master_key, authorities)
     except (ssl.SSLError, ValueError):
-        message = (
-            "What spec.external.caBundleSecretRef names holds no certificates in PEM: put the proxy's authority in."
-        )
-        raise Blocked(SECRETS_READY, "InvalidCertificates", message, stalled=True, retry=10.0) from None
+        raise Blocked(SECRETS_READY, "InvalidCertificates", _NO_CERTIFICATES, stalled=True, retry=10.0) from None
     if state is None:
         state = world.routes[key] = RouteState(client, master_key, KeyTable(world.cluster), authorities)
     else:
         world.retire(state.client)
         state.client, state.master_key, state.authorities = client, master_key, authorities
     return state
+
+
+def _leave(world: World, key: tuple[str, str], left: RouteState) -> None:
+    """Have the keys end that a route's agents had at a URL that it has left, unless it is the same proxy's."""
+    uids = [body["metadata"]["uid"] for body in world.agents_of(key)]
+
+    async def end_keys() -> None:
+        now = world.routes.get(key)
+        if now is None or not now.seen:
+            return
+        tokens = [row.token for uid in uids for row in left.table.of(uid) if now.table.get(row.token) is None]
+        try:
+            await left.client.delete_keys(tokens)
+        except LiteLLMError as error:
+            log.warning("%d keys are left at %s: %s", len(tokens), left.url, error)
+
+    world.retire(left.client, end_keys)

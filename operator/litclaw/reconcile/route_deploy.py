@@ -115,6 +115,11 @@ async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions
     return Deployed(held.master_key, held_back)
 
 
+async def withdraw(world: World, route: LiteLLMRoute) -> None:
+    """Remove what a route has from when it was managed; its database and Secrets stay, as they hold what was spent."""
+    await remove_others(world, route.metadata.uid, (), _REMOVED)
+
+
 def _render_config(route: LiteLLMRoute) -> Manifest:
     try:
         return route_configmap(route)

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api import names
-from ..api.agent import OpenClawAgent
 from ..api.route import LiteLLMRoute, OpenClawModel
-from ..kube.resources import AGENT, ROUTE, SECRET
+from ..kube.resources import AGENT, SECRET
 from ..litellm.errors import (
     LiteLLMError,
     NoDatabaseError,
@@ -21,7 +20,7 @@ from ..litellm.errors import (
 )
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
-from .conditions import Blocked, Conditions
+from .conditions import Blocked, Conditions, listed
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
@@ -33,8 +32,8 @@ _REFRESH_SECONDS = 30.0
 _REFRESH_SHARE = 10.0  # a table that takes a second to read is read every ten seconds at the most
 
 
-async def locate(url: str) -> Reach:
-    """Where the proxy is, by its name and what the name resolves to.
+async def locate(url: str) -> tuple[Reach, bool]:
+    """Where the proxy is, by its name and what the name resolves to; and whether it resolves.
 
     Raises:
         Blocked: at a link-local or metadata address, which no key may be sent to.
@@ -49,7 +48,7 @@ async def locate(url: str) -> Reach:
     if where is Reach.LINK_LOCAL:
         message = f"{url} is at a link-local or metadata address, which can't be a LiteLLM proxy: mend the URL."
         raise Blocked(PROXY_READY, "LinkLocalAddress", message, stalled=True, retry=60.0)
-    return where
+    return where, bool(addresses)
 
 
 def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
@@ -96,14 +95,13 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
         release = await state.client.release() or readiness.version
         _check_release(state.url, release)
         info = await state.client.model_info()
-        changed = await _refresh(state)
+        _wake(world, route, await _refresh(state))
     except LiteLLMError as error:
         raise blocked_by(error, route) from None
     conditions.true(PROXY_READY, "Answers")
     state.usable = True
     _take_models(route, state, info)
     conditions.true("ModelsReady", "Served")
-    _wake(world, route, changed)
     await _sweep(world, route, state)
     return release
 
@@ -132,7 +130,7 @@ def _take_models(route: LiteLLMRoute, state: RouteState, info: Mapping[str, Mapp
     if missing and route.spec.external:
         message = (
             f"The proxy at {state.url} has no model {missing[0]!r}, named in spec.models: "
-            f"it has {', '.join(sorted(info)) or 'none'}."
+            f"it has {listed(sorted(info))}."
         )
         raise Blocked("ModelsReady", "ModelNotFound", message, stalled=True, retry=30.0)
     if missing:
@@ -156,7 +154,7 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
     orphans: list[str] = []
     unknown = state.table.agents() - agents.keys()
     if unknown:
-        unknown -= {meta["uid"] async for meta in world.kube.list_metadata(AGENT)}
+        unknown -= (await world.kube.uids(AGENT))[0]
     for uid in state.table.agents():
         rows = state.table.of(uid)
         if uid in unknown:
@@ -174,15 +172,16 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
 
 
 def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:
-    agent = OpenClawAgent.model_validate(body)
-    if agent.route_key == key or "deletionTimestamp" in body["metadata"]:
+    """Whether an agent has been given a key of another route's proxy. Nothing is said of what it asks for now."""
+    spec, meta = body["spec"], body["metadata"]
+    wanted = (spec["routeRef"].get("namespace") or meta["namespace"], spec["routeRef"]["name"])
+    if wanted == key or "deletionTimestamp" in meta:
         return False
-    if world.cache.get(ROUTE.kind, *agent.route_key) is None:
-        return True  # its route was deleted while the proxy couldn't be reached
-    other = world.routes.get(agent.route_key)
+    other = world.routes.get(wanted)
     if other is None or not other.usable:
         return False
-    secret = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    name = (spec.get("key") or {}).get("secretName") or names.agent_secret(meta["name"])
+    secret = world.cache.get(SECRET.kind, meta["namespace"], name)
     delivered = ((secret or {}).get("data") or {}).get(names.API_KEY)
     # One proxy may have several routes, and then both tables hold the agent's key.
     return delivered is not None and other.table.get(delivered) is not None and state.table.get(delivered) is None

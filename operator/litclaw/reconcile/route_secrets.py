@@ -152,6 +152,8 @@ def weakness(key: str) -> str | None:
     """What is wrong with a master key, without repeating it, or None. It opens every key and budget of the proxy."""
     if key != key.strip() or any(each.isspace() for each in key):
         return "has white space in it, perhaps a line break at the end"
+    if not (key.isascii() and key.isprintable()):
+        return "has characters that no key has"
     if not key.startswith("sk-"):
         return "doesn't start with sk-"
     if len(key) < SHORTEST_SECRET:

@@ -49,6 +49,19 @@ async def value(world: World, namespace: str, ref: SecretKeyRef, field: str) -> 
     return found[ref.key]
 
 
+async def key_value(world: World, namespace: str, ref: SecretKeyRef, field: str) -> SecretStr:
+    """One value that goes into a header: without the line break that an editor leaves at its end.
+
+    Raises:
+        Blocked: see `value`; or it has characters that no key has.
+    """
+    text = (await value(world, namespace, ref, field)).get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()):
+        message = f"The key {ref.key!r} of Secret {namespace}/{ref.name}, named in {field}, holds what can't be a key."
+        raise Blocked(SECRETS_READY, "SecretInvalid", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+    return SecretStr(text)
+
+
 def keyed_digest(key: SecretStr, held: Mapping[str, SecretStr]) -> str:
     """A digest of secret values that changes when one does, and tells nothing about them to who lacks the key."""
     text = json.dumps({name: secret.get_secret_value() for name, secret in held.items()}, sort_keys=True)

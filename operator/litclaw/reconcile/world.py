@@ -1,7 +1,7 @@
 """What the reconcilers share: the API, the cache, the queue, and what is known of each route's proxy."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,11 @@ class RouteState:
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
+
+    @property
+    def seen(self) -> bool:
+        """Whether the proxy's keys have been read."""
+        return self.refreshed_at > float("-inf")
 
     @property
     def spend_text(self) -> str:
@@ -114,13 +119,21 @@ class World:
         for body in self.agents_of(route):
             self.wake((AGENT.kind, body["metadata"]["namespace"], body["metadata"]["name"]))
 
-    def retire(self, client: LiteLLM) -> None:
-        """Close a client when those who still use it are done."""
-        task = asyncio.ensure_future(_close_later(client))
+    def retire(self, client: LiteLLM, last: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Close a client when those who still use it are done.
+
+        Args:
+            last: what is done with it before it is closed.
+        """
+        task = asyncio.ensure_future(_close_later(client, last))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
-async def _close_later(client: LiteLLM) -> None:
+async def _close_later(client: LiteLLM, last: Callable[[], Awaitable[None]] | None) -> None:
     await asyncio.sleep(_CLOSE_SECONDS)
-    await client.close()
+    try:
+        if last:
+            await last()
+    finally:
+        await client.close()

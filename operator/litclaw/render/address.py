@@ -20,6 +20,13 @@ class Reach(StrEnum):
     LINK_LOCAL = "LinkLocal"
 
 
+_METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+)
+"""Where clouds answer with a machine's credentials, besides 169.254.169.254: Alibaba, Azure, Oracle, AWS, Google."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
 _PRIVATE_SUFFIXES = (".svc", ".cluster.local", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
 
 
@@ -40,6 +47,10 @@ def _reach_of_ip(text: str) -> Reach | None:
         return None
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
+        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if ip in _METADATA:
+        return Reach.LINK_LOCAL
     if ip.is_loopback:
         return Reach.LOOPBACK
     if ip.is_link_local or ip.is_unspecified or ip.is_multicast:

@@ -51,14 +51,20 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
         display_name=given.display_name or name,
         reasoning=given.reasoning if given.reasoning is not None else bool(info.get("supports_reasoning")),
         input=tuple(given.input) if given.input else vision,
-        context_window=given.context_window or info.get("max_input_tokens") or info.get("max_tokens"),
-        max_tokens=given.max_tokens or info.get("max_output_tokens") or info.get("max_tokens"),
-        cost=tuple((name, _a_million(info[field])) for name, field in _PRICES.items() if info.get(field)),
+        context_window=given.context_window or _tokens(info, "max_input_tokens", "max_tokens"),
+        max_tokens=given.max_tokens or _tokens(info, "max_output_tokens", "max_tokens"),
+        cost=tuple((name, price) for name, field in _PRICES.items() if (price := _a_million(info.get(field)))),
     )
 
 
-def _a_million(price: float) -> float:
-    return float(round(Decimal(str(price)) * 1_000_000, 6))
+def _tokens(info: Mapping[str, Any], *fields: str) -> int | None:
+    """The first of some fields that is a number: what a model_info holds is its proxy's owner's."""
+    numbers = (info.get(field) for field in fields)
+    return next((int(n) for n in numbers if isinstance(n, (int, float)) and n >= 1), None)
+
+
+def _a_million(price: object) -> float | None:
+    return float(round(Decimal(str(price)) * 1_000_000, 6)) if isinstance(price, (int, float)) and price > 0 else None
 
 
 def milliseconds(duration: str) -> int:
@@ -75,9 +81,9 @@ def _provider_model(facts: ModelFacts) -> dict[str, Any]:
         "input": list(facts.input),
     }
     if facts.context_window:
-        entry["contextWindow"] = int(facts.context_window)
+        entry["contextWindow"] = facts.context_window
     if facts.max_tokens:
-        entry["maxTokens"] = int(facts.max_tokens)
+        entry["maxTokens"] = facts.max_tokens
     if facts.cost:
         entry["cost"] = dict(facts.cost)
     return entry

@@ -57,7 +57,7 @@ def url_port(url: str) -> int:
 def service_of(url: str) -> tuple[str, str] | None:
     """Namespace and name of the in-cluster Service that a URL names, or None."""
     parts = host(url).split(".")
-    return (parts[1], parts[0]) if len(parts) >= 3 and parts[2] == "svc" else None
+    return (parts[1], parts[0]) if len(parts) >= 3 and parts[2] == "svc" and all(parts[:2]) else None
 
 
 def service_peer(url: str, service: Mapping[str, Any]) -> ProxyPeer:

@@ -1,0 +1,57 @@
+"""What nobody thought of: a pass that fails over one resource says so there, and the others go on.
+
+The error's own text isn't repeated: it may hold a value of the resource.
+"""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from ..api.base import Condition
+from ..kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
+from . import report
+from .conditions import READY, Blocked, Conditions
+from .queue import jittered
+from .world import World
+
+log = logging.getLogger(__name__)
+
+PASSING = (UnavailableError, ConflictError, NotFoundError)
+"""What passes by itself; the queue tries again."""
+_AGAIN_SECONDS = 60.0
+
+
+async def guarded(
+    world: World, body: Mapping[str, Any], rests_on: Sequence[str], run: Callable[[], Awaitable[float | None]]
+) -> float | None:
+    """Run one pass over a resource.
+
+    Returns:
+        After how many seconds to look again, or None.
+    """
+    try:
+        return await run()
+    except PASSING:
+        raise
+    except KubeError as error:
+        message = f"The API server refuses what the operator does: {error.reason}: {error.message}"
+        why = Blocked(READY, "Refused", message, stalled=True)
+    except Exception as error:  # noqa: BLE001 - the one place for what nobody thought of
+        meta, where = body["metadata"], "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s in %s %s/%s:\n%s", type(error).__name__, body["kind"], meta["namespace"], meta["name"], where)
+        message = f"The operator fails over this resource ({type(error).__name__}), and its log says where: report it."
+        why = Blocked(READY, "InternalError", message, stalled=True)
+    await say(world, body, rests_on, why)
+    return jittered(_AGAIN_SECONDS)
+
+
+async def say(world: World, body: Mapping[str, Any], rests_on: Sequence[str], why: Blocked) -> None:
+    """Say why nothing more is known of a resource. What its status knows already is kept."""
+    conditions = Conditions(rests_on)
+    conditions.blocked(why)
+    generation = int(body["metadata"].get("generation", 0))
+    held: dict[str, Any] = dict(body.get("status") or {})
+    before = [Condition.model_validate(each) for each in held.get("conditions") or []]
+    held["conditions"] = conditions.render(before, generation=generation, now=world.now())
+    await report.write_status(world, body, {**held, "observedGeneration": generation})
