@@ -59,3 +59,14 @@ def test_children_follow_their_owner() -> None:
     assert cache.children("agent-1") == [] and len(cache.children("agent-2")) == 1
     cache.forget(secret(3, owner="agent-2"))
     assert cache.children("agent-2") == []
+
+
+def test_what_a_full_list_lacks_is_dropped_unless_it_is_newer_than_the_list() -> None:
+    cache = Cache()
+    cache.observe(secret(5))
+    assert cache.prune("Secret", {"u1"}, 9) == []
+    cache.observe(secret(12, uid="u2"))
+    assert cache.prune("Secret", {"u1"}, 9) == [], "made after the list was"
+    [gone] = cache.prune("Secret", set(), 20)
+    assert gone["metadata"]["uid"] == "u2" and cache.get("Secret", "team-a", "scout-litellm") is None
+    assert cache.children("agent-1") == [] and list(cache.within("Secret", "team-a")) == []

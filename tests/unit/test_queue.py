@@ -79,3 +79,19 @@ async def test_what_passes_by_itself_is_logged_without_a_traceback(caplog: pytes
     await _running(queue, 0.1)
     by_key = {str(record.args[0]): record for record in caplog.records if record.args}  # type: ignore[index]
     assert by_key["known"].exc_info is None and by_key["bug"].exc_info is not None
+
+
+async def test_a_key_that_fails_and_is_wanted_again_waits_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "FIRST_RETRY_SECONDS", 0.1)
+    calls = 0
+
+    async def handler(key: str) -> None:
+        nonlocal calls
+        calls += 1
+        queue.add(key)
+        raise RuntimeError("always")
+
+    queue: WorkQueue[str] = WorkQueue(handler)
+    queue.add("hot")
+    await _running(queue, 0.25)
+    assert calls <= 3, "a resource that fails over its own events must not turn at full speed"

@@ -32,6 +32,11 @@ def route(**spec: object) -> LiteLLMRoute:
         ("https://litellm.example.com/v1", Reach.PUBLIC),
         ("http://169.254.169.254", Reach.LINK_LOCAL),
         ("http://[fe80::1]", Reach.LINK_LOCAL),
+        ("http://100.100.100.200", Reach.LINK_LOCAL),
+        ("http://[fd00:ec2::254]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b::a9fe:a9fe]", Reach.LINK_LOCAL),
+        ("http://[::ffff:169.254.169.254]", Reach.LINK_LOCAL),
+        ("http://metadata.google.internal", Reach.LINK_LOCAL),
     ],
 )
 def test_where_an_address_is(url: str, where: Reach) -> None:

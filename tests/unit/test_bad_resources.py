@@ -1,0 +1,58 @@
+"""Resources that the API server takes and that nobody means well with."""
+
+from typing import Any
+
+import pytest
+from litclaw.api.agent import OpenClawAgent
+from litclaw.api.base import free
+from litclaw.api.route import OpenClawModel
+from litclaw.render.openclaw_config import model_facts
+from litclaw.render.proxy_peer import address_peer, service_of, service_peer, url_port
+from pydantic import ValidationError
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+def test_an_object_without_end_is_refused_and_said_so() -> None:
+    assert free(nested(20)) and free(None) == {}
+    spec = {"routeRef": {"name": "main"}, "config": {"extra": nested(5_000)}}
+    with pytest.raises(ValidationError, match="nested more than 64 levels"):
+        OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"max_input_tokens": "200k", "max_tokens": None, "input_cost_per_token": "free"},
+        {"max_input_tokens": -1, "max_output_tokens": [], "output_cost_per_token": {}},
+        {"supports_vision": "maybe", "input_cost_per_token": -5},
+    ],
+)
+def test_facts_that_are_no_facts_are_left_out(info: dict[str, Any]) -> None:
+    facts = model_facts("m", OpenClawModel(), info)
+    assert (facts.context_window, facts.max_tokens, facts.cost) == (None, None, ())
+
+
+def test_where_a_network_policy_leads() -> None:
+    service = {
+        "metadata": {"namespace": "ai"},
+        "spec": {"selector": {"app": "litellm"}, "ports": [{"port": 80, "targetPort": "http"}]},
+    }
+    url = "http://litellm.ai.svc.cluster.local"
+    assert service_of(url) == ("ai", "litellm") and service_of("http://.x.svc") is None
+    assert service_of("https://litellm.example.com") is None
+    rule = service_peer(url, service).rule()
+    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}], "the pods' own port, not the Service's"
+    assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "litellm"}}
+    assert address_peer("https://10.0.0.8:8443").rule() == {
+        "to": [{"ipBlock": {"cidr": "10.0.0.8/32"}}],
+        "ports": [{"protocol": "TCP", "port": 8443}],
+    }
+    assert address_peer("https://litellm.example.com").rule() == {"ports": [{"protocol": "TCP", "port": 443}]}
+    with pytest.raises(ValueError, match="[Pp]ort"):
+        url_port("http://h:99999")
