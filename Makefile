@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
+# What pytest-kind downloads where Docker runs and they aren't in the path; its own defaults are too old for us.
+export KIND_VERSION ?= v0.33.0
+export KUBECTL_VERSION ?= v1.36.3
 
-.PHONY: help setup lint unit e2e test demo cluster cluster-down bench crds lock
+.PHONY: help setup lint unit e2e test demo cluster cluster-down bench openclaw-releases crds lock
 
 help:
 	@echo "make demo          the main job from nothing: cluster, operator, LiteLLM, agent, a turn of OpenClaw"
@@ -12,6 +15,7 @@ help:
 	@echo "make unit          what needs no cluster"
 	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
 	@echo "make bench         figures and ratios"
+	@echo "make openclaw-releases   whether real OpenClaw releases accept what is rendered for them (slow, needs npm)"
 	@echo "make crds          write crds/ anew from the models"
 	@echo "make lock          pin the dependencies anew"
 
@@ -47,6 +51,9 @@ cluster: setup
 
 cluster-down: setup
 	$(BIN)/python -m dev.cluster down
+
+openclaw-releases: setup
+	$(BIN)/python -m dev.openclaw_releases
 
 bench: setup
 	$(BIN)/python -m dev.bench

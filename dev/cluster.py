@@ -135,10 +135,24 @@ def up(say: Callable[[str], None]) -> Cluster:
         KUBECONFIG.parent.mkdir(exist_ok=True)
         kind_path, kubectl_path = tools()
         kind = KindCluster(name, KUBECONFIG, kind_path=kind_path, kubectl_path=kubectl_path)
+        _recover_kubeconfig(kind)
         kind.create()
         cluster = of_kind(kind)
     install(cluster, say)
     return cluster
+
+
+def _recover_kubeconfig(kind: KindCluster) -> None:
+    """Another clone may have made the cluster, and this one has no kubeconfig of it."""
+    kind.ensure_kind()
+    if KUBECONFIG.exists() and KUBECONFIG.stat().st_size:
+        return
+    clusters = subprocess.check_output([str(kind.kind_path), "get", "clusters"], text=True).split()
+    if kind.name in clusters:
+        KUBECONFIG.touch(mode=0o600)
+        KUBECONFIG.write_text(
+            subprocess.check_output([str(kind.kind_path), "get", "kubeconfig", "--name", kind.name], text=True)
+        )
 
 
 def down() -> None:

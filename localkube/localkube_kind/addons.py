@@ -27,7 +27,9 @@ def archives() -> list[Path]:
     coredns, provisioner = build.path_of("coredns"), build.path_of("local-path-provisioner")
     links = {f"bin/{name}": "busybox" for name in _BUSYBOX_COMMANDS}
     wanted = {
-        folder / f"{coredns.name}.tar": lambda to: image.write_archive(to, image.COREDNS, {"coredns": coredns}, ["/coredns"]),
+        folder / f"{coredns.name}.tar": lambda to: image.write_archive(
+            to, image.COREDNS, {"coredns": coredns}, ["/coredns"]
+        ),
         folder / f"{provisioner.name}.tar": lambda to: image.write_archive(
             to, image.PROVISIONER, {"local-path-provisioner": provisioner}, ["/local-path-provisioner"]
         ),

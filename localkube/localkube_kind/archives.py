@@ -1,4 +1,4 @@
-"""Image archives that this machine has built, by the images' names: what ``kind load docker-image`` finds without Docker."""
+"""Image archives that this machine has built, by the images' names: what ``kind load docker-image`` finds."""
 
 import hashlib
 import json

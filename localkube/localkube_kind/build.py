@@ -29,7 +29,9 @@ class Program:
     hint: str
 
 
-_VERSION = f"-X k8s.io/component-base/version.gitVersion={KUBERNETES} -X k8s.io/client-go/pkg/version.gitVersion={KUBERNETES}"
+_VERSION = (
+    f"-X k8s.io/component-base/version.gitVersion={KUBERNETES} -X k8s.io/client-go/pkg/version.gitVersion={KUBERNETES}"
+)
 PROGRAMS = (
     Program("localkube", "node", ".", _VERSION, f"Kubernetes {KUBERNETES} (the first time: about 7 min)"),
     Program("coredns", "dns", ".", "", "CoreDNS (the first time: about 2 min)"),

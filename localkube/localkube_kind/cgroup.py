@@ -4,16 +4,45 @@ import time
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
+# Those that kubelet insists on.
+_NEEDED = {"cpu", "cpuset", "memory", "pids"}
+_EMPTY_SECONDS = 10.0
+
+
+def _is_unified() -> bool:
+    return (_ROOT / "cgroup.controllers").exists()
 
 
 def _hierarchies() -> list[Path]:
-    if (_ROOT / "cgroup.controllers").exists():
+    if _is_unified():
         return [_ROOT]
     return [path for path in _ROOT.iterdir() if (path / "cgroup.procs").exists() and not path.is_symlink()]
 
 
+def _hand_on_controllers() -> None:
+    """Version 2 gives a group only the controllers that the one above it hands on; version 1 gives it all.
+
+    Raises:
+        RuntimeError: one that kubelet needs can't be handed on.
+    """
+    refused = []
+    for controller in (_ROOT / "cgroup.controllers").read_text().split():
+        try:
+            (_ROOT / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError as error:
+            refused.append(f"{controller} ({error.strerror})")
+    if missing := _NEEDED - set((_ROOT / "cgroup.subtree_control").read_text().split()):
+        why = f": {', '.join(refused)}" if refused else ""
+        raise RuntimeError(
+            f"the cgroup {_ROOT} has no {', '.join(sorted(missing))} for groups below it{why}. Inside a container,"
+            " its own processes have to be moved to a group of their own first"
+        )
+
+
 def create(name: str) -> None:
     """Make it, with the machine's own processors and memory nodes where the hierarchy asks for them."""
+    if _is_unified():
+        _hand_on_controllers()
     for hierarchy in _hierarchies():
         group = hierarchy / name
         group.mkdir(exist_ok=True)
@@ -23,22 +52,28 @@ def create(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove it with all that is below it. Its processes are dead, and the kernel may take a moment to see it."""
+    """Remove it with all that is below it. Its processes are dead, and the kernel may take a moment to see it.
+
+    Raises:
+        RuntimeError: something is still in it.
+    """
     for hierarchy in _hierarchies():
         group = hierarchy / name
-        if group.exists():
-            below = [path for path in group.rglob("*") if path.is_dir()]
-            for folder in (*sorted(below, key=lambda path: len(path.parts), reverse=True), group):
-                _rmdir(folder)
+        below = [path for path in group.rglob("*") if path.is_dir()]
+        for folder in (*sorted(below, key=lambda path: len(path.parts), reverse=True), group):
+            _rmdir(folder)
 
 
 def _rmdir(folder: Path) -> None:
-    for _ in range(100):
+    end = time.monotonic() + _EMPTY_SECONDS
+    while True:
         try:
             folder.rmdir()
         except FileNotFoundError:
             return
-        except OSError:
+        except OSError as error:
+            if time.monotonic() > end:
+                raise RuntimeError(f"the cgroup {folder} can't be removed: {error.strerror}") from error
             time.sleep(0.05)
         else:
             return

@@ -2,25 +2,27 @@
 
 import json
 import os
+import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from . import addons, apt, build, cache, cgroup, configuration, image
+from . import addons, apt, build, cache, cgroup, configuration, image, kubeconfig, network_policy, node_process
 from .layout import CONTAINERD_SOCKET, Layout
-from .progress import Progress
+from .node_process import in_node
+from .progress import Progress, say
 
 PACKAGES = (
-    *("containerd", "runc", "containernetworking-plugins", "iptables", "ipset", "conntrack", "socat"),
+    *("containerd", "runc", "containernetworking-plugins", "iptables", "nftables", "conntrack", "socat"),
     *("iproute2", "openssl", "busybox-static"),
 )
+# With "-control-plane" behind it, a name is a node's name and a label's value, which have 63 characters.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 _READY_SECONDS = 180.0
 
 
@@ -32,37 +34,32 @@ class ClusterError(RuntimeError):
 def _alone() -> Iterator[None]:
     """One command at a time changes what is shared."""
     with (cache.folder() / "lock").open("w") as lock:
-        flock(lock, LOCK_EX)
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another localkube command to end …")
+            flock(lock, LOCK_EX)
         yield
 
 
-def _started_at(pid: int) -> str | None:
-    """When a process started, in ticks since this boot; None if there is none. With the boot's id it names a process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+def _layout_of(name: str) -> Layout:
+    """Where a cluster keeps what, whether or not there is one.
 
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _pid(at: Layout) -> int | None:
-    """The node's first process as the machine numbers it, or None where the node doesn't run."""
-    try:
-        state = json.loads(at.state_file.read_text())
-    except (OSError, ValueError):
-        return None
-    alive = state["boot"] == _boot() and _started_at(state["pid"]) == state["started"]
-    return int(state["pid"]) if alive else None
+    Raises:
+        ClusterError: no cluster can have this name.
+    """
+    if not _NAME.fullmatch(name):
+        raise ClusterError(
+            f"{name!r} is not a cluster's name: 1 to 48 of a-z, 0-9, '-' and '.', the first and last a-z or 0-9"
+        )
+    return Layout(name)
 
 
 def names() -> list[str]:
-    """The clusters that run."""
-    return sorted(path.name for path in cache.folder("clusters").iterdir() if _pid(Layout(path.name)))
+    """The clusters that run; one that is still being made is none yet."""
+    return sorted(
+        path.name for path in cache.folder("clusters").iterdir() if node_process.is_complete(Layout(path.name))
+    )
 
 
 def layout(name: str) -> Layout:
@@ -71,48 +68,10 @@ def layout(name: str) -> Layout:
     Raises:
         ClusterError: there is no such cluster.
     """
-    at = Layout(name)
-    if not _pid(at):
+    at = _layout_of(name)
+    if not node_process.pid(at):
         raise ClusterError(f"no cluster {name!r} runs: make it with `kind create cluster --name {name}`")
     return at
-
-
-def _start(at: Layout) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        configuration.write(at, host_port=listener.getsockname()[1])
-        addons.write_pause(at)
-        cgroup.create(at.cgroup)
-        isolate = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        program = [sys.executable, "-m", "localkube_kind.node", at.name, "--listener", str(listener.fileno())]
-        with (at.logs / "node.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*isolate, *program],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=Path(__file__).resolve().parent.parent,
-                pass_fds=[listener.fileno()],
-                start_new_session=True,
-            )
-    first = _first_process(process, at)
-    at.state_file.write_text(json.dumps({"pid": first, "started": _started_at(first), "boot": _boot()}))
-
-
-def _first_process(unshare: subprocess.Popen[bytes], at: Layout) -> int:
-    children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
-    for _ in range(200):
-        if unshare.poll() is not None:
-            break
-        if found := children.read_text().split():
-            return int(found[0])
-        time.sleep(0.02)
-    raise ClusterError(f"the node's namespaces can't be made: {(at.logs / 'node.log').read_text()[-2000:]}")
-
-
-def kubectl(at: Layout, *args: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run kubectl as the cluster's administrator; the caller looks at the exit status."""
-    command = [str(build.path_of("localkube")), "kubectl", "--kubeconfig", str(at.kubeconfig), *args]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout)
 
 
 def _wait(at: Layout, what: str, *args: str) -> None:
@@ -122,25 +81,33 @@ def _wait(at: Layout, what: str, *args: str) -> None:
         ClusterError: it didn't in time, or the node died.
     """
     end = time.monotonic() + _READY_SECONDS
-    while (done := kubectl(at, *args)).returncode:
-        if not _pid(at):
+    while (done := kubeconfig.kubectl(at, *args)).returncode:
+        if not node_process.pid(at):
             raise ClusterError(f"the node ended: {(at.logs / 'node.log').read_text()[-2000:]}")
         if time.monotonic() > end:
-            raise ClusterError(f"{what} isn't there after {_READY_SECONDS:.0f} s ({done.stderr.strip()}); logs: {at.logs}")
-        time.sleep(0.5)
+            raise ClusterError(
+                f"{what} isn't there after {_READY_SECONDS:.0f} s ({done.stderr.strip()}); logs: {at.logs}"
+            )
+        time.sleep(0.2)
 
 
-def create(name: str, kubeconfig: Path) -> None:
+def create(name: str, target: Path) -> None:
     """Make a cluster, from nothing where need be; what a dead one of this name left is removed first.
 
+    Args:
+        name: the cluster's name.
+        target: the kubeconfig that its context is put into.
+
     Raises:
-        ClusterError: there is one already, or a part doesn't come up.
+        ClusterError: there is one already, or a part doesn't come up. The node is ended then; its logs stay until the
+            cluster is deleted or made again.
     """
+    at = _layout_of(name)
     if os.geteuid():
         raise ClusterError("localkube makes namespaces and mounts, and must run as root")
+    target.parent.mkdir(parents=True, exist_ok=True)
     with _alone():
-        at = Layout(name)
-        if _pid(at):
+        if node_process.is_complete(at):
             raise ClusterError(f'node(s) already exist for a cluster with the name "{name}"')
         _remove(at)
         missing, wanted = build.missing(), apt.missing(PACKAGES)
@@ -149,65 +116,55 @@ def create(name: str, kubeconfig: Path) -> None:
             with progress.step(f"installing {', '.join(wanted)}"):
                 apt.install(PACKAGES)
         build.build(missing, progress)
-        with progress.step(f"starting the node {at.node}"):
-            _start(at)
-            _wait(at, "the API server", "get", "--raw", "/readyz")
-            _wait(at, "the default service account", "get", "serviceaccount", "default")
-        with progress.step("installing DNS and storage"):
-            load_archives(name, addons.archives())
-            addons.apply(lambda text: kubectl(at, "apply", "--server-side", "-f", "-", stdin=text))
-        with progress.step("waiting for the node, DNS and storage"):
-            _wait(at, "the node", "wait", "--for=condition=Ready", f"node/{at.node}", "--timeout=1s")
-            for deployment in addons.DEPLOYMENTS:
-                _wait(at, deployment, "wait", "--for=condition=Available", "--timeout=1s", *deployment.split())
-    merge_kubeconfig(at, kubeconfig)
+        try:
+            _bring_up(at, target, progress)
+        except BaseException:
+            node_process.end(at)
+            cgroup.remove(at.cgroup)
+            raise
 
 
-def merge_kubeconfig(at: Layout, target: Path) -> None:
-    """Put the cluster's context into a kubeconfig and make it the current one, as kind does."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "KUBECONFIG": f"{at.kubeconfig}:{target}"}
-    command = [str(build.path_of("localkube")), "kubectl", "config", "view", "--flatten", "--raw"]
-    merged = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(merged)
-    fresh.rename(target)
+def _bring_up(at: Layout, target: Path, progress: Progress) -> None:
+    with progress.step(f"starting the node {at.node}"):
+        node = _start(at)
+        _wait(at, "the API server", "get", "--raw", "/readyz")
+    with progress.step("installing DNS and storage"):
+        load_archives(at.name, addons.archives())
+        addons.apply(lambda text: kubeconfig.kubectl(at, "apply", "--server-side", "-f", "-", stdin=text))
+    with progress.step("waiting for the node, DNS and storage"):
+        _wait(at, "the node", "wait", "--for=condition=Ready", f"node/{at.node}", "--timeout=1s")
+        for deployment in addons.DEPLOYMENTS:
+            _wait(at, deployment, "wait", "--for=condition=Available", "--timeout=1s", *deployment.split())
+        _wait(at, "the default service account", "get", "serviceaccount", "default")
+    if reason := network_policy.refusal(in_node(at, "nft", "--check", "--file", "-")):
+        say(f"NetworkPolicies are not enforced in this cluster, because this kernel can't: {reason}")
+    kubeconfig.merge(at, target)
+    node.complete()
 
 
-def _forget_kubeconfig(name: str, target: Path) -> None:
-    if not target.exists() or not build.path_of("localkube").exists():
-        return
-    base = [str(build.path_of("localkube")), "kubectl", "config", "--kubeconfig", str(target)]
-    context = f"kind-{name}"
-    for command in (["delete-context", context], ["delete-cluster", context], ["delete-user", context]):
-        subprocess.run([*base, *command], capture_output=True)
-    current = subprocess.run([*base, "current-context"], capture_output=True, text=True).stdout.strip()
-    if current == context:
-        subprocess.run([*base, "unset", "current-context"], capture_output=True)
+def _start(at: Layout) -> node_process.Start:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        configuration.write(at, host_port=listener.getsockname()[1])
+        addons.write_pause(at)
+        cgroup.create(at.cgroup)
+        return node_process.start(at, listener.fileno())
 
 
 def _remove(at: Layout) -> None:
-    """End a node and remove everything of it. Its namespaces take its processes, mounts and interfaces with them."""
-    if pid := _pid(at):
-        os.kill(pid, signal.SIGKILL)
-        while _started_at(pid):
-            time.sleep(0.05)
+    """End a node and remove everything of it."""
+    node_process.end(at)
     cgroup.remove(at.cgroup)
     if at.root.exists():
         shutil.rmtree(at.root)
 
 
-def delete(name: str, kubeconfig: Path) -> None:
-    """Delete a cluster; there need not be one."""
+def delete(name: str, target: Path) -> None:
+    """Delete a cluster and take its context out of a kubeconfig; there need be neither."""
+    at = _layout_of(name)
+    say(f'Deleting cluster "{name}" …')
     with _alone():
-        _remove(Layout(name))
-    _forget_kubeconfig(name, kubeconfig)
-
-
-def in_node(at: Layout, *command: str) -> list[str]:
-    """A command line that runs in a node's namespaces."""
-    return ["nsenter", "--target", str(_pid(at)), "--mount", "--net", "--pid", *command]
+        _remove(at)
+    kubeconfig.forget(name, target)
 
 
 def load_archives(name: str, archives: list[Path]) -> None:
@@ -223,15 +180,21 @@ def load_archives(name: str, archives: list[Path]) -> None:
         mark = f"{archive}:{archive.stat().st_mtime_ns}"
         if mark in done:
             continue
-        command = in_node(at, "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", str(archive))
+        command = in_node(
+            at, "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", str(archive)
+        )
         imported = subprocess.run(command, capture_output=True, text=True)
         if imported.returncode:
             raise ClusterError(f"{archive} can't be imported: {imported.stderr.strip()}")
         done.append(mark)
-        done_file.write_text(json.dumps(done))
+        fresh = done_file.with_suffix(".new")
+        fresh.write_text(json.dumps(done))
+        fresh.rename(done_file)
 
 
 def has_image(name: str, reference: str) -> bool:
     """Whether the node holds an image of this name."""
-    command = in_node(layout(name), "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "ls", "-q")
+    command = in_node(
+        layout(name), "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "ls", "-q"
+    )
     return image.full_name(reference) in subprocess.run(command, capture_output=True, text=True).stdout.split()

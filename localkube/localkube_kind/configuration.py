@@ -1,11 +1,12 @@
 """The components' configuration files and command lines."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from . import build, image, pki
-from .layout import API_PORT, CONTAINERD_SOCKET, DNS_IP, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
+from .layout import API_PORT, CONTAINERD_SOCKET, DNS_IP, KUBELET, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -26,6 +27,8 @@ root = "{at.root}/containerd"
 state = "/run/containerd-state"
 [grpc]
   address = "{CONTAINERD_SOCKET}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{at.root}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{image.PAUSE}"
   restrict_oom_score_adj = true
@@ -65,6 +68,7 @@ def _kubelet(at: Layout) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "enforceNodeAllocatable": [],
         "resolvConf": "",
+        "volumePluginDir": f"{KUBELET}/volume-plugins",
         "maxPods": 250,
         "syncFrequency": "10s",
         "configMapAndSecretChangeDetectionStrategy": "Watch",
@@ -98,7 +102,7 @@ def _cni() -> dict[str, Any]:
 
 def write(at: Layout, host_port: int) -> None:
     """Write every file that a node reads."""
-    for folder in (at.pki, at.config / "cni", at.logs, at.root / "volumes", at.root / "etcd"):
+    for folder in (at.pki, at.config / "cni", at.logs, *(at.root / name for name in ("etcd", "kubelet", "volumes"))):
         folder.mkdir(parents=True, exist_ok=True)
     pki.make_certificates(at.pki, node=at.node, node_ip=NODE_IP)
     for client in pki.CLIENTS:
@@ -135,10 +139,16 @@ def commands(at: Layout) -> dict[str, list[str]]:
             *("--authorization-mode=Node,RBAC", f"--client-ca-file={keys}/ca.crt"),
             *("--enable-admission-plugins=NodeRestriction", f"--service-cluster-ip-range={SERVICE_CIDR}"),
             *(f"--tls-cert-file={keys}/apiserver.crt", f"--tls-private-key-file={keys}/apiserver.key"),
-            *(f"--kubelet-client-certificate={keys}/kubelet-client.crt", f"--kubelet-client-key={keys}/kubelet-client.key"),
+            *(
+                f"--kubelet-client-certificate={keys}/kubelet-client.crt",
+                f"--kubelet-client-key={keys}/kubelet-client.key",
+            ),
             *(f"--kubelet-certificate-authority={keys}/ca.crt", "--kubelet-preferred-address-types=InternalIP"),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            *(f"--service-account-key-file={keys}/service-account.pub", f"--service-account-signing-key-file={keys}/service-account.key"),
+            *(
+                f"--service-account-key-file={keys}/service-account.pub",
+                f"--service-account-signing-key-file={keys}/service-account.key",
+            ),
             *(f"--audit-policy-file={at.config}/audit.json", f"--audit-log-path={at.audit_log}"),
             *("--audit-log-maxsize=200", "--audit-log-maxbackup=1", "--profiling=false"),
         ],
@@ -148,6 +158,7 @@ def commands(at: Layout) -> dict[str, list[str]]:
             *(f"--authorization-kubeconfig={keys}/controller-manager.kubeconfig", f"--root-ca-file={keys}/ca.crt"),
             *(f"--service-account-private-key-file={keys}/service-account.key", "--use-service-account-credentials"),
             *(f"--cluster-cidr={POD_CIDR}", "--allocate-node-cidrs=false", "--bind-address=127.0.0.1"),
+            f"--flex-volume-plugin-dir={KUBELET}/volume-plugins",
         ],
         "kube-scheduler": [
             *(node, "kube-scheduler", f"--kubeconfig={keys}/scheduler.kubeconfig", "--leader-elect=false"),
@@ -156,8 +167,9 @@ def commands(at: Layout) -> dict[str, list[str]]:
         ],
         "containerd": ["containerd", "--config", f"{at.config}/containerd.toml"],
         "kube-proxy": [node, "kube-proxy", f"--config={at.config}/proxy.json"],
+        "network-policy": [sys.executable, "-m", "localkube_kind.network_policy", f"--pki={keys}"],
         "kubelet": [
             *(node, "kubelet", f"--config={at.config}/kubelet.json", f"--kubeconfig={keys}/kubelet.kubeconfig"),
-            *(f"--root-dir={at.root}/kubelet", f"--hostname-override={at.node}", f"--node-ip={NODE_IP}"),
+            *(f"--root-dir={KUBELET}", f"--hostname-override={at.node}", f"--node-ip={NODE_IP}"),
         ],
     }

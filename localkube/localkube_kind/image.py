@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ PAUSE = "localhost/litclaw/pause:1"
 COREDNS = "localhost/litclaw/coredns:1"
 PROVISIONER = "localhost/litclaw/local-path-provisioner:1"
 BUSYBOX = "localhost/litclaw/busybox:1"
+# What Linux calls a machine, as images name it.
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _layer(files: Mapping[str, Path], links: Mapping[str, str]) -> bytes:
@@ -64,7 +67,7 @@ def write_archive(
     layer_digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": _ARCHITECTURE,
             "os": "linux",
             "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"], "User": user},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
@@ -72,7 +75,9 @@ def write_archive(
         }
     ).encode()
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [name], "Layers": [f"{layer_digest}/layer.tar"]}]).encode()
+    manifest = json.dumps(
+        [{"Config": config_name, "RepoTags": [name], "Layers": [f"{layer_digest}/layer.tar"]}]
+    ).encode()
     parts = ((f"{layer_digest}/layer.tar", layer), (config_name, config), ("manifest.json", manifest))
     with tarfile.open(target, mode="w") as tar:
         for path, content in parts:

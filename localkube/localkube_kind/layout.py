@@ -14,6 +14,7 @@ API_PORT = 6443
 # Inside the node's mount namespace, where /run and /var/lib are its own.
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 VOLUMES = "/var/lib/localkube/volumes"
+KUBELET = "/var/lib/kubelet"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from . import archives, build, cluster
-from .progress import CommandError
 
 _VERSION = f"kind localkube kubernetes {build.KUBERNETES}"
 
@@ -47,7 +47,9 @@ def _load(options: argparse.Namespace) -> None:
         if archive := archives.find(name):
             cluster.load_archives(options.name, [archive])
         elif not cluster.has_image(options.name, name):
-            raise cluster.ClusterError(f"no archive of {name!r}: build it with images/build, or load one with `kind load image-archive`")
+            raise cluster.ClusterError(
+                f"no archive of {name!r}: build it with images/build, or load one with `kind load image-archive`"
+            )
 
 
 def _get(options: argparse.Namespace) -> None:
@@ -76,9 +78,12 @@ def main(arguments: list[str]) -> int:
             _load(options)
         else:
             cluster.delete(options.name, options.kubeconfig)
-    except (cluster.ClusterError, CommandError, RuntimeError) as error:
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("ERROR: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -14,9 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import configuration, image
-from .layout import API_PORT, CONTAINERD_SOCKET, NODE_IP, VOLUMES, Layout
+from .layout import API_PORT, CONTAINERD_SOCKET, KUBELET, NODE_IP, VOLUMES, Layout
+from .node_process import COMPLETE, RECORDED
 
 _PRIVATE = ("/run", "/var/lib", "/var/log")
+# What kubelet wants of the kernel and would write: these are the machine's, and would stay as they are then.
+_TUNABLES = {"vm/overcommit_memory": 1, "vm/panic_on_oom": 0, "kernel/panic": 10, "kernel/panic_on_oops": 1}
 _RESTART_SECONDS = 2.0
 _RELAY_CHUNK = 256 * 1024
 
@@ -28,11 +31,17 @@ def _run(*command: str) -> None:
 def _prepare_mounts(at: Layout) -> None:
     """Nothing that a node writes outside its own folder may reach the machine's file system."""
     for folder in _PRIVATE:
-        if at.root.is_relative_to(folder):
-            raise SystemExit(f"{at.root} is below {folder}, which a node hides: set LITCLAW_CACHE to another place")
+        for path, remedy in ((at.root, "set LITCLAW_CACHE to"), (Path(__file__), "move this clone to")):
+            if path.is_relative_to(folder):
+                raise SystemExit(f"{path} is below {folder}, which a node hides: {remedy} another place")
         _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
-    Path(VOLUMES).mkdir(parents=True)
-    _run("mount", "--bind", str(at.root / "volumes"), VOLUMES)
+    for name, target in (("volumes", VOLUMES), ("kubelet", KUBELET)):
+        Path(target).mkdir(parents=True)
+        _run("mount", "--bind", str(at.root / name), target)
+    for tunable, wanted in _TUNABLES.items():
+        file = at.config / tunable.replace("/", ".")
+        file.write_text(f"{wanted}\n")
+        _run("mount", "--bind", str(file), f"/proc/sys/{tunable}")
     _run("mount", "--make-rshared", "/")
 
 
@@ -96,15 +105,23 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         end.close()
 
 
+async def _end_with_an_early_maker() -> None:
+    """End the node where the command that makes its cluster ends before the cluster is complete."""
+    if await asyncio.to_thread(os.read, sys.stdin.fileno(), 1) != COMPLETE:
+        # The first process sees it, and its end is the end of everything in the namespaces.
+        os._exit(1)
+
+
 async def _serve(at: Layout, listener: socket.socket) -> None:
     await asyncio.start_server(_relay, sock=listener)
+    maker = asyncio.create_task(_end_with_an_early_maker())
     commands = configuration.commands(at)
     running = [asyncio.create_task(_keep_running("containerd", commands.pop("containerd"), at))]
     kubelet = commands.pop("kubelet")
     running += [asyncio.create_task(_keep_running(name, command, at)) for name, command in commands.items()]
     await _import_pause(at)
     running.append(asyncio.create_task(_keep_running("kubelet", kubelet, at)))
-    await asyncio.gather(*running)
+    await asyncio.gather(maker, *running)
 
 
 def _reap_until_end_of(child: int) -> int:
@@ -122,6 +139,8 @@ def main() -> int:
     parser.add_argument("--listener", type=int, required=True, help="descriptor of the socket that is relayed")
     options = parser.parse_args()
     at = Layout(options.name)
+    if os.read(sys.stdin.fileno(), 1) != RECORDED:
+        raise SystemExit("the command that started this node ended before it could record it")
     listener = socket.socket(fileno=options.listener)
     _prepare_mounts(at)
     _prepare_network()

@@ -16,6 +16,7 @@ _CERTIFICATES = {
     "controller-manager": ("/CN=system:kube-controller-manager", ""),
     "scheduler": ("/CN=system:kube-scheduler", ""),
     "proxy": ("/CN=system:kube-proxy", ""),
+    "network-policy": ("/CN=localkube:network-policy", ""),
     "kubelet": ("/O=system:nodes/CN=system:node:{node}", "DNS:{node},IP:{node_ip}"),
     "kubelet-client": ("/O=system:masters/CN=kube-apiserver-kubelet-client", ""),
 }
@@ -33,10 +34,14 @@ def _key(folder: Path, name: str) -> None:
 def make_certificates(folder: Path, *, node: str, node_ip: str) -> None:
     """A certificate authority and what each component needs, good for ten years."""
     _key(folder, "ca")
-    _openssl(folder, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=localkube-ca", "-days", "3650", "-out", "ca.crt")
+    _openssl(
+        folder, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=localkube-ca", "-days", "3650", "-out", "ca.crt"
+    )
     for name, (subject, names) in _CERTIFICATES.items():
         _key(folder, name)
-        _openssl(folder, "req", "-new", "-key", f"{name}.key", "-subj", subject.format(node=node), "-out", f"{name}.csr")
+        _openssl(
+            folder, "req", "-new", "-key", f"{name}.key", "-subj", subject.format(node=node), "-out", f"{name}.csr"
+        )
         extensions = ["extendedKeyUsage=clientAuth,serverAuth", "basicConstraints=CA:FALSE"]
         if names:
             extensions.append(f"subjectAltName={names.format(node=node, node_ip=node_ip)}")

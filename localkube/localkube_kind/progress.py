@@ -17,6 +17,11 @@ class CommandError(RuntimeError):
     """A command failed; the message holds the end of what it printed."""
 
 
+def say(what: str) -> None:
+    """A line on standard error, at once."""
+    print(what, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Numbered steps on standard error.
 
@@ -34,12 +39,12 @@ class Progress:
         self._number += 1
         head = f"[{self._number}/{self._total}] {what}"
         started = time.monotonic()
-        print(f"{head} …", file=sys.stderr, flush=True)
+        say(f"{head} …")
         over = threading.Event()
 
         def heartbeat() -> None:
             while not over.wait(_HEARTBEAT_SECONDS):
-                print(f"{head} … {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+                say(f"{head} … {time.monotonic() - started:.0f} s")
 
         beat = threading.Thread(target=heartbeat, daemon=True)
         beat.start()
@@ -50,14 +55,16 @@ class Progress:
             beat.join()
         elapsed = time.monotonic() - started
         if elapsed >= 1:
-            print(f"{head}: {elapsed:.0f} s", file=sys.stderr, flush=True)
+            say(f"{head}: {elapsed:.0f} s")
 
     def done(self, what: str) -> None:
         """A line that belongs to no step."""
-        print(what, file=sys.stderr, flush=True)
+        say(what)
 
 
-def run_logged(command: Sequence[str], *, log: str, what: str, env: dict[str, str] | None = None, cwd: str | None = None) -> None:
+def run_logged(
+    command: Sequence[str], *, log: str, what: str, env: dict[str, str] | None = None, cwd: str | None = None
+) -> None:
     """Run a command with its output in a log file.
 
     Raises:
@@ -68,4 +75,6 @@ def run_logged(command: Sequence[str], *, log: str, what: str, env: dict[str, st
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=cwd, stdin=subprocess.DEVNULL)
     if done.returncode:
         tail = "\n".join(path.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        raise CommandError(f"{what} failed ({command[0]} exited with {done.returncode}):\n{tail}\nThe whole log: {path}")
+        raise CommandError(
+            f"{what} failed ({command[0]} exited with {done.returncode}):\n{tail}\nThe whole log: {path}"
+        )

@@ -12,7 +12,7 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import AI, TEAM, Kube, Proxy, agent, managed_route, namespace
+from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,13 +46,19 @@ def kube(cluster: Cluster) -> Kube:
 
 
 @pytest.fixture(scope="session")
-def proxy(kube: Kube) -> Proxy:
+def proxy(kube: Kube) -> Iterator[Proxy]:
     """The route ``main`` in namespace ``ai``, ready, and its LiteLLM."""
     for name in (AI, TEAM):
         kube.apply(namespace(name))
-    kube.apply(managed_route("main"))
+    kube.apply(
+        *python_server("painter", "painter", 8080),
+        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
+    )
+    kube.apply(main_route())
     kube.wait_ready("litellmroute", AI, "main", timeout=600)
-    return Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
+    found = Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
+    yield found
+    found.close()
 
 
 @pytest.fixture

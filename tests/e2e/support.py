@@ -2,16 +2,19 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import httpx
 
-from dev.cluster import Cluster
+from dev.cluster import Cluster, images
 
 AI = "ai"
 TEAM = "team-a"
@@ -108,15 +111,23 @@ class Kube:
         """A port-forward; yields the URL on loopback."""
         command = [str(self.cluster.kubectl_path), "--kubeconfig", str(self.cluster.kubeconfig)]
         command += ["-n", namespace, "port-forward", target, f":{port}"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        # A file, not a pipe: kubectl writes a line for every connection, and nobody would empty the pipe.
+        with tempfile.TemporaryFile("w+") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
             try:
-                assert process.stdout
-                line = process.stdout.readline()
-                match = re.search(r"127\.0\.0\.1:(\d+)", line)
-                assert match, line
-                yield f"http://127.0.0.1:{match[1]}"
+                yield f"http://127.0.0.1:{eventually(lambda: _forwarded_port(printed, process), timeout=20)}"
             finally:
                 process.kill()
+                process.wait()
+
+
+def _forwarded_port(printed: IO[str], process: subprocess.Popen[bytes]) -> str:
+    printed.seek(0)
+    text = printed.read()
+    match = re.search(r"127\.0\.0\.1:(\d+)", text)
+    assert match, text
+    assert process.poll() is None, text
+    return match[1]
 
 
 class Proxy:
@@ -127,17 +138,29 @@ class Proxy:
         self.namespace = namespace
         self.service = service
         self.master_key = master_key
+        self._forward = contextlib.ExitStack()
+        self._url: str | None = None
+
+    def close(self) -> None:
+        """End the port-forward."""
+        self._forward.close()
+        self._url = None
 
     def call(self, method: str, path: str, *, key: str | None = None, **given: Any) -> httpx.Response:
-        """One request with a key; the master key where none is given."""
+        """One request with a key; the master key where none is given. The port-forward is kept while its pod lives."""
         headers = {"Authorization": f"Bearer {key or self.master_key}"}
         last: Exception | None = None
-        for _ in range(5):
+        for _ in range(8):
             try:
-                with self.kube.forward(self.namespace, f"service/{self.service}", 4000) as url:
-                    return httpx.request(method, f"{url}{path}", headers=headers, timeout=30, trust_env=False, **given)
+                if self._url is None:
+                    forward = self.kube.forward(self.namespace, f"service/{self.service}", 4000)
+                    self._url = self._forward.enter_context(forward)
+                return httpx.request(
+                    method, f"{self._url}{path}", headers=headers, timeout=30, trust_env=False, **given
+                )
             except (httpx.HTTPError, AssertionError) as error:
                 last = error
+                self.close()
                 time.sleep(1)
         raise AssertionError(f"{method} {path}: {last}")
 
@@ -177,6 +200,27 @@ MODELS = [
     {"name": name, "litellmParams": {"model": f"{provider}/{name}", "mock_response": f"This is {name}."}}
     for provider, name in (("anthropic", "claude-opus-4-6"), ("openai", "gpt-4o"))
 ]
+IMAGE_MODEL: Object = {
+    "name": "gpt-image-2",
+    "litellmParams": {"model": "openai/gpt-image-2", "api_base": "http://painter.ai.svc.cluster.local:8080/v1"},
+    "apiKeySecretRef": {"name": "painter-key", "key": "KEY"},
+    "modelInfo": {"mode": "image_generation"},
+}
+"""A model that makes images, by a real call of the proxy to a provider in the cluster (servers/painter.py)."""
+
+
+UNSTEADY_MODEL: Object = {
+    "name": "unsteady",
+    "litellmParams": {"model": "openai/gpt-4o", "api_base": "http://127.0.0.1:9/v1"},
+    "apiKeySecretRef": {"name": "painter-key", "key": "KEY"},
+    "secretParams": {"organization": {"name": "painter-key", "key": "ORGANIZATION"}},
+}
+"""A model whose provider never answers, so that its fallback does."""
+
+
+def secret(name: str, **data: str) -> Object:
+    """A Secret of namespace ``ai``."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": AI}, "stringData": data}
 
 
 def managed_route(name: str, **spec: Any) -> Object:
@@ -184,6 +228,20 @@ def managed_route(name: str, **spec: Any) -> Object:
     managed = {"database": {"embedded": {"storage": "1Gi"}}}
     return resource(
         "LiteLLMRoute", name, AI, {"managed": managed, "models": MODELS, "allowedNamespaces": {"from": "All"}, **spec}
+    )
+
+
+def main_route() -> Object:
+    """The route that most tests use: chat, images, a fallback, settings of each kind, limits for all."""
+    return managed_route(
+        "main",
+        models=[*MODELS, IMAGE_MODEL, UNSTEADY_MODEL],
+        fallbacks=[{"model": "unsteady", "to": ["gpt-4o"]}],
+        routerSettings={"num_retries": 0},
+        litellmSettings={"drop_params": True},
+        # LiteLLM looks for budgets whose period is over every ten minutes, unless it is told to do so more often.
+        generalSettings={"proxy_budget_rescheduler_min_time": 5, "proxy_budget_rescheduler_max_time": 10},
+        keyDefaults={"tpmLimit": 10_000_000, "rpmLimit": 100_000},
     )
 
 
@@ -230,3 +288,53 @@ def let_in(route: str) -> Object:
         "metadata": {"name": f"{route}-reaches-main-postgres", "namespace": AI},
         "spec": spec,
     }
+
+
+def served_by(
+    name: str, image: str, port: int, files: dict[str, str], args: list[str], env: list[Object] | None = None
+) -> list[Object]:
+    """A Deployment of one pod in namespace ``ai`` that passes ``restricted``, its files in a Secret, and its Service."""
+    meta = {"name": name, "namespace": AI}
+    labels = {"app": name}
+    container = {
+        "name": "server",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": args,
+        "env": env or [],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}}
+    digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    template = {
+        "metadata": {"labels": labels, "annotations": {"files": digest}},
+        "spec": {
+            "securityContext": security,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [container],
+            "volumes": [{"name": "files", "secret": {"secretName": name}}, {"name": "tmp", "emptyDir": {}}],
+        },
+    }
+    deployment = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
+    return [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": files},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": deployment},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"port": port}]},
+        },
+    ]
+
+
+def python_server(name: str, script: str, port: int, files: dict[str, str] | None = None) -> list[Object]:
+    """One of ``servers/``, run by the Python in the operator's image, with more files beside it in ``/files``."""
+    text = (Path(__file__).parent / "servers" / f"{script}.py").read_text()
+    manifests = served_by(name, images()["operator"], port, {**(files or {}), "server.py": text}, ["/files/server.py"])
+    [container] = manifests[1]["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["/opt/litclaw/bin/python"]
+    return manifests

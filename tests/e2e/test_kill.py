@@ -15,7 +15,16 @@ def test_one_live_key_an_agent_whenever_the_operator_is_killed(kube: Kube, proxy
     kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
     for _ in range(KILLS):
         time.sleep(random.uniform(0.1, 3.0))
-        kube.run("-n", "litclaw-system", "delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--force", "--now")
+        kube.run(
+            "-n",
+            "litclaw-system",
+            "delete",
+            "pod",
+            "-l",
+            "app.kubernetes.io/name=litclaw",
+            "--force",
+            "--grace-period=0",
+        )
         kube.apply(*[agent(name, key={"maxBudget": str(random.randint(5, 9))}) for name in names])
     kube.apply(*[agent(name, key={"maxBudget": "5"}) for name in names])
     for name in names:
@@ -34,3 +43,18 @@ def test_one_live_key_an_agent_whenever_the_operator_is_killed(kube: Kube, proxy
         assert proxy.chat(kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]).status_code == 200
     kube.run("-n", TEAM, "delete", "openclawagent", *names)
     eventually(lambda: not [r for r in proxy.rows() if r["metadata"]["litclaw"]["agent"] in uids], timeout=60)
+
+
+def test_an_agent_deleted_while_no_operator_runs_ends_with_its_key(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("absentee"), agent("bereft"))
+    uids = [kube.wait_ready("openclawagent", TEAM, name)["metadata"]["uid"] for name in ("absentee", "bereft")]
+    operator = ("-n", "litclaw-system", "scale", "deployment/litclaw")
+    kube.run(*operator, "--replicas=0")
+    kube.run("-n", "litclaw-system", "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=litclaw")
+    kube.run("-n", TEAM, "delete", "openclawagent", "absentee", "bereft", "--wait=false")
+    kube.delete("secret", TEAM, "bereft-litellm")
+    assert [len(proxy.rows(uid)) for uid in uids] == [1, 1]
+    kube.run(*operator, "--replicas=1")
+    for name in ("absentee", "bereft"):
+        eventually(lambda name=name: kube.get("openclawagent", TEAM, name) is None, what=f"the end of {name}")
+    assert [proxy.rows(uid) for uid in uids] == [[], []]

@@ -5,7 +5,7 @@ import json
 from dev.cluster import ROOT, Cluster
 from dev.demo import turn
 
-from .support import AI, TEAM, Kube, Proxy, agent, eventually
+from .support import AI, TEAM, Kube, Proxy, eventually
 
 URL = "http://main-litellm.ai.svc.cluster.local:4000"
 
@@ -19,7 +19,7 @@ def test_the_secret_and_the_config_are_all_that_an_agent_needs(kube: Kube, proxy
     provider = config["models"]["providers"]["litellm"]
     assert (provider["baseUrl"], provider["apiKey"]) == (URL, "${LITELLM_API_KEY}")
     assert provider["request"] == {"allowPrivateNetwork": True}
-    assert [model["id"] for model in provider["models"]] == ["claude-opus-4-6", "gpt-4o"]
+    assert [model["id"] for model in provider["models"]] == ["claude-opus-4-6", "gpt-4o", "gpt-image-2", "unsteady"]
     assert config["agents"]["defaults"]["model"]["primary"] == "litellm/claude-opus-4-6"
     opus = provider["models"][0]
     assert opus["contextWindow"] >= 200_000 and opus["input"] == ["text", "image"], "LiteLLM's own /model/info says so"
@@ -37,42 +37,6 @@ def test_an_openclaw_in_the_cluster_answers_and_its_spend_is_shown(
     eventually(spent, timeout=180, what="the turn's spend in the agent's status")
     [row] = proxy.rows(kube.must("openclawagent", TEAM, scout)["metadata"]["uid"])
     assert row["key_alias"] == f"{TEAM}/{scout}"
-
-
-def test_a_gateway_answers_and_takes_a_new_key_without_a_new_pod(kube: Kube, proxy: Proxy) -> None:
-    name = "keeper"
-    kube.apply(agent(name, defaultModel="gpt-4o", gateway={"storage": "1Gi"}))
-    kube.wait_ready("openclawagent", TEAM, name, timeout=400)
-    kube.condition("openclawagent", TEAM, name, "GatewayReady")
-
-    def pods() -> list[str]:
-        selector = "app.kubernetes.io/instance=keeper,app.kubernetes.io/component=gateway"
-        found = kube.list("pods", "-l", selector)
-        return [pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-    def answer() -> str:
-        command = ["node", "openclaw.mjs", "agent", "--agent", "main", "--json", "--message", "Hello"]
-        where = ("-n", TEAM, "exec", f"deployment/{name}-openclaw", "-c", "openclaw", "--")
-        done = kube.run(*where, *command, check=False)
-        return done.stdout + done.stderr
-
-    assert "This is gpt-4o." in answer()
-    before, key = pods(), kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]
-    assert len(before) == 1
-    kube.delete("secret", TEAM, f"{name}-litellm")
-    eventually(
-        lambda: (
-            kube.get("secret", TEAM, f"{name}-litellm")
-            and kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"] != key
-        )
-    )
-    eventually(lambda: "This is gpt-4o." in answer(), timeout=180, what="an answer with the new key")
-    assert pods() == before
-    config = kube.must("configmap", TEAM, f"{name}-openclaw")["data"]["openclaw.json"]
-    assert key not in config and "singleValue" in config
-    kube.apply(agent(name, defaultModel="claude-opus-4-6", gateway={"storage": "1Gi"}))
-    eventually(lambda: len(pods()) == 1 and pods() != before, timeout=180, what="a new pod for a new config")
-    kube.delete("openclawagent", TEAM, name)
 
 
 def test_columns_and_explain_tell_a_user_what_there_is(kube: Kube, proxy: Proxy, scout: str) -> None:

@@ -3,17 +3,12 @@
 import base64
 import secrets
 
-from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, managed_route
+from .support import AI, MODELS, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route, secret
 
 
 def _annotations(kube: Kube, name: str) -> dict[str, str]:
     found: dict[str, str] = kube.must("deployment", AI, name)["spec"]["template"]["metadata"]["annotations"]
     return found
-
-
-def _secret(name: str, **data: str) -> Object:
-    meta = {"name": name, "namespace": AI}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}
 
 
 def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kube: Kube, proxy: Proxy) -> None:
@@ -23,9 +18,9 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     master, salt = f"sk-{secrets.token_hex(16)}", secrets.token_hex(16)
     kube.apply(
         let_in("second"),
-        _secret("second-db", URL=url),
-        _secret("second-keys", master=master, salt=salt),
-        _secret("second-provider", KEY="the-first-value"),
+        secret("second-db", URL=url),
+        secret("second-keys", master=master, salt=salt),
+        secret("second-provider", KEY="the-first-value"),
     )
     managed = {
         "database": {"secretRef": {"name": "second-db", "key": "URL"}},
@@ -45,7 +40,7 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     assert "os.environ/LITCLAW_SECOND_PROVIDER_KEY_" in config and "the-first-value" not in config
 
     before = _annotations(kube, "second-litellm")
-    kube.apply(_secret("second-provider", KEY="the-second-value"))
+    kube.apply(secret("second-provider", KEY="the-second-value"))
     eventually(lambda: _annotations(kube, "second-litellm")["litclaw.dev/secrets"] != before["litclaw.dev/secrets"])
     assert _annotations(kube, "second-litellm")["litclaw.dev/config"] == before["litclaw.dev/config"]
 
@@ -56,8 +51,10 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
         return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
 
     eventually(rolled_out, timeout=300)
-    kube.delete("openclawagent", TEAM, "double")
+    second.close()
     kube.delete("litellmroute", AI, "second", "--cascade=foreground")
+    kube.wait_condition("openclawagent", TEAM, "double", "RouteAccepted", "False", "RouteNotFound")
+    kube.delete("openclawagent", TEAM, "double", "--timeout=20s")
     for name in ("second-db", "second-keys", "second-provider"):
         kube.delete("secret", AI, name)
     kube.delete("networkpolicy", AI, "second-reaches-main-postgres")
@@ -94,7 +91,7 @@ def test_a_lost_master_key_is_made_anew_and_virtual_keys_outlive_it(kube: Kube, 
 
 
 def test_a_url_that_is_no_database(kube: Kube, proxy: Proxy) -> None:
-    kube.apply(_secret("mysql", URL="mysql://u:p@db/litellm"))
+    kube.apply(secret("mysql", URL="mysql://u:p@db/litellm"))
     managed = {"database": {"secretRef": {"name": "mysql", "key": "URL"}}}
     kube.apply(managed_route("foreign", managed=managed))
     found = kube.wait_condition("litellmroute", AI, "foreign", "DatabaseReady", "False", "InvalidDatabaseURL")
@@ -105,7 +102,7 @@ def test_a_url_that_is_no_database(kube: Kube, proxy: Proxy) -> None:
 
 
 def test_a_weak_master_key_is_refused_before_anything_runs(kube: Kube, proxy: Proxy) -> None:
-    kube.apply(_secret("weak", KEY="sk-1234"))
+    kube.apply(secret("weak", KEY="sk-1234"))
     managed = {"database": {"embedded": {"storage": "1Gi"}}, "masterKeySecretRef": {"name": "weak", "key": "KEY"}}
     kube.apply(managed_route("careless", managed=managed))
     found = kube.wait_condition("litellmroute", AI, "careless", "SecretsReady", "False", "WeakMasterKey")

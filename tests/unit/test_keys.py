@@ -155,3 +155,19 @@ async def test_another_clusters_keys_are_never_ours() -> None:
     await table.refresh(_Pages([row("a")]))  # type: ignore[arg-type]
     table.put(row("a"))
     assert len(table) == 0
+
+
+async def test_keys_are_read_a_hundred_a_call_and_not_one_by_one() -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        page = int(request.url.params["page"])
+        metadata = MARK.metadata({})
+        rows = [{"token": f"{page}-{number}", "metadata": metadata} for number in range(100 if page < 3 else 50)]
+        return httpx.Response(200, json={"keys": rows, "total_pages": 3})
+
+    table = KeyTable("cluster-1")
+    async with proxy(answer) as client:
+        await table.refresh(client)
+    assert (len(table), calls) == (250, ["/key/list"] * 3)

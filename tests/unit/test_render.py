@@ -1,14 +1,10 @@
 """What is rendered from resources, without a cluster."""
 
-import json
-
 import pytest
-from litclaw.api.agent import OpenClawAgent
-from litclaw.api.route import LiteLLMRoute, OpenClawModel
+from litclaw.api.route import LiteLLMRoute
 from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend
 from litclaw.render.address import Reach, allow_private_network, base_url, reach
 from litclaw.render.litellm_config import SettingClashError, config_yaml
-from litclaw.render.openclaw_config import model_facts, openclaw_config
 
 
 def route(**spec: object) -> LiteLLMRoute:
@@ -62,25 +58,6 @@ def test_config_yaml_names_secrets_and_holds_none() -> None:
 def test_a_setting_that_the_operator_owns_is_refused_by_name() -> None:
     with pytest.raises(SettingClashError, match=r"spec\.generalSettings\.master_key"):
         config_yaml(route(generalSettings={"master_key": "x"}))
-
-
-def test_openclaw_json_refers_to_the_key_and_reports_a_clash() -> None:
-    agent = OpenClawAgent.model_validate(
-        {
-            "metadata": {"name": "scout", "namespace": "team-a"},
-            "spec": {
-                "routeRef": {"name": "main"},
-                "config": {"extra": {"models": {"mode": "merge"}, "logging": {"level": "info"}}},
-            },
-        }
-    )
-    facts = (model_facts("m", OpenClawModel(), {"max_input_tokens": 1000}),)
-    rendered = openclaw_config(agent, base_url="http://p", allow_private_network=True, models=facts)
-    config = json.loads(rendered.text)
-    assert config["models"]["providers"]["litellm"]["apiKey"] == "${LITELLM_API_KEY}"
-    assert config["models"]["providers"]["litellm"]["request"] == {"allowPrivateNetwork": True}
-    assert config["logging"] == {"level": "info"}
-    assert rendered.clashes == ("models.mode",)
 
 
 def test_a_key_that_was_never_delivered_carries_no_spend_of_its_own() -> None:

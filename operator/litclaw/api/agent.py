@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
 from .base import (
@@ -19,6 +19,7 @@ from .base import (
     Usd,
     free_form,
     name_rule,
+    null_is_empty,
     rules,
 )
 from .images import OPENCLAW_IMAGE
@@ -35,6 +36,7 @@ GATEWAY_ENV = (
     "OPENCLAW_CONFIG_PATH",
     "OPENCLAW_STATE_DIR",
     "OPENCLAW_NIX_MODE",
+    "NODE_EXTRA_CA_CERTS",
     "HOME",
 )
 """Environment variables of the gateway that the operator sets, or keeps out because they would hold the key."""
@@ -52,7 +54,15 @@ _RESERVED = {
     "description": "Reserved for the operator.",
     "x-kubernetes-preserve-unknown-fields": True,
 }
-KeyMetadata = Annotated[dict[str, Any], WithJsonSchema(free_form(litclaw=_RESERVED))]
+_TAGS = {
+    "type": "array",
+    "description": "Reserved: LiteLLM keeps a key's tags here.",
+    "maxItems": 0,
+    "items": {"type": "string", "maxLength": 1},
+}
+KeyMetadata = Annotated[
+    dict[str, Any], BeforeValidator(null_is_empty), WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))
+]
 
 
 class RouteRef(Model):
@@ -87,13 +97,27 @@ class Key(Model):
     team: str | None = Field(
         None, description="Id of a LiteLLM team whose budget and models hold too.", min_length=1, max_length=255
     )
+    tags: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+        default_factory=list,
+        description="Tags for LiteLLM's spend reports. LiteLLM refuses them without its enterprise licence.",
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     metadata: KeyMetadata = Field(
         default_factory=dict,
         description="More metadata for the key in LiteLLM. The name litclaw is the operator's own.",
-        json_schema_extra=rules(("!has(self.litclaw)", "the name litclaw is the operator's own: choose another")),
+        json_schema_extra=rules(
+            ("!has(self.litclaw)", "the name litclaw is the operator's own: choose another"),
+            ("!has(self.tags)", "LiteLLM keeps tags under that name: use spec.key.tags"),
+        ),
     )
     secret_name: ObjectName | None = Field(
         None, description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL; left out: <name>-litellm."
+    )
+    deletion_policy: Literal["Delete", "Retain"] = Field(
+        "Delete",
+        description="What becomes of the key when the agent is deleted. Delete: it ends. Retain: the key and its Secret "
+        "stay as they are, and an agent of the same namespace and name takes them back.",
     )
 
 
@@ -102,6 +126,21 @@ class Config(Model):
 
     config_map_name: ObjectName | None = Field(
         None, description="Name of the ConfigMap with openclaw.json; left out: <name>-openclaw."
+    )
+    openclaw_version: (
+        Annotated[
+            str,
+            Field(max_length=32),
+            Matches(
+                r"^[0-9]{4}[.][0-9]{1,2}[.][0-9]{1,3}(-[0-9A-Za-z.]+)?$",
+                "must be an OpenClaw release, such as 2026.9.6",
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The OpenClaw release that reads the config, such as 2026.9.6: its layout differs by release. Left "
+        "out: what the gateway's image tag names, else the newest known layout.",
     )
     allow_private_network: Literal["Auto", "Always", "Never"] = Field(
         "Auto",
@@ -116,11 +155,27 @@ class Config(Model):
         description="More files for the ConfigMap, such as AGENTS.md.",
         json_schema_extra=rules(
             (f"!('{names.OPENCLAW_JSON}' in self)", "openclaw.json is the operator's own: use config.extra"),
+            (f"!('{names.CA_CERTIFICATES}' in self)", "ca.crt is the operator's own: it comes from the route"),
             (
                 "self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && !k.startsWith('..'))",
                 "a file name may have letters, digits, -, _ and ., 253 at most, and not start with ..",
             ),
         ),
+    )
+
+
+class GatewayNetworkPolicy(Model):
+    """What the gateway's pod may reach, and what may reach it."""
+
+    enabled: bool = Field(
+        True,
+        description="Whether there is a NetworkPolicy: in from the agent's namespace (from anywhere where the Service "
+        "isn't a ClusterIP), out to DNS and the route's proxy alone.",
+    )
+    egress: list[FreeForm] = Field(
+        default_factory=list,
+        description="More egress rules, as in a NetworkPolicySpec: for channels, tools and the web.",
+        max_length=50,
     )
 
 
@@ -145,6 +200,9 @@ class Gateway(PodSettings):
         description="Size of the volume with the agent's state. It can grow where the storage class allows that.",
     )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
+    network_policy: GatewayNetworkPolicy = Field(
+        default_factory=GatewayNetworkPolicy, description="What the pod may reach, and what may reach it."
+    )
 
 
 class AgentSpec(Model):
@@ -166,6 +224,10 @@ class AgentSpec(Model):
     config: Config = Field(default_factory=Config, description="The agent's openclaw.json.")
     gateway: Gateway | None = Field(
         None, description="An OpenClaw gateway. Left out: none; the Secret and the ConfigMap are the product."
+    )
+    suspend: bool = Field(
+        False,
+        description="Whether the agent rests: its key is blocked and its gateway scaled to zero. Nothing is lost.",
     )
 
 

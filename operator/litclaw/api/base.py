@@ -73,8 +73,16 @@ def _with_rule(schema: dict[str, Any], rule: str, message: str) -> dict[str, Any
     return {**schema, "x-kubernetes-validations": [*schema.get("x-kubernetes-validations", []), *added]}
 
 
-FREE_FORM: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-"""Schema of an object whose fields are somebody else's (LiteLLM's, OpenClaw's, a pod's affinity)."""
+FREE_FORM: dict[str, Any] = {"type": "object", "nullable": True, "x-kubernetes-preserve-unknown-fields": True}
+"""Schema of an object whose fields are somebody else's (LiteLLM's, OpenClaw's, a pod's affinity).
+
+Nullable, because a server-side apply that takes the last field out of such an object leaves null (Kubernetes 1.36).
+"""
+
+
+def null_is_empty(value: Any) -> Any:
+    """For a validator: an object that is null is one without fields."""
+    return {} if value is None else value
 
 
 def free_form(**known: dict[str, Any]) -> dict[str, Any]:

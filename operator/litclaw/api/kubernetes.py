@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
-from .base import FREE_FORM, Matches, Model, ObjectName, SecretKeyRef, rules
+from .base import FREE_FORM, Matches, Model, ObjectName, SecretKeyRef, null_is_empty, rules
 
 Quantity = Annotated[
     int | str,
@@ -27,7 +27,7 @@ StorageSize = Annotated[
         "must be a size of more than zero, such as 10Gi",
     ),
 ]
-FreeForm = Annotated[dict[str, Any], WithJsonSchema(FREE_FORM)]
+FreeForm = Annotated[dict[str, Any], BeforeValidator(null_is_empty), WithJsonSchema(FREE_FORM)]
 
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=50)]

@@ -38,6 +38,7 @@ BASE_URL: Final = "LITELLM_BASE_URL"
 GATEWAY_TOKEN: Final = "OPENCLAW_GATEWAY_TOKEN"
 
 OPENCLAW_JSON: Final = "openclaw.json"
+CA_CERTIFICATES: Final = "ca.crt"
 CONFIG_YAML: Final = "config.yaml"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
 from .base import (
@@ -17,6 +17,7 @@ from .base import (
     Usd,
     free_form,
     name_rule,
+    null_is_empty,
     rules,
 )
 from .kubernetes import LABELS_RULES, FreeForm, Labels
@@ -62,6 +63,11 @@ class External(Model):
     master_key_secret_ref: SecretKeyRef = Field(
         description="A Secret key, in the route's own namespace, that holds the proxy's master key."
     )
+    ca_bundle_secret_ref: SecretKeyRef | None = Field(
+        None,
+        description="A Secret key with the certificates, in PEM, of the authorities that the proxy's own is checked "
+        "against. Agents get them too, as ca.crt beside openclaw.json. Left out: the usual public ones.",
+    )
 
 
 class OpenClawModel(Model):
@@ -103,6 +109,7 @@ _MODEL_PARAM = {
 }
 LitellmParams = Annotated[
     dict[str, Any],
+    BeforeValidator(null_is_empty),
     WithJsonSchema(free_form(model=_MODEL_PARAM, **{name: _secret_param(name) for name in SECRET_PARAMS})),
 ]
 
@@ -256,6 +263,7 @@ class RouteKeys(Model):
     """Virtual keys that the operator holds at this proxy."""
 
     live: int = Field(0, description="Keys in use.", ge=0)
+    retiring: int = Field(0, description="Keys that have an end set.", ge=0)
 
 
 class RouteStatus(Model):

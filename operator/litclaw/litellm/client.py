@@ -5,6 +5,7 @@ An answer's text reaches an error only after every key in it has been blanked, b
 """
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 
 from .errors import (
     AliasTakenError,
+    LicenceError,
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
@@ -52,10 +54,21 @@ class LiteLLM:
     Args:
         url: root of the proxy, without ``/v1``.
         master_key: the proxy's master key.
+        authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
         transport: for tests only.
+
+    Raises:
+        ssl.SSLError: ``authorities`` are no certificates.
     """
 
-    def __init__(self, url: str, master_key: SecretStr, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        master_key: SecretStr,
+        authorities: str = "",
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.url = url
         self._master_key = master_key
         self._http = httpx.AsyncClient(
@@ -63,6 +76,7 @@ class LiteLLM:
             timeout=_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
+            verify=ssl.create_default_context(cadata=authorities) if authorities else True,
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
             transport=transport,
         )
@@ -126,10 +140,14 @@ class LiteLLM:
             "key_alias": alias,
             "metadata": mark.metadata(metadata),
             "spend": mark.carried,
+            "blocked": bool(mark.held),
         }
+        if not limits.tags:
+            del payload["tags"]
         raw = await self._admin("POST", "/key/generate", payload, secret=value)
         token = raw.get("token_id") or raw.get("token")
-        return row_from({**raw, "token": token, "spend": mark.carried, "metadata": payload["metadata"]})
+        known = {"token": token, "spend": mark.carried, "blocked": bool(mark.held)}
+        return row_from({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
 
     async def key(self, token: str) -> KeyRow | None:
         """One key by its token, or None where the proxy has none.
@@ -161,6 +179,20 @@ class LiteLLM:
         """Change a key in place. Done where the key is gone: the next look will find that."""
         try:
             await self._admin("POST", "/key/update", {"key": token, **changes})
+        except _NoSuchKey:
+            return
+
+    async def block_key(self, token: str) -> None:
+        """Have the proxy refuse a key; what it has spent stays. Done where the key is gone."""
+        await self._switch("/key/block", token)
+
+    async def unblock_key(self, token: str) -> None:
+        """Have the proxy take a key again. Done where the key is gone."""
+        await self._switch("/key/unblock", token)
+
+    async def _switch(self, path: str, token: str) -> None:
+        try:
+            await self._admin("POST", path, {"key": token})
         except _NoSuchKey:
             return
 
@@ -219,6 +251,8 @@ class LiteLLM:
             return NotLiteLLMError(f"{self.url}{path} redirects; a redirect isn't followed: set the URL it leads to")
         if "db not connected" in text or "no db connected" in text or kind == "no_db_connection":
             return NoDatabaseError(f"{self.url} has no database, so it can't keep keys")
+        if status == 403 and "enterprise" in text:
+            return LicenceError(message)
         if status in (401, 403):
             return UnauthorizedError(f"{self.url} doesn't take the master key ({status})")
         if "already exists" in text and "alias" in text:

@@ -29,5 +29,9 @@ class RejectedError(LiteLLMError):
     """The proxy refuses what was asked, and will again: a bad value. The message says what it says."""
 
 
+class LicenceError(RejectedError):
+    """What was asked is part of LiteLLM's enterprise edition, and the proxy has no licence."""
+
+
 class NotLiteLLMError(LiteLLMError):
     """Something answers, but it isn't a LiteLLM proxy."""

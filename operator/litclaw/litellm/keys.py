@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 
 _METADATA = "litclaw"
+_TAGS = "tags"  # where LiteLLM keeps a key's tags
 
 
 def new_key() -> SecretStr:
@@ -30,6 +31,8 @@ class Limits:
         tpm_limit: tokens a minute.
         rpm_limit: requests a minute.
         max_parallel_requests: requests at the same time.
+        team_id: a LiteLLM team whose limits hold too.
+        tags: for LiteLLM's reports; its free edition refuses them (1.106.2).
     """
 
     models: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class Limits:
     rpm_limit: int | None = None
     max_parallel_requests: int | None = None
     team_id: str | None = None
+    tags: tuple[str, ...] = ()
 
     def payload(self) -> dict[str, Any]:
         """The fields as ``/key/generate`` and ``/key/update`` take them; None lifts a limit."""
@@ -50,6 +54,7 @@ class Limits:
             "rpm_limit": self.rpm_limit,
             "max_parallel_requests": self.max_parallel_requests,
             "team_id": self.team_id,
+            "tags": list(self.tags),
         }
 
 
@@ -62,12 +67,16 @@ class Mark:
         agent: uid of the OpenClawAgent.
         generation: 1 for the agent's first key.
         carried: spend in US dollars that it took over from the keys before it.
+        held: why we have blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we haven't.
+        retained: ``<namespace>/<name>`` of the agent that it outlives and that may take it back; empty: it ends with it.
     """
 
     cluster: str
     agent: str
     generation: int
     carried: float = 0.0
+    held: str = ""
+    retained: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """The key's metadata in LiteLLM: the user's, and the mark."""
@@ -76,6 +85,8 @@ class Mark:
             "agent": self.agent,
             "generation": self.generation,
             "carried": self.carried,
+            **({"held": self.held} if self.held else {}),
+            **({"retained": self.retained} if self.retained else {}),
         }
         return {**more, _METADATA: mark}
 
@@ -94,10 +105,14 @@ class KeyRow:
     budget_resets_at: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def usable(self) -> bool:
-        """Whether a caller gets through with it, as far as the row tells."""
-        return not self.blocked and self.expires is None
+    def marked(self, mark: Mark, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The key's metadata with another mark, for an update, which replaces all of it.
+
+        Args:
+            metadata: the user's part; None: as it is.
+        """
+        tags = {_TAGS: list(self.limits.tags)} if self.limits.tags else {}
+        return {**mark.metadata(self.metadata if metadata is None else metadata), **tags}
 
 
 def _mark(metadata: Mapping[str, Any]) -> Mark | None:
@@ -110,6 +125,8 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             agent=str(mark["agent"]),
             generation=int(mark["generation"]),
             carried=float(mark.get("carried", 0.0)),
+            held=str(mark.get("held", "")),
+            retained=str(mark.get("retained", "")),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -129,13 +146,14 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
             rpm_limit=raw.get("rpm_limit"),
             max_parallel_requests=raw.get("max_parallel_requests"),
             team_id=raw.get("team_id"),
+            tags=tuple(metadata.get(_TAGS) or ()),
         ),
         spend=float(raw.get("spend") or 0.0),
         mark=_mark(metadata),
         blocked=bool(raw.get("blocked")),
         expires=raw.get("expires"),
         budget_resets_at=raw.get("budget_reset_at"),
-        metadata={k: v for k, v in metadata.items() if k != _METADATA},
+        metadata={k: v for k, v in metadata.items() if k not in (_METADATA, _TAGS)},
     )
 
 

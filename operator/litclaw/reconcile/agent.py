@@ -6,27 +6,31 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..api import names
 from ..api.agent import AgentStatus, KeyStatus, OpenClawAgent
 from ..api.quantity import format_usd
 from ..kube.resources import AGENT, ROUTE
+from ..litellm.errors import LiteLLMError
 from ..litellm.keys import KeyRow
 from ..render.address import allow_private_network
 from ..render.agent_configmap import agent_configmap
 from ..render.openclaw_config import openclaw_config
+from ..render.openclaw_releases import TooOldError
 from . import report
-from .agent_access import Access, accept
+from .agent_access import NOT_ALLOWED, Access, accept
 from .agent_finish import finish
 from .agent_gateway import deploy_gateway
-from .agent_key import ensure_key
+from .agent_hold import Hold, hold_back, let_loose
+from .agent_key import blocked_by, ensure_key
 from .children import ensure
 from .conditions import Blocked, Conditions, timestamp
+from .finalizer import hold
 from .world import World
 
 RESTS_ON = ("RouteAccepted", "KeyReady", "ConfigReady")
 RESTS_ON_WITH_GATEWAY = (*RESTS_ON, "GatewayReady")
 _BLOCKED_SECONDS = 60.0  # whatever mends it wakes the agent; this is for what no watch sees
 _COUNT_SECONDS = 3.0
+_TAKE_AWAY_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -58,13 +62,52 @@ async def reconcile_agent(world: World, namespace: str, name: str) -> float | No
     seen, again = _Seen(), None
     try:
         await _converge(world, agent, body, conditions, seen)
-        conditions.ready("The key and the configuration are in place.")
+        _see_ready(agent, conditions)
     except Blocked as why:
         conditions.blocked(why)
         again = why.retry or _BLOCKED_SECONDS
+        if why.reason == NOT_ALLOWED:
+            again = await _take_away(world, agent, conditions) or again
     fresh = world.cache.get(AGENT.kind, namespace, name) or body
     await report.write_status(world, fresh, _status(world, agent, conditions, seen))
     return again
+
+
+def _see_ready(agent: OpenClawAgent, conditions: Conditions) -> None:
+    if agent.spec.suspend:
+        conditions.ready("The agent is suspended: its key is blocked, and its gateway is scaled to zero.", "Suspended")
+    else:
+        conditions.ready("The key and the configuration are in place.")
+
+
+async def _take_away(world: World, agent: OpenClawAgent, conditions: Conditions) -> float | None:
+    """Block the keys of an agent whose route doesn't allow it any more.
+
+    Returns:
+        After how many seconds to try again, or None when it is done.
+    """
+    state = world.routes.get(agent.route_key)
+    rows = state.table.of(agent.metadata.uid) if state else []
+    try:
+        for row in rows:
+            assert state is not None
+            await hold_back(state, row, Hold.NOT_ALLOWED)
+    except LiteLLMError as error:
+        message = f"The key is to be blocked, and the proxy doesn't do it: {error}; it is tried again."
+        conditions.false("KeyReady", "ProxyUnavailable", message)
+        return _TAKE_AWAY_SECONDS
+    if rows:
+        conditions.false("KeyReady", "NotAllowed", "The key is blocked, because the route doesn't allow the namespace.")
+    return None
+
+
+async def _hold_or_loose(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
+    try:
+        if agent.spec.suspend:
+            return await hold_back(access.state, row, Hold.SUSPENDED)
+        return await let_loose(access.state, row)
+    except LiteLLMError as error:
+        raise blocked_by(error, agent) from None
 
 
 async def _converge(
@@ -72,42 +115,29 @@ async def _converge(
 ) -> None:
     access = seen.access = accept(world, agent)
     conditions.true("RouteAccepted", "Accepted")
-    await _hold(world, body)
+    await hold(world, body)
     before = len(access.state.table)
-    seen.row = await ensure_key(world, agent, access)
+    row = await ensure_key(world, agent, access)
+    row = seen.row = await _hold_or_loose(agent, access, row)
     if len(access.state.table) != before:
         world.wake_after((ROUTE.kind, *agent.route_key), _COUNT_SECONDS)
-    conditions.true("KeyReady", "Live")
-    _see_budget(seen.row, conditions)
+    conditions.true("KeyReady", "Suspended" if agent.spec.suspend else "Live")
+    _see_budget(row, conditions)
     private = allow_private_network(access.state.reach, agent.spec.config.allow_private_network)
-    config = openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
-    configmap = agent_configmap(agent, config.text)
+    try:
+        config = openclaw_config(agent, base_url=access.state.url, allow_private_network=private, models=access.models)
+    except TooOldError as error:
+        message = f"{error}: use a newer one, or mend spec.config.openclawVersion."
+        raise Blocked("ConfigReady", "OpenClawTooOld", message, stalled=True) from None
+    configmap = agent_configmap(agent, config.text, access.state.authorities)
     await ensure(world, configmap, "ConfigReady")
-    overruled = f"spec.config.extra can't change {', '.join(config.clashes)}." if config.clashes else ""
-    conditions.true("ConfigReady", "Overruled" if overruled else "Rendered", overruled)
+    conditions.true("ConfigReady", "Overruled" if config.remarks else "Rendered", " ".join(config.remarks))
     seen.extra = {
-        "allow_private_network": private,
+        "allow_private_network": config.allow_private_network,
         "default_model": agent.spec.default_model or access.models[0].name,
         "config_map_name": agent.config_map_name,
     }
-    await deploy_gateway(world, agent, configmap, conditions)
-
-
-async def _hold(world: World, body: Mapping[str, Any]) -> None:
-    """Have the finalizer on the resource before anything exists that its deletion must end."""
-    meta = body["metadata"]
-    if names.FINALIZER not in meta.get("finalizers", ()):
-        manifest = {
-            "apiVersion": body["apiVersion"],
-            "kind": body["kind"],
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "finalizers": [names.FINALIZER],
-            },
-        }
-        world.cache.observe(await world.kube.apply(manifest))
+    await deploy_gateway(world, agent, configmap, access.state.peer, conditions)
 
 
 def _see_budget(row: KeyRow, conditions: Conditions) -> None:

@@ -16,6 +16,7 @@ from .conditions import Blocked
 from .world import RouteState, World
 
 ROUTE_ACCEPTED = "RouteAccepted"
+NOT_ALLOWED = "NamespaceNotAllowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
         raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
     if not _allows(world, body, agent.metadata.namespace):
         message = (
-            f"{where} doesn't allow agents of namespace {agent.metadata.namespace}: "
-            "its owner can, with spec.allowedNamespaces."
+            f"{where} doesn't allow agents of namespace {agent.metadata.namespace}, so it gets no key, and one that it "
+            "had is blocked: the route's owner can allow it, with spec.allowedNamespaces."
         )
-        raise Blocked(ROUTE_ACCEPTED, "NamespaceNotAllowed", message, stalled=True)
+        raise Blocked(ROUTE_ACCEPTED, NOT_ALLOWED, message, stalled=True)
     state = world.routes.get(agent.route_key)
     if state is None or not state.facts:
         message = f"Waits for {where}, which isn't ready: its conditions say why."
@@ -103,4 +104,5 @@ def _limits(agent: OpenClawAgent, state: RouteState) -> Limits:
         rpm_limit=limit(key.rpm_limit, defaults.rpm_limit),
         max_parallel_requests=limit(key.max_parallel_requests, None),
         team_id=key.team,
+        tags=tuple(key.tags),
     )

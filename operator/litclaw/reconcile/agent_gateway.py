@@ -4,10 +4,12 @@ import secrets as random
 
 from ..api import names
 from ..api.agent import Gateway, OpenClawAgent
-from ..kube.resources import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE
+from ..kube.resources import CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, SECRET, SERVICE
 from ..render.agent_secret import gateway_token_secret
 from ..render.gateway import gateway_deployment, gateway_service, gateway_volume_claim
-from ..render.metadata import Manifest, digest
+from ..render.gateway_network_policy import gateway_network_policy
+from ..render.metadata import Manifest
+from ..render.proxy_peer import ProxyPeer
 from .children import check_ours, ensure, look, put, remove_others
 from .conditions import Blocked, Conditions
 from .world import World
@@ -15,7 +17,9 @@ from .world import World
 GATEWAY_READY = "GatewayReady"
 
 
-async def deploy_gateway(world: World, agent: OpenClawAgent, configmap: Manifest, conditions: Conditions) -> None:
+async def deploy_gateway(
+    world: World, agent: OpenClawAgent, configmap: Manifest, proxy: ProxyPeer, conditions: Conditions
+) -> None:
     """Have what the resource asks for, and nothing of what it doesn't.
 
     The volume stays with the agent even where the gateway goes: it holds sessions and memory.
@@ -28,14 +32,19 @@ async def deploy_gateway(world: World, agent: OpenClawAgent, configmap: Manifest
     deployment = None
     if gateway := agent.spec.gateway:
         await _token(world, agent)
-        deployment = gateway_deployment(agent, gateway, config_digest=digest(configmap["data"]))
+        deployment = gateway_deployment(agent, gateway, configmap)
         await _deploy(world, agent, gateway, deployment)
         name = deployment["metadata"]["name"]
         token = names.agent_gateway_token(agent.metadata.name)
+        if gateway.network_policy.enabled:
+            await ensure(world, gateway_network_policy(agent, gateway, proxy), GATEWAY_READY)
+            wanted.append((NETWORK_POLICY.kind, namespace, name))
         wanted += [(DEPLOYMENT.kind, namespace, name), (SERVICE.kind, namespace, name), (SECRET.kind, namespace, token)]
-    kinds = (CONFIG_MAP.kind, SECRET.kind, SERVICE.kind, DEPLOYMENT.kind)
+    kinds = (CONFIG_MAP.kind, SECRET.kind, SERVICE.kind, DEPLOYMENT.kind, NETWORK_POLICY.kind)
     await remove_others(world, agent.metadata.uid, wanted, kinds)
-    if deployment:
+    if deployment and agent.spec.suspend:
+        conditions.true(GATEWAY_READY, "Suspended")
+    elif deployment:
         _see(world, agent, deployment)
         conditions.true(GATEWAY_READY, "Running")
 

@@ -4,6 +4,7 @@ The order survives a kill at any point. A key is registered before it is written
 Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass ends it.
 """
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,14 @@ from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
 from ..kube.diff import covers
 from ..kube.resources import AGENT, SECRET
-from ..litellm.errors import AliasTakenError, LiteLLMError, RejectedError, UnauthorizedError
+from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
 from ..litellm.keys import KeyRow, Mark, carried_spend, new_key
 from ..render.agent_secret import agent_secret
 from ..render.metadata import sealed
-from . import secrets
+from . import agent_retain, secrets
 from .agent_access import Access
+from .agent_hold import Hold
+from .agent_retain import wanted_mark
 from .children import check_ours, look, put
 from .conditions import Blocked
 from .world import World
@@ -40,8 +43,10 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyR
     """
     shape = agent_secret(agent, key=_PLACEHOLDER, base_url=access.state.url)
     live = await look(world, SECRET.kind, agent.metadata.namespace, agent.secret_name)
-    check_ours(live, shape, KEY_READY)
     try:
+        await agent_retain.take_back(world, agent, access.state)
+        if not agent_retain.was_left_behind(agent, access.state, live):
+            check_ours(live, shape, KEY_READY)
         row = await _delivered(agent, access, live)
         if row is None:
             return await _mint(world, agent, access, live)
@@ -49,16 +54,22 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyR
         await _keep_secret(world, agent, access, live, shape)
         await _end_others(agent, access, row)
     except LiteLLMError as error:
-        raise _blocked_by(error, agent) from None
+        raise blocked_by(error, agent) from None
     return row
 
 
-def _blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
+def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
+    """What to say of a proxy that doesn't do with the key as asked."""
     if isinstance(error, AliasTakenError):
         message = (
             f"Another key at the proxy is named {agent.alias!r}: let spec.key.alias name another, or delete that key."
         )
         return Blocked(KEY_READY, "AliasTaken", message, stalled=True, retry=60.0)
+    if isinstance(error, LicenceError) and agent.spec.key.tags:
+        message = (
+            "LiteLLM takes spec.key.tags with its enterprise licence only: give the proxy one, or remove the tags."
+        )
+        return Blocked(KEY_READY, "Rejected", message, stalled=True, retry=60.0)
     if isinstance(error, RejectedError):
         return Blocked(KEY_READY, "Rejected", f"LiteLLM refuses the key: {error}. Mend spec.key.", stalled=True)
     if isinstance(error, UnauthorizedError):
@@ -79,8 +90,8 @@ async def _delivered(agent: OpenClawAgent, access: Access, live: dict[str, Any] 
             access.state.table.put(row)
     if row is None or row.mark is None or row.mark.agent != agent.metadata.uid or row.expires is not None:
         return None
-    if row.blocked:
-        message = f"The key {row.alias!r} is blocked in LiteLLM: unblock it there."
+    if row.blocked and not row.mark.held:
+        message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
         raise Blocked(KEY_READY, "KeyBlocked", message, stalled=True)
     return row
 
@@ -92,7 +103,9 @@ async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[s
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=_PROXY_SECONDS)
     old = state.table.of(agent.metadata.uid)
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    mark = Mark(world.cluster, agent.metadata.uid, generation, carried=carried_spend(old))
+    carried = carried_spend(old) if old else _spend_of_a_lost_key(world, agent, state.url)
+    held = Hold.SUSPENDED.value if agent.spec.suspend else ""
+    mark = wanted_mark(agent, Mark(world.cluster, agent.metadata.uid, generation, carried, held))
     for row in old:
         if row.alias == agent.alias:
             await _free_alias(access, row)
@@ -103,6 +116,16 @@ async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[s
     await put(world, manifest, live, KEY_READY)
     await _end_others(agent, access, made)
     return made
+
+
+def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
+    """What was last seen of a key that the proxy has no more, if its period isn't over: no budget is handed out twice."""
+    status = agent.status
+    if status.base_url != url or not status.spend:
+        return 0.0
+    if status.budget_resets_at and datetime.fromisoformat(status.budget_resets_at) <= world.now():
+        return 0.0
+    return float(status.spend)
 
 
 async def _generate(world: World, agent: OpenClawAgent, access: Access, value: SecretStr, mark: Mark) -> KeyRow:
@@ -147,8 +170,8 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
     changes.update({name: value for name, value in wanted.items() if held[name] != value})
     if row.alias != agent.alias:
         changes["key_alias"] = agent.alias
-    if row.mark and dict(row.metadata) != agent.spec.key.metadata:
-        changes["metadata"] = row.mark.metadata(agent.spec.key.metadata)
+    if row.mark and (dict(row.metadata), row.mark) != (agent.spec.key.metadata, wanted_mark(agent, row.mark)):
+        changes["metadata"] = row.marked(wanted_mark(agent, row.mark), agent.spec.key.metadata)
     if not changes:
         return row
     await access.state.client.update_key(row.token, changes)

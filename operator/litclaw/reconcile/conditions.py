@@ -74,11 +74,11 @@ class Conditions:
         """It doesn't hold, and Ready doesn't rest on it."""
         self._entries[type_] = _Entry("False", reason, message)
 
-    def ready(self, message: str) -> None:
+    def ready(self, message: str, reason: str = READY) -> None:
         """Everything is as it should be."""
-        self._entries[READY] = _Entry("True", "Ready", message)
-        self._entries[RECONCILING] = _Entry("False", "Ready", "")
-        self._entries[STALLED] = _Entry("False", "Ready", "")
+        self._entries[READY] = _Entry("True", reason, message)
+        self._entries[RECONCILING] = _Entry("False", reason, "")
+        self._entries[STALLED] = _Entry("False", reason, "")
 
     def blocked(self, why: Blocked) -> None:
         """Something is not as it should be: what rests on it is unknown where it isn't known already."""

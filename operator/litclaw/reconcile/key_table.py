@@ -1,6 +1,5 @@
 """What one proxy holds of this cluster's keys, read a hundred a call and kept true by our own calls in between."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from ..litellm.client import LiteLLM
@@ -16,7 +15,8 @@ class KeyTable:
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
         self._rows: dict[str, KeyRow] = {}
-        self._by_agent: dict[str, set[str]] = defaultdict(set)
+        self._by_agent: dict[str, set[str]] = {}
+        self._by_retained: dict[str, set[str]] = {}
         self._touched: dict[str, KeyRow | None] | None = None
 
     def __len__(self) -> int:
@@ -28,7 +28,14 @@ class KeyTable:
 
     def of(self, agent_uid: str) -> list[KeyRow]:
         """An agent's keys, oldest generation first."""
-        rows = [self._rows[token] for token in self._by_agent.get(agent_uid, ())]
+        return self._sorted(self._by_agent.get(agent_uid, ()))
+
+    def retained_for(self, agent: str) -> list[KeyRow]:
+        """The keys that an agent, named ``<namespace>/<name>``, keeps or has left behind; oldest generation first."""
+        return self._sorted(self._by_retained.get(agent, ()))
+
+    def _sorted(self, tokens: Iterable[str]) -> list[KeyRow]:
+        rows = [self._rows[token] for token in tokens]
         return sorted(rows, key=lambda row: (row.mark.generation if row.mark else 0, row.token))
 
     def agents(self) -> set[str]:
@@ -40,26 +47,42 @@ class KeyTable:
         """What the keys have spent together, in US dollars."""
         return sum(row.spend for row in self._rows.values())
 
+    @property
+    def retiring(self) -> int:
+        """How many keys have an end set."""
+        return sum(1 for row in self._rows.values() if row.expires is not None)
+
     def put(self, row: KeyRow) -> None:
         """Take in a key that the proxy has just shown or made; one that isn't this cluster's is left out."""
         if row.mark is None or row.mark.cluster != self._cluster:
             return
         if self._touched is not None:
             self._touched[row.token] = row
-        self._rows[row.token] = row
-        self._by_agent[row.mark.agent].add(row.token)
+        self._unlink(row.token)
+        self._link(row)
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Leave out keys that the proxy has just deleted."""
         for token in tokens:
             if self._touched is not None:
                 self._touched[token] = None
-            row = self._rows.pop(token, None)
-            if row and row.mark:
-                held = self._by_agent[row.mark.agent]
+            self._unlink(token)
+
+    def _link(self, row: KeyRow) -> None:
+        self._rows[row.token] = row
+        if row.mark:
+            self._by_agent.setdefault(row.mark.agent, set()).add(row.token)
+            if row.mark.retained:
+                self._by_retained.setdefault(row.mark.retained, set()).add(row.token)
+
+    def _unlink(self, token: str) -> None:
+        row = self._rows.pop(token, None)
+        if row and row.mark:
+            for index, key in ((self._by_agent, row.mark.agent), (self._by_retained, row.mark.retained)):
+                held = index.get(key, set())
                 held.discard(token)
                 if not held:
-                    del self._by_agent[row.mark.agent]
+                    index.pop(key, None)
 
     async def refresh(self, client: LiteLLM) -> set[str]:
         """Read every key of the proxy. What we did meanwhile counts more than what the pages said.
@@ -88,9 +111,7 @@ class KeyTable:
         agents = {
             row.mark.agent for token in changed for row in (before.get(token), seen.get(token)) if row and row.mark
         }
-        self._rows = seen
-        self._by_agent = defaultdict(set)
+        self._rows, self._by_agent, self._by_retained = {}, {}, {}
         for row in seen.values():
-            if row.mark:
-                self._by_agent[row.mark.agent].add(row.token)
+            self._link(row)
         return agents

@@ -1,4 +1,4 @@
-"""What a reconcile tells people: the status, written only where it changed, and an event where readiness did."""
+"""What a reconcile tells people: the status, written only where it changed, and an event where readiness or budget did."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from ..api import names
 from ..api.base import Condition, Model
 from ..kube.errors import KubeError
 from ..render.metadata import digest
-from .conditions import READY, Blocked, Conditions, timestamp
+from .conditions import READY, STALLED, Blocked, Conditions, timestamp
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,19 @@ def dump(status: Model, conditions: list[dict[str, Any]]) -> dict[str, Any]:
     return {**status.model_dump(by_alias=True, exclude_none=True, mode="json"), "conditions": conditions}
 
 
-def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+_TOLD = (READY, "WithinBudget")
+"""The conditions whose change is an event."""
+
+
+def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     for condition in status.get("conditions") or []:
-        if condition["type"] == READY:
+        if condition["type"] == type_:
             return dict(condition)
     return {}
 
 
 async def write_status(world: World, body: Mapping[str, Any], status: dict[str, Any]) -> None:
-    """Write a status where it isn't there already, and an event where Ready or its reason changed."""
+    """Write a status where it isn't there already, and an event where readiness or budget changed."""
     before = body.get("status") or {}
     if before == status:
         return
@@ -58,15 +62,22 @@ async def write_status(world: World, body: Mapping[str, Any], status: dict[str, 
         "status": status,
     }
     world.cache.observe(await world.kube.apply(manifest, subresource="status"))
-    old, new = _ready(before), _ready(status)
-    if (old.get("status"), old.get("reason")) != (new.get("status"), new.get("reason")):
-        kind = "Warning" if _is_stalled(status) else "Normal"
-        message = new.get("message") or f"{body['kind']} is ready."
-        await record(world, body, kind, str(new.get("reason")), message)
+    for type_ in _TOLD:
+        old, new = _condition(before, type_), _condition(status, type_)
+        if new and (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
+            await _tell(world, body, status, old, new)
 
 
-def _is_stalled(status: Mapping[str, Any]) -> bool:
-    return any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions") or [])
+async def _tell(
+    world: World, body: Mapping[str, Any], status: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> None:
+    if new["type"] == READY:
+        kind = "Warning" if _condition(status, STALLED).get("status") == "True" else "Normal"
+        await record(world, body, kind, new["reason"], new["message"])
+    elif new["status"] == "False":
+        await record(world, body, "Warning", f"Budget{new['reason']}", new["message"])
+    elif old.get("status") == "False":
+        await record(world, body, "Normal", "BudgetAnew", "There is budget again, and LiteLLM takes calls.")
 
 
 async def record(world: World, body: Mapping[str, Any], kind: str, reason: str, message: str) -> None:

@@ -3,15 +3,16 @@
 import logging
 from dataclasses import dataclass
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from ..kube.resources import ROUTE
-from ..litellm.client import LiteLLM
 from ..render.address import base_url
 from ..render.route_service import service_url
-from . import report, route_deploy, route_observe, secrets
+from . import report, route_connect, route_deploy, route_observe
 from .conditions import Blocked, Conditions
+from .finalizer import hold
+from .route_finish import finish
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
     key = (namespace, name)
     body = world.cache.get(ROUTE.kind, namespace, name)
     if body is None or "deletionTimestamp" in body["metadata"]:
+        if body is not None and (again := await finish(world, body)):
+            return again
         if state := world.routes.pop(key, None):
             world.retire(state.client)
         world.show_agents(key, None)
@@ -45,6 +48,8 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
     except ValidationError as error:
         await report.refuse(world, body, error, RESTS_ON)
         return None
+    if route.spec.external:
+        await hold(world, body)
     conditions, seen, again = Conditions(RESTS_ON), _Seen(), LOOK_AGAIN_SECONDS
     try:
         await _converge(world, route, conditions, seen)
@@ -56,7 +61,8 @@ async def reconcile_route(world: World, namespace: str, name: str) -> float | No
         again = why.retry or _BLOCKED_SECONDS
     held = world.routes.get(key)
     world.show_agents(key, (route.spec.allowed_namespaces, held.signature() if held else None))
-    await report.write_status(world, body, _status(world, route, conditions, seen, held))
+    fresh = world.cache.get(ROUTE.kind, namespace, name) or body
+    await report.write_status(world, fresh, _status(world, route, conditions, seen, held))
     return again
 
 
@@ -71,17 +77,18 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
         seen.url = service_url(route, managed)
         deployed = await route_deploy.deploy(world, route, managed, conditions)
         master_key, held_back = deployed.master_key, deployed.held_back
+        authorities = ""
     elif external := route.spec.external:
         seen.url = base_url(external.url)
-        field = "spec.external.masterKeySecretRef"
-        master_key = await secrets.value(world, route.metadata.namespace, external.master_key_secret_ref, field)
+        master_key, authorities = await route_connect.read_secrets(world, route, external)
         conditions.true("SecretsReady", "Found")
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked("ProxyReady", "InvalidSpec", message, stalled=True)
     where = await route_observe.locate(seen.url)
-    state = _state(world, route, seen.url, master_key)
+    state = route_connect.connect(world, route, seen.url, master_key, authorities)
     state.reach = where
+    state.peer = await route_connect.peer_of(world, route, seen.url)
     state.key_defaults = route.spec.key_defaults
     try:
         seen.version = await route_observe.observe(world, route, state, conditions)
@@ -90,25 +97,6 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
             raise
     if held_back:
         raise held_back
-
-
-def _state(world: World, route: LiteLLMRoute, url: str, master_key: SecretStr) -> RouteState:
-    """What is known of the proxy: kept as long as its URL stays."""
-    key = (route.metadata.namespace, route.metadata.name)
-    state = world.routes.get(key)
-    if state and state.url != url:
-        world.retire(world.routes.pop(key).client)
-        state = None
-    if state is None:
-        state = world.routes[key] = RouteState.new(_connect(world, url, master_key), master_key, world.cluster)
-    elif state.master_key != master_key:
-        world.retire(state.client)
-        state.client, state.master_key = _connect(world, url, master_key), master_key
-    return state
-
-
-def _connect(world: World, url: str, master_key: SecretStr) -> LiteLLM:
-    return world.connect(url, master_key)
 
 
 def _status(
@@ -122,7 +110,12 @@ def _status(
         version=seen.version or route.status.version,
         models=len(state.facts) if state else len(route.spec.models),
         agents=sum(1 for _ in world.agents_of(key)),
-        keys=RouteKeys(live=len(state.table)) if state else route.status.keys,
+        keys=_keys(state) if state else route.status.keys,
         spend=state.spend_text if state else route.status.spend,
     )
     return report.dump(status, conditions.render(route.status.conditions, generation=generation, now=world.now()))
+
+
+def _keys(state: RouteState) -> RouteKeys:
+    retiring = state.table.retiring
+    return RouteKeys(live=len(state.table) - retiring, retiring=retiring)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..api.route import LiteLLMRoute, OpenClawModel
-from ..kube.resources import AGENT, SECRET
+from ..kube.resources import AGENT, ROUTE, SECRET
 from ..litellm.errors import (
     LiteLLMError,
     NoDatabaseError,
@@ -25,6 +26,8 @@ from .world import RouteState, World
 log = logging.getLogger(__name__)
 
 PROXY_READY = "ProxyReady"
+OLDEST_RELEASE = (1, 60, 0)
+"""The first LiteLLM whose /key/list knows ``return_full_object`` (its source; 1.57.0 doesn't)."""
 _REFRESH_SECONDS = 30.0
 _REFRESH_SHARE = 10.0  # a table that takes a second to read is read every ten seconds at the most
 
@@ -62,6 +65,14 @@ def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
     return Blocked(PROXY_READY, "Unreachable", message, stalled=bool(route.spec.external))
 
 
+def _check_release(url: str, release: str) -> None:
+    numbers = tuple(int(number) for number in re.findall(r"\d+", release)[:3])
+    if numbers and numbers < OLDEST_RELEASE:
+        oldest = ".".join(str(number) for number in OLDEST_RELEASE)
+        message = f"{url} runs LiteLLM {release}, which can't list its keys in full: upgrade it to {oldest} or later."
+        raise Blocked(PROXY_READY, "TooOld", message, stalled=True, retry=60.0)
+
+
 async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditions: Conditions) -> str:
     """Ask the proxy for everything that the route's agents rest on.
 
@@ -77,6 +88,7 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
             raise NoDatabaseError(f"{state.url} runs without a database, so it can't keep keys")
         conditions.true("DatabaseReady", "Connected")
         release = await state.client.release() or readiness.version
+        _check_release(state.url, release)
         info = await state.client.model_info()
         changed = await _refresh(state)
     except LiteLLMError as error:
@@ -140,8 +152,11 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
     if unknown:
         unknown -= {meta["uid"] async for meta in world.kube.list_metadata(AGENT)}
     for uid in state.table.agents():
-        if uid in unknown or (uid in agents and _has_moved(world, agents[uid], key, state)):
-            orphans += [row.token for row in state.table.of(uid)]
+        rows = state.table.of(uid)
+        if uid in unknown:
+            orphans += [row.token for row in rows if row.mark and not row.mark.retained]
+        elif uid in agents and _has_moved(world, agents[uid], key, state):
+            orphans += [row.token for row in rows]
     if not orphans:
         return
     log.info("deleting %d keys without an owner at %s", len(orphans), state.url)
@@ -156,9 +171,12 @@ def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], stat
     agent = OpenClawAgent.model_validate(body)
     if agent.route_key == key or "deletionTimestamp" in body["metadata"]:
         return False
+    if world.cache.get(ROUTE.kind, *agent.route_key) is None:
+        return True  # its route was deleted while the proxy couldn't be reached
     other = world.routes.get(agent.route_key)
-    if other is None or not other.usable or other.url == state.url:
+    if other is None or not other.usable:
         return False
     secret = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
     delivered = ((secret or {}).get("data") or {}).get(names.API_KEY)
-    return delivered is not None and other.table.get(delivered) is not None
+    # One proxy may have several routes, and then both tables hold the agent's key.
+    return delivered is not None and other.table.get(delivered) is not None and state.table.get(delivered) is None

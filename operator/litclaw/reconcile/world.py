@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,6 +16,7 @@ from ..kube.resources import AGENT
 from ..litellm.client import LiteLLM
 from ..render.address import Reach
 from ..render.openclaw_config import ModelFacts
+from ..render.proxy_peer import ANYWHERE, ProxyPeer
 from .key_table import KeyTable
 
 _CLOSE_SECONDS = 60.0
@@ -29,6 +30,8 @@ class RouteState:
     """A route whose proxy has been reached with its master key, and what was seen there.
 
     Attributes:
+        authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
+        peer: what agents' NetworkPolicies open.
         usable: whether keys can be made there now.
         facts: the models that agents may use, in the route's order.
         limited: whether the proxy serves more models than the route gives away.
@@ -37,6 +40,8 @@ class RouteState:
     client: LiteLLM
     master_key: SecretStr
     table: KeyTable
+    authorities: str = ""
+    peer: ProxyPeer = ANYWHERE
     reach: Reach = Reach.PRIVATE
     usable: bool = False
     facts: tuple[ModelFacts, ...] = ()
@@ -44,11 +49,6 @@ class RouteState:
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
-
-    @classmethod
-    def new(cls, client: LiteLLM, master_key: SecretStr, cluster: str) -> Self:
-        """A proxy of which nothing is known yet."""
-        return cls(client=client, master_key=master_key, table=KeyTable(cluster))
 
     @property
     def spend_text(self) -> str:
@@ -62,7 +62,8 @@ class RouteState:
 
     def signature(self) -> tuple[object, ...]:
         """What agents depend on: when it changes, they are looked at again."""
-        return (self.usable, self.url, self.reach, self.facts, self.limited, self.key_defaults, id(self.client))
+        seen = (self.reach, self.facts, self.limited, self.key_defaults, self.authorities, self.peer)
+        return (self.usable, self.url, id(self.client), *seen)
 
 
 def utc_now() -> datetime:
@@ -89,7 +90,7 @@ class World:
     wake: Callable[[QueueKey], None]
     wake_after: Callable[[QueueKey, float], None]
     now: Callable[[], datetime] = utc_now
-    connect: Callable[[str, SecretStr], LiteLLM] = LiteLLM
+    connect: Callable[[str, SecretStr, str], LiteLLM] = LiteLLM
     own_namespace: str | None = None
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)

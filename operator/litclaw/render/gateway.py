@@ -9,7 +9,7 @@ from typing import Any
 from ..api import names
 from ..api.agent import AGENT_KIND, Gateway, OpenClawAgent
 from .gateway_key import key_container
-from .metadata import Manifest, child, labels
+from .metadata import Manifest, child, digest, labels
 from .openclaw_config import GATEWAY_PORT, KEY_DIR
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
 
@@ -79,13 +79,13 @@ def _answers(path: str) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "gateway", "scheme": "HTTP"}, "timeoutSeconds": 10}
 
 
-def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest: str) -> Manifest:
+def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manifest) -> Manifest:
     """The Deployment of one pod.
 
     Args:
         agent: the resource.
         gateway: its ``spec.gateway``.
-        config_digest: digest of the ConfigMap; another one makes a new pod.
+        configmap: the agent's ConfigMap; other data in it make a new pod.
     """
     own: list[dict[str, Any]] = [
         {"name": "OPENCLAW_CONFIG_PATH", "value": f"{CONFIG_DIR}/{names.OPENCLAW_JSON}"},
@@ -102,6 +102,8 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
             },
         },
     ]
+    if names.CA_CERTIFICATES in configmap["data"]:
+        own.append({"name": "NODE_EXTRA_CA_CERTS", "value": f"{CONFIG_DIR}/{names.CA_CERTIFICATES}"})
     mounts: list[dict[str, Any]] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "state", "mountPath": STATE_DIR},
@@ -141,14 +143,14 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, *, config_digest:
     return {
         **manifest,
         "spec": {
-            "replicas": 1,
+            "replicas": 0 if agent.spec.suspend else 1,
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector},
             "strategy": {"type": "Recreate"},
             "template": {
                 "metadata": {
                     "labels": {**gateway.pod_labels, **selector},
-                    "annotations": {**gateway.pod_annotations, names.ANNOTATION_CONFIG: config_digest},
+                    "annotations": {**gateway.pod_annotations, names.ANNOTATION_CONFIG: digest(configmap["data"])},
                 },
                 "spec": {
                     **pod_settings(gateway),

@@ -55,6 +55,11 @@ def child(
     return {"apiVersion": api_version, "kind": kind, "metadata": meta}
 
 
+def without_owner(manifest: Manifest) -> Manifest:
+    """The object for when it is to outlive its owner."""
+    return {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k != "ownerReferences"}}
+
+
 def encode(data: Mapping[str, str]) -> dict[str, str]:
     """A Secret's data as the API wants it: base64."""
     return {key: base64.b64encode(value.encode()).decode() for key, value in sorted(data.items())}

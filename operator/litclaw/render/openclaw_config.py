@@ -1,22 +1,29 @@
-"""An agent's openclaw.json, for the layout of OpenClaw 2026.9.6.
+"""An agent's openclaw.json, in the layout that its OpenClaw release reads (`openclaw_releases`).
 
 The config refers to the key and never holds it: by environment variable, or by file where the gateway is ours.
-Source of the layout: the documentation in openclaw's own npm package, and ``openclaw config validate``.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..api.route import OpenClawModel
+from .openclaw_releases import Layout, Release, layout, release_of, release_of_image
 
 PROVIDER = "litellm"
 GATEWAY_PORT = 18789
 # The gateway's own copy of the key: OpenClaw refuses a symlink and a file of another owner, as a mounted Secret's are.
 KEY_DIR = "/run/litclaw/key"
+_PRICES = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cacheRead": "cache_read_input_token_cost",
+    "cacheWrite": "cache_creation_input_token_cost",
+}
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
@@ -30,10 +37,14 @@ class ModelFacts:
     input: tuple[str, ...]
     context_window: int | None
     max_tokens: int | None
+    cost: tuple[tuple[str, float], ...] = ()
 
 
 def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> ModelFacts:
-    """Facts about a model from the route's ``openclaw:`` and, where that is silent, the proxy's ``/model/info``."""
+    """Facts about a model from the route's ``openclaw:`` and, where that is silent, the proxy's ``/model/info``.
+
+    Prices are the proxy's, since it is the proxy that bills: in US dollars, a token there and a million tokens here.
+    """
     vision = ("text", "image") if info.get("supports_vision") else ("text",)
     return ModelFacts(
         name=name,
@@ -42,7 +53,12 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
         input=tuple(given.input) if given.input else vision,
         context_window=given.context_window or info.get("max_input_tokens") or info.get("max_tokens"),
         max_tokens=given.max_tokens or info.get("max_output_tokens") or info.get("max_tokens"),
+        cost=tuple((name, _a_million(info[field])) for name, field in _PRICES.items() if info.get(field)),
     )
+
+
+def _a_million(price: float) -> float:
+    return float(round(Decimal(str(price)) * 1_000_000, 6))
 
 
 def milliseconds(duration: str) -> int:
@@ -62,11 +78,13 @@ def _provider_model(facts: ModelFacts) -> dict[str, Any]:
         entry["contextWindow"] = int(facts.context_window)
     if facts.max_tokens:
         entry["maxTokens"] = int(facts.max_tokens)
+    if facts.cost:
+        entry["cost"] = dict(facts.cost)
     return entry
 
 
 def owned_config(
-    agent: OpenClawAgent, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+    agent: OpenClawAgent, reads: Layout, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
 ) -> dict[str, Any]:
     """The part of openclaw.json that the operator renders, and that ``config.extra`` can't change."""
     spec = agent.spec
@@ -77,7 +95,7 @@ def owned_config(
         "baseUrl": base_url,
         "models": [_provider_model(facts) for facts in models],
     }
-    if allow_private_network:
+    if allow_private_network and reads.private_network:
         provider["request"] = {"allowPrivateNetwork": True}
     model: dict[str, Any] = {"primary": f"{PROVIDER}/{default}"}
     if spec.fallback_models:
@@ -85,9 +103,12 @@ def owned_config(
     defaults: dict[str, Any] = {"model": model}
     if spec.image_model:
         image: dict[str, Any] = {"primary": f"{PROVIDER}/{spec.image_model.name}"}
-        if spec.image_model.timeout:
+        if spec.image_model.timeout and reads.image_timeout:
             image["timeoutMs"] = milliseconds(spec.image_model.timeout)
-        defaults["mediaModels"] = {"image": image}
+        below = defaults
+        for part in reads.image[:-1]:
+            below = below.setdefault(part, {})
+        below[reads.image[-1]] = image
     config: dict[str, Any] = {
         "agents": {"defaults": defaults},
         "gateway": {"mode": "local"},
@@ -130,10 +151,24 @@ def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") ->
 
 @dataclass(frozen=True, slots=True)
 class OpenClawConfig:
-    """A rendered openclaw.json, and the paths at which ``config.extra`` was overruled."""
+    """A rendered openclaw.json, and what of the resource isn't in it.
+
+    Attributes:
+        text: the file.
+        allow_private_network: whether it opens the private network for the proxy.
+        remarks: sentences on what was left out or overruled.
+    """
 
     text: str
-    clashes: tuple[str, ...]
+    allow_private_network: bool
+    remarks: tuple[str, ...]
+
+
+def agents_release(agent: OpenClawAgent) -> Release | None:
+    """The OpenClaw release that reads the config: named, else that of the gateway's image, else unknown."""
+    if agent.spec.config.openclaw_version:
+        return release_of(agent.spec.config.openclaw_version)
+    return release_of_image(agent.spec.gateway.image) if agent.spec.gateway else None
 
 
 def openclaw_config(
@@ -146,8 +181,18 @@ def openclaw_config(
         base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
         allow_private_network: whether the provider may be called at a private address.
         models: the models that the agent may use, at least one; the first is the default where none is named.
+
+    Raises:
+        TooOldError: the release is older than any that is known.
     """
-    owned = owned_config(agent, base_url=base_url, allow_private_network=allow_private_network, models=models)
+    reads = layout(agents_release(agent))
+    owned = owned_config(agent, reads, base_url=base_url, allow_private_network=allow_private_network, models=models)
     merged, clashes = merge(agent.spec.config.extra, owned)
-    text = json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return OpenClawConfig(text=text, clashes=tuple(clashes))
+    remarks = [f"spec.config.extra can't change {', '.join(clashes)}."] if clashes else []
+    if agent.spec.image_model and agent.spec.image_model.timeout and not reads.image_timeout:
+        remarks.append("spec.imageModel.timeout is left out: this OpenClaw release doesn't know it.")
+    return OpenClawConfig(
+        text=json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+        allow_private_network=allow_private_network and reads.private_network,
+        remarks=tuple(remarks),
+    )

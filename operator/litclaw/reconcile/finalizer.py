@@ -1,0 +1,61 @@
+"""Our finalizer on a resource: put on before anything exists that its deletion must end, let go when that has ended.
+
+A deletion can't hang. What has to be ended at a proxy that can't be reached is waited for, for a stated time, and then
+let go with an event; the sweep ends it when the proxy is back.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..api import names
+from ..kube.errors import ConflictError, NotFoundError
+from . import report
+from .world import World
+
+LET_GO_SECONDS = 120.0
+"""For how long a deletion waits for a proxy that can't be reached."""
+_RETRY_SECONDS = 5.0
+
+
+def _frame(body: Mapping[str, Any], **meta: Any) -> dict[str, Any]:
+    held = body["metadata"]
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "metadata": {"name": held["name"], "namespace": held["namespace"], "uid": held["uid"], **meta},
+    }
+
+
+def is_held(body: Mapping[str, Any]) -> bool:
+    """Whether our finalizer is on the resource."""
+    return names.FINALIZER in body["metadata"].get("finalizers", ())
+
+
+async def hold(world: World, body: Mapping[str, Any]) -> None:
+    """Have the finalizer on the resource."""
+    if not is_held(body):
+        world.cache.observe(await world.kube.apply(_frame(body, finalizers=[names.FINALIZER])))
+
+
+async def let_go(world: World, body: Mapping[str, Any]) -> None:
+    """Apply the resource without our finalizer, which takes it away."""
+    try:
+        await world.kube.apply(_frame(body))
+    except (NotFoundError, ConflictError):
+        return
+
+
+async def let_go_when_late(world: World, body: Mapping[str, Any], message: str) -> float | None:
+    """Let a deleted resource go if it has waited long enough for its proxy, and say in an event what is left there.
+
+    Returns:
+        After how many seconds to try again, or None where it was let go.
+    """
+    deleted = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
+    waited = (world.now() - deleted).total_seconds()
+    if waited < LET_GO_SECONDS:
+        return min(_RETRY_SECONDS, LET_GO_SECONDS - waited)
+    await report.record(world, body, "Warning", "KeyLeftBehind", message)
+    await let_go(world, body)
+    return None

@@ -1,0 +1,62 @@
+"""The end of an external route: the keys of its agents end with it, since nobody knows the proxy's master key after it.
+
+A managed route needs none of this: its keys go with its database.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api.route import LiteLLMRoute
+from ..litellm.errors import LiteLLMError
+from ..render.address import base_url
+from . import route_connect, route_observe
+from .conditions import Blocked
+from .finalizer import is_held, let_go, let_go_when_late
+from .world import RouteState, World
+
+
+async def finish(world: World, body: Mapping[str, Any]) -> float | None:
+    """End what the route's deletion must end, and let it go.
+
+    Returns:
+        After how many seconds to try again, or None when it is done.
+    """
+    if not is_held(body):
+        return None
+    try:
+        route = LiteLLMRoute.model_validate(body)
+        await _end_keys(world, route)
+    except (LiteLLMError, Blocked) as error:
+        why = error.message if isinstance(error, Blocked) else str(error)
+        message = f"The keys of the route's agents are left at the proxy: {why} A route to it will end them."
+        return await let_go_when_late(world, body, message)
+    except ValidationError:
+        pass  # nothing can be read of it, and it must not hang
+    await let_go(world, body)
+    return None
+
+
+async def _end_keys(world: World, route: LiteLLMRoute) -> None:
+    agents = world.agents_of((route.metadata.namespace, route.metadata.name))
+    uids = [body["metadata"]["uid"] for body in agents if (body.get("status") or {}).get("key", {}).get("hash")]
+    if not uids:
+        return
+    state = world.routes.get((route.metadata.namespace, route.metadata.name)) or await _reach(world, route)
+    tokens = [row.token for uid in uids for row in state.table.of(uid)] if state else []
+    if state and tokens:
+        await state.client.delete_keys(tokens)
+        state.table.drop(tokens)
+
+
+async def _reach(world: World, route: LiteLLMRoute) -> RouteState | None:
+    """The proxy of a route that this process hasn't looked at before it was deleted."""
+    if not (external := route.spec.external):
+        return None
+    master_key, authorities = await route_connect.read_secrets(world, route, external)
+    url = base_url(external.url)
+    await route_observe.locate(url)
+    state = route_connect.connect(world, route, url, master_key, authorities)
+    await state.table.refresh(state.client)
+    return state

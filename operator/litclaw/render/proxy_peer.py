@@ -1,0 +1,79 @@
+"""Where a route's proxy is, as a NetworkPolicy sees it: pods and their own port, or addresses. Never a Service."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..api.route import LiteLLMRoute
+from .address import host
+from .metadata import labels
+from .route_deployment import PROXY_PORT
+
+NetworkPort = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPeer:
+    """What an agent's traffic to the proxy ends at.
+
+    Attributes:
+        to: a peer of a NetworkPolicy; None: any address.
+        port: the pods' own port, by number or name.
+    """
+
+    to: Mapping[str, Any] | None
+    port: NetworkPort
+
+    def rule(self) -> dict[str, Any]:
+        """An egress rule that opens the way to it, and no other."""
+        ports = {"ports": [{"protocol": "TCP", "port": self.port}]}
+        return {"to": [dict(self.to)], **ports} if self.to else ports
+
+
+ANYWHERE = ProxyPeer(None, 443)
+"""Of a proxy that hasn't been looked for yet."""
+
+
+def _pods(namespace: str, selector: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": dict(selector)},
+    }
+
+
+def managed_peer(route: LiteLLMRoute) -> ProxyPeer:
+    """The pods that the operator runs."""
+    return ProxyPeer(_pods(route.metadata.namespace, labels(route.metadata.name, "proxy")), PROXY_PORT)
+
+
+def url_port(url: str) -> int:
+    """The port of a URL."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def service_of(url: str) -> tuple[str, str] | None:
+    """Namespace and name of the in-cluster Service that a URL names, or None."""
+    parts = host(url).split(".")
+    return (parts[1], parts[0]) if len(parts) >= 3 and parts[2] == "svc" else None
+
+
+def service_peer(url: str, service: Mapping[str, Any]) -> ProxyPeer:
+    """The pods behind a Service, at the port that it sends the URL's port on to."""
+    spec, meta = service["spec"], service["metadata"]
+    wanted = url_port(url)
+    target = next((p.get("targetPort", wanted) for p in spec.get("ports", []) if p["port"] == wanted), wanted)
+    if not spec.get("selector"):
+        return ProxyPeer(None, target)
+    return ProxyPeer(_pods(meta["namespace"], spec["selector"]), target)
+
+
+def address_peer(url: str) -> ProxyPeer:
+    """A proxy outside of the cluster: its address where the URL has one, any where it has a name."""
+    try:
+        ip = ipaddress.ip_address(host(url))
+    except ValueError:
+        return ProxyPeer(None, url_port(url))
+    return ProxyPeer({"ipBlock": {"cidr": f"{ip}/{ip.max_prefixlen}"}}, url_port(url))

@@ -1,0 +1,164 @@
+"""An agent's gateway, and what a real OpenClaw in it can do: chat, make an image, take a new key, rest."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually
+
+NAME = "keeper"
+SELECTOR = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=gateway"
+GATEWAY: Object = {
+    "storage": "1Gi",
+    "resources": {"requests": {"cpu": "0.1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "agents", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+    "affinity": {
+        "nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "agents", "operator": "Exists"}]}}
+            ]
+        }
+    },
+    "env": [
+        {"name": "GREETING", "value": "hello"},
+        {"name": "FROM_KEY", "valueFrom": {"configMapKeyRef": {"name": "channels", "key": "CHANNEL"}}},
+        {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "channel-token", "key": "TOKEN"}}},
+    ],
+    "envFrom": [{"configMapRef": {"name": "channels"}, "prefix": "MY_"}, {"secretRef": {"name": "channel-token"}}],
+    "podLabels": {"team": "research"},
+    "podAnnotations": {"example.com/note": "a gateway"},
+    "serviceAccountName": "keeper",
+    "imagePullSecrets": [{"name": "pull"}],
+    "service": {"type": "ClusterIP", "annotations": {"example.com/service": "yes"}},
+    "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]}]},
+}
+
+
+def _agent(**spec: object) -> Object:
+    return agent(NAME, **{"defaultModel": "gpt-4o", "imageModel": {"name": "gpt-image-2"}, "gateway": GATEWAY, **spec})
+
+
+@pytest.fixture(scope="module")
+def keeper(kube: Kube, proxy: Proxy) -> Iterator[None]:
+    """A ready agent with a gateway, for all tests here."""
+    meta = {"namespace": TEAM}
+    kube.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "channels", **meta}, "data": {"CHANNEL": "c-1"}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "channel-token", **meta},
+            "stringData": {"TOKEN": "t"},
+        },
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "keeper", **meta}},
+        _agent(),
+    )
+    kube.wait_ready("openclawagent", TEAM, NAME, timeout=400)
+    yield
+    kube.delete("openclawagent", TEAM, NAME)
+
+
+def _pods(kube: Kube) -> list[str]:
+    found = kube.list("pods", "-l", SELECTOR)
+    return [pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _run(kube: Kube, *command: str) -> str:
+    where = ("-n", TEAM, "exec", f"deployment/{NAME}-openclaw", "-c", "openclaw", "--")
+    done = kube.run(*where, *command, check=False)
+    return done.stdout + done.stderr
+
+
+def _answer(kube: Kube) -> str:
+    return _run(kube, "node", "openclaw.mjs", "agent", "--agent", "main", "--json", "--message", "Hello")
+
+
+def test_the_gateway_answers(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    assert "This is gpt-4o." in _answer(kube)
+    deployment = kube.must("deployment", TEAM, f"{NAME}-openclaw")
+    text = json.dumps(deployment)
+    assert "secretKeyRef" in text and kube.secret(TEAM, f"{NAME}-gateway")["OPENCLAW_GATEWAY_TOKEN"] not in text
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    assert not [e for c in containers for e in c["env"] if e["name"] == "LITELLM_API_KEY"], "the key is a file"
+    config = kube.must("configmap", TEAM, f"{NAME}-openclaw")["data"]["openclaw.json"]
+    assert kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"] not in config and "singleValue" in config
+    written = _run(kube, "sh", "-c", "echo x >/etc/openclaw/openclaw.json; echo x >/opt/x; id -u")
+    assert written.count("Read-only file system") == 2 and "1000" in written
+
+
+def test_what_a_user_sets_of_the_pod_is_there(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    printed = _run(kube, "sh", "-c", "echo $GREETING $FROM_KEY $FROM_SECRET $MY_CHANNEL $TOKEN")
+    assert "hello c-1 t c-1 t" in printed
+    [pod] = [pod for pod in kube.list("pods", "-l", SELECTOR) if "deletionTimestamp" not in pod["metadata"]]
+    meta, spec = pod["metadata"], pod["spec"]
+    assert (meta["labels"]["team"], meta["annotations"]["example.com/note"]) == ("research", "a gateway")
+    assert (spec["serviceAccountName"], spec["imagePullSecrets"]) == ("keeper", [{"name": "pull"}])
+    assert spec["nodeSelector"] == GATEWAY["nodeSelector"] and spec["affinity"] == GATEWAY["affinity"]
+    assert GATEWAY["tolerations"][0] in spec["tolerations"]
+    [container] = spec["containers"]
+    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    service = kube.must("service", TEAM, f"{NAME}-openclaw")
+    assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("ClusterIP", 18789)
+    assert service["metadata"]["annotations"]["example.com/service"] == "yes"
+    claim = kube.must("persistentvolumeclaim", TEAM, f"{NAME}-openclaw")
+    assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
+
+
+def test_an_image_is_made_through_the_proxy(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    command = ("node", "openclaw.mjs", "infer", "image", "generate", "--model", "litellm/gpt-image-2")
+    printed = _run(kube, *command, "--prompt", "a red square", "--json", "--output", "/tmp/square.png")
+    assert '"ok": true' in printed, printed
+    shown = _run(kube, "sh", "-c", "head -c 8 /tmp/square*.png | od -An -c")
+    assert "P   N   G" in shown, (shown, printed)
+
+
+def test_a_new_key_needs_no_new_pod_and_a_new_config_does(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    before, key = _pods(kube), kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"]
+    assert len(before) == 1
+    kube.delete("secret", TEAM, f"{NAME}-litellm")
+    eventually(
+        lambda: (
+            kube.get("secret", TEAM, f"{NAME}-litellm")
+            and kube.secret(TEAM, f"{NAME}-litellm")["LITELLM_API_KEY"] != key
+        )
+    )
+    eventually(lambda: "This is gpt-4o." in _answer(kube), timeout=180, what="an answer with the new key")
+    assert _pods(kube) == before
+    kube.apply(_agent(defaultModel="claude-opus-4-6"))
+    eventually(lambda: len(_pods(kube)) == 1 and _pods(kube) != before, timeout=180, what="a new pod for a new config")
+    kube.wait_ready("openclawagent", TEAM, NAME, timeout=240)
+    assert "This is claude-opus-4-6." in _answer(kube)
+
+
+def test_the_network_is_open_to_dns_and_the_proxy_alone(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    policy = kube.must("networkpolicy", TEAM, f"{NAME}-openclaw")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    dns, peer, added = policy["egress"]
+    assert added["to"] == GATEWAY["networkPolicy"]["egress"][0]["to"]
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
+    assert peer["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": AI}
+    assert peer["ports"] == [{"port": 4000, "protocol": "TCP"}]
+
+
+def test_a_suspended_gateway_is_scaled_to_zero_and_keeps_its_volume(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    _run(kube, "sh", "-c", "echo remembered >/home/node/.openclaw/note")
+    kube.apply(_agent(suspend=True))
+    kube.wait_condition("openclawagent", TEAM, NAME, "Ready", "True", "Suspended")
+    eventually(lambda: _pods(kube) == [])
+    kube.apply(_agent(suspend=False))
+    kube.wait_condition("openclawagent", TEAM, NAME, "Ready", "True", "Ready", timeout=240)
+    assert "remembered" in _run(kube, "cat", "/home/node/.openclaw/note")
+
+
+def test_a_gateway_that_is_no_longer_wanted_goes_and_its_volume_stays(kube: Kube, proxy: Proxy, keeper: None) -> None:
+    manifest = _agent()
+    del manifest["spec"]["gateway"]
+    kube.apply(manifest)
+    for kind, name in (("deployment", "openclaw"), ("service", "openclaw"), ("networkpolicy", "openclaw")):
+        eventually(lambda kind=kind, name=name: kube.get(kind, TEAM, f"{NAME}-{name}") is None, what=f"no {kind}")
+    assert kube.get("persistentvolumeclaim", TEAM, f"{NAME}-openclaw"), "it holds sessions and memory"
+    config = json.loads(kube.must("configmap", TEAM, f"{NAME}-openclaw")["data"]["openclaw.json"])
+    assert config["models"]["providers"]["litellm"]["apiKey"] == "${LITELLM_API_KEY}"
+    kube.wait_ready("openclawagent", TEAM, NAME)

@@ -1,0 +1,110 @@
+"""openclaw.json: what each OpenClaw release reads, what is the operator's, and what the proxy knows of the models."""
+
+import json
+from typing import Any
+
+import pytest
+from litclaw.api.agent import OpenClawAgent
+from litclaw.api.route import OpenClawModel
+from litclaw.render.openclaw_config import OpenClawConfig, model_facts, openclaw_config
+from litclaw.render.openclaw_releases import LAYOUTS, TooOldError, layout, release_of, release_of_image
+
+INFO = {
+    "max_input_tokens": 200_000,
+    "max_output_tokens": 64_000,
+    "supports_vision": True,
+    "supports_reasoning": True,
+    "input_cost_per_token": 5e-06,
+    "output_cost_per_token": 2.5e-05,
+    "cache_read_input_token_cost": 5e-07,
+    "cache_creation_input_token_cost": 6.25e-06,
+}
+
+
+def rendered(**spec: Any) -> OpenClawConfig:
+    body = {"metadata": {"name": "scout", "namespace": "team-a"}, "spec": {"routeRef": {"name": "main"}, **spec}}
+    facts = (model_facts("opus", OpenClawModel(), INFO),)
+    return openclaw_config(
+        OpenClawAgent.model_validate(body), base_url="http://p", allow_private_network=True, models=facts
+    )
+
+
+def config(**spec: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(rendered(**spec).text)
+    return found
+
+
+def test_it_refers_to_the_key_and_reports_what_it_overrules() -> None:
+    extra = {"models": {"mode": "merge"}, "logging": {"level": "info"}, "gateway": {"mode": "local"}}
+    found = config(config={"extra": extra})
+    provider = found["models"]["providers"]["litellm"]
+    assert provider["apiKey"] == "${LITELLM_API_KEY}" and found["logging"] == {"level": "info"}
+    assert rendered(config={"extra": extra}).remarks == ("spec.config.extra can't change models.mode.",)
+    with_gateway = config(gateway={})
+    assert with_gateway["models"]["providers"]["litellm"]["apiKey"]["source"] == "file"
+    assert with_gateway["gateway"]["auth"] == {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"}
+
+
+def test_facts_and_prices_come_from_the_proxy_where_the_route_is_silent() -> None:
+    [model] = config()["models"]["providers"]["litellm"]["models"]
+    assert (model["contextWindow"], model["maxTokens"], model["reasoning"]) == (200_000, 64_000, True)
+    assert model["input"] == ["text", "image"]
+    assert model["cost"] == {"input": 5, "output": 25, "cacheRead": 0.5, "cacheWrite": 6.25}, "a million tokens"
+    given = OpenClawModel.model_validate({"contextWindow": 1000, "reasoning": False, "input": ["text"]})
+    facts = model_facts("opus", given, INFO)
+    assert (facts.context_window, facts.max_tokens, facts.reasoning, facts.input) == (1000, 64_000, False, ("text",))
+    assert model_facts("x", OpenClawModel(), {}).cost == ()
+
+
+IMAGE = {"name": "painter", "timeout": "180s"}
+
+
+@pytest.mark.parametrize(
+    ("version", "flag", "image"),
+    [
+        ("2026.4.9", False, {"imageGenerationModel": {"primary": "litellm/painter"}}),
+        ("2026.4.10", True, {"imageGenerationModel": {"primary": "litellm/painter"}}),
+        ("2026.4.25", True, {"imageGenerationModel": {"primary": "litellm/painter", "timeoutMs": 180_000}}),
+        ("2026.7.35", True, {"imageGenerationModel": {"primary": "litellm/painter", "timeoutMs": 180_000}}),
+        ("2026.8.1", True, {"mediaModels": {"image": {"primary": "litellm/painter", "timeoutMs": 180_000}}}),
+        ("2027.1.1", True, {"mediaModels": {"image": {"primary": "litellm/painter", "timeoutMs": 180_000}}}),
+    ],
+)
+def test_each_release_gets_the_layout_that_it_reads(version: str, flag: bool, image: dict[str, Any]) -> None:
+    found = rendered(imageModel=IMAGE, config={"openclawVersion": version})
+    body = json.loads(found.text)
+    assert found.allow_private_network is flag
+    assert ("request" in body["models"]["providers"]["litellm"]) is flag
+    defaults = {key: value for key, value in body["agents"]["defaults"].items() if key != "model"}
+    assert defaults == image
+    assert ("timeout is left out" in " ".join(found.remarks)) is ("timeoutMs" not in json.dumps(image))
+
+
+def test_a_gateways_image_says_which_release_reads_its_config() -> None:
+    old = config(imageModel=IMAGE, gateway={"image": "ghcr.io/openclaw/openclaw:2026.7.1-2"})
+    assert "imageGenerationModel" in old["agents"]["defaults"]
+    named = config(imageModel=IMAGE, gateway={"image": "registry:5000/own"}, config={"openclawVersion": "2026.5.18"})
+    assert "imageGenerationModel" in named["agents"]["defaults"]
+    unknown = config(imageModel=IMAGE, gateway={"image": "registry:5000/own:latest"})
+    assert "mediaModels" in unknown["agents"]["defaults"], "the newest layout where nothing names a release"
+
+
+def test_what_is_older_than_every_line_is_refused() -> None:
+    with pytest.raises(TooOldError, match=r"2026\.1\.30 is older than"):
+        rendered(config={"openclawVersion": "2026.1.30"})
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("2026.9.6", (2026, 9, 6)), ("v2026.8.1-beta.3", (2026, 8, 1)), ("latest", None), ("9.6", None)],
+)
+def test_releases_are_read_from_names(text: str, release: tuple[int, int, int] | None) -> None:
+    assert release_of(text) == release
+    assert release_of_image(f"registry.example.com:5000/openclaw:{text}") == release
+    assert release_of_image(f"openclaw:{text}@sha256:abc") == release
+
+
+def test_the_lines_are_in_order() -> None:
+    assert list(LAYOUTS) == sorted(LAYOUTS, key=lambda line: line.since)
+    assert [layout(line.since) for line in LAYOUTS] == list(LAYOUTS)
+    assert layout(None) is LAYOUTS[-1]
