@@ -250,6 +250,46 @@ def agent(name: str, *, route: str = "main", **spec: Any) -> Object:
     return resource("OpenClawAgent", name, TEAM, {"routeRef": {"name": route, "namespace": AI}, **spec})
 
 
+def pod(name: str, image: str, command: list[str], uid: int, namespace: str = AI) -> Object:
+    """A pod that passes ``restricted``."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": uid,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": command,
+                    "workingDir": "/tmp",
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
+
+
+def let_in(route: str) -> Object:
+    """A NetworkPolicy that lets a second route's pods reach the database of the route ``main``, as an owner may."""
+    database = {"app.kubernetes.io/instance": "main", "app.kubernetes.io/component": "database"}
+    source = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": route}}}
+    spec = {"podSelector": {"matchLabels": database}, "policyTypes": ["Ingress"], "ingress": [{"from": [source]}]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"{route}-reaches-main-postgres", "namespace": AI},
+        "spec": spec,
+    }
+
+
 def served_by(
     name: str, image: str, port: int, files: dict[str, str], args: list[str], env: list[Object] | None = None
 ) -> list[Object]:
@@ -298,43 +338,3 @@ def python_server(name: str, script: str, port: int, files: dict[str, str] | Non
     [container] = manifests[1]["spec"]["template"]["spec"]["containers"]
     container["command"] = ["/opt/litclaw/bin/python"]
     return manifests
-
-
-def pod(name: str, image: str, command: list[str], uid: int, namespace: str = AI) -> Object:
-    """A pod that passes ``restricted``."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
-        "spec": {
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": uid,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "main",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": command,
-                    "workingDir": "/tmp",
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                }
-            ],
-        },
-    }
-
-
-def let_in(route: str) -> Object:
-    """A NetworkPolicy that lets a second route's pods reach the database of the route ``main``, as an owner may."""
-    database = {"app.kubernetes.io/instance": "main", "app.kubernetes.io/component": "database"}
-    source = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": route}}}
-    spec = {"podSelector": {"matchLabels": database}, "policyTypes": ["Ingress"], "ingress": [{"from": [source]}]}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": f"{route}-reaches-main-postgres", "namespace": AI},
-        "spec": spec,
-    }

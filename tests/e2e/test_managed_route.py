@@ -13,7 +13,7 @@ import pytest
 from dev.cluster import ROOT, Cluster, docker_runs
 
 from .images import REDIS_IMAGE
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, managed_route, pod
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, main_route, pod
 
 NAME = "main-litellm"
 PROXY_PODS = "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy"
@@ -82,7 +82,7 @@ def production(kube: Kube, proxy: Proxy, redis: None) -> Iterator[list[str]]:
     yield eventually(lambda: kube.wait_ready("litellmroute", AI, "main") and running(kube), timeout=400)
     reset = {key: None for key in ("replicas", "autoscaling", "redis", "monitoring", "networkPolicy")}
     kube.patch("litellmroute", AI, "main", {"spec": {"managed": reset, "allowedNamespaces": {"from": "All"}}})
-    kube.apply(managed_route("main"))
+    kube.apply(main_route())
     eventually(lambda: kube.wait_ready("litellmroute", AI, "main") and len(running(kube)) == 1, timeout=400)
     eventually(lambda: all(kube.get(kind, AI, NAME) is None for kind in OPTIONAL))
     kube.delete("crd", AI, "podmonitors.monitoring.coreos.com")

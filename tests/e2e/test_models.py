@@ -55,6 +55,15 @@ def test_a_setting_that_the_operator_owns_is_refused_by_name(kube: Kube, proxy: 
     kube.delete("litellmroute", AI, "clash")
 
 
+def test_models_whose_names_differ_in_case_only_are_refused(kube: Kube, proxy: Proxy) -> None:
+    twins = [{"name": name, "litellmParams": {"model": "openai/gpt-4o"}} for name in ("gpt-4o", "GPT-4o")]
+    kube.apply(managed_route("twins", models=twins))
+    found = kube.wait_condition("litellmroute", AI, "twins", "ModelsReady", "False", "ModelsCollide")
+    assert "'gpt-4o' and 'GPT-4o'" in found["message"] and "rename one" in found["message"]
+    kube.wait_condition("litellmroute", AI, "twins", "Stalled", "True")
+    kube.delete("litellmroute", AI, "twins")
+
+
 def test_the_status_counts_what_there_is(kube: Kube, proxy: Proxy, scout: str) -> None:
     def counted() -> bool:
         status = kube.must("litellmroute", AI, "main")["status"]

@@ -21,11 +21,13 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
         secret("second-db", URL=url),
         secret("second-keys", master=master, salt=salt),
         secret("second-provider", KEY="the-first-value"),
+        secret("second-more", MORE="the-first-value"),
     )
     managed = {
         "database": {"secretRef": {"name": "second-db", "key": "URL"}},
         "masterKeySecretRef": {"name": "second-keys", "key": "master"},
         "saltKeySecretRef": {"name": "second-keys", "key": "salt"},
+        "envFrom": [{"secretRef": {"name": "second-more"}}],
     }
     models = [{**MODELS[1], "apiKeySecretRef": {"name": "second-provider", "key": "KEY"}}]
     kube.apply(managed_route("second", managed=managed, models=models), agent("double", route="second"))
@@ -40,8 +42,11 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     assert "os.environ/LITCLAW_SECOND_PROVIDER_KEY_" in config and "the-first-value" not in config
 
     before = _annotations(kube, "second-litellm")
-    kube.apply(secret("second-provider", KEY="the-second-value"))
-    eventually(lambda: _annotations(kube, "second-litellm")["litclaw.dev/secrets"] != before["litclaw.dev/secrets"])
+    seen = {before["litclaw.dev/secrets"]}
+    for changed in (secret("second-provider", KEY="the-second-value"), secret("second-more", MORE="the-second-value")):
+        kube.apply(changed)
+        eventually(lambda: _annotations(kube, "second-litellm")["litclaw.dev/secrets"] not in seen)
+        seen.add(_annotations(kube, "second-litellm")["litclaw.dev/secrets"])
     assert _annotations(kube, "second-litellm")["litclaw.dev/config"] == before["litclaw.dev/config"]
 
     def rolled_out() -> bool:
@@ -55,7 +60,7 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     kube.delete("litellmroute", AI, "second", "--cascade=foreground")
     kube.wait_condition("openclawagent", TEAM, "double", "RouteAccepted", "False", "RouteNotFound")
     kube.delete("openclawagent", TEAM, "double", "--timeout=20s")
-    for name in ("second-db", "second-keys", "second-provider"):
+    for name in ("second-db", "second-keys", "second-provider", "second-more"):
         kube.delete("secret", AI, name)
     kube.delete("networkpolicy", AI, "second-reaches-main-postgres")
 

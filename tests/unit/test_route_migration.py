@@ -1,10 +1,11 @@
 """The migration of a managed route's database, before its pods change."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litclaw.api.names import route_migration
 from litclaw.api.route import LONGEST_NAME
-from litclaw.reconcile.route_migration import is_migrated, migration_digest
+from litclaw.reconcile.route_migration import is_migrated, is_stuck, migration_digest
 from litclaw.reconcile.route_secrets import RouteSecrets
 from litclaw.render.route_deployment import route_deployment
 from litclaw.render.route_migration_job import route_migration_job
@@ -56,3 +57,12 @@ def test_a_new_image_database_or_way_to_it_is_migrated_and_nothing_else() -> Non
     assert of({"image": "example.com/litellm:2"}) != before
     assert of(secrets=held("postgresql://u:p@db/other")) != before
     assert of(generalSettings={"database_extra_connection_params": {"schema": "other"}}) != before
+
+
+def test_a_migration_that_does_not_start_is_told_from_one_that_takes_long() -> None:
+    started = {"startTime": "2026-11-24T08:00:00Z", "active": 1}
+    soon, late = (datetime(2026, 11, 24, 8, minute, tzinfo=UTC) for minute in (4, 6))
+    assert is_stuck({"status": {**started, "ready": 0}}, late)
+    assert not is_stuck({"status": {**started, "ready": 0}}, soon)
+    assert not is_stuck({"status": {**started, "ready": 1}}, late)
+    assert not is_stuck({}, late)

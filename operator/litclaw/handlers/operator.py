@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import kopf
 
+from .. import __version__
 from ..api import names
 from ..kube.cache import Cache
 from ..kube.client import Kube, own_namespace
@@ -67,6 +68,7 @@ class Operator:
                 wake_after=self._queue.add_after,
             )
             logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
+            log.info("litclaw %s watches the cluster, with %d workers", __version__, self._workers)
             stop = asyncio.Event()
             tasks = [asyncio.create_task(self._queue.run(self._workers)), asyncio.create_task(self._resync(kube))]
             for task in tasks:

@@ -6,6 +6,7 @@ succeeded the Deployment stays as it is, so that a failed migration takes nothin
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -25,6 +26,7 @@ from .world import World
 DATABASE_READY = "DatabaseReady"
 _REPLACED_SECONDS = 2.0
 _FAILED_SECONDS = 30.0
+_START_SECONDS = 300.0
 
 
 def migration_digest(route: LiteLLMRoute, managed: Managed, held: RouteSecrets) -> str:
@@ -79,7 +81,22 @@ async def migrate(
             f"database or the image. It is tried again by itself after {KEPT_SECONDS // 60} minutes."
         )
         return Blocked(DATABASE_READY, "MigrationFailed", message, stalled=True, retry=_FAILED_SECONDS, serving=serving)
+    if is_stuck(live, world.now()):
+        message = (
+            f"Job {where}, which brings the database up to date for {managed.image}, has had no running container for "
+            f"minutes.{goes_on} `kubectl -n {meta['namespace']} describe pods -l job-name={meta['name']}` says why: "
+            "mend the image, or where the pods may run."
+        )
+        return Blocked(DATABASE_READY, "MigrationNotStarting", message, stalled=True, serving=serving)
     return Blocked(DATABASE_READY, "Migrating", waits, stalled=False, serving=serving)
+
+
+def is_stuck(job: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a Job has had time enough and none of its containers runs."""
+    status = job.get("status") or {}
+    if status.get("ready") or not (started := status.get("startTime")):
+        return False
+    return (now - datetime.fromisoformat(started)).total_seconds() > _START_SECONDS
 
 
 async def drop_stuck(world: World, route: LiteLLMRoute, migration: str) -> None:

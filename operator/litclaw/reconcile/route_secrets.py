@@ -125,6 +125,9 @@ def _references(route: LiteLLMRoute, managed: Managed) -> Iterator[tuple[str, Se
         for param, ref in secret_params(model):
             kind = "apiKeySecretRef" if ref == model.api_key_secret_ref else f"secretParams.{param}"
             yield f"spec.models[{model.name}].{kind}", ref
+    for entry in managed.env:
+        if entry.value_from and entry.value_from.secret_key_ref:
+            yield f"spec.managed.env[{entry.name}]", entry.value_from.secret_key_ref
 
 
 async def _read(world: World, route: LiteLLMRoute, managed: Managed) -> dict[str, SecretStr]:
@@ -132,6 +135,11 @@ async def _read(world: World, route: LiteLLMRoute, managed: Managed) -> dict[str
     for field, ref in _references(route, managed):
         if _slot(ref) not in held:
             held[_slot(ref)] = await secrets.value(world, route.metadata.namespace, ref, field)
+    for source in managed.env_from:
+        if source.secret_ref:
+            name = source.secret_ref.name
+            found = await secrets.every_value(world, route.metadata.namespace, name, "spec.managed.envFrom")
+            held |= {f"{name}/{key}": value for key, value in found.items()}
     ref = database_ref(route, managed)
     if not held[_slot(ref)].get_secret_value().startswith(_DATABASE_SCHEMES):
         message = f"{_where(route, ref)} isn't a PostgreSQL URL: it must start with postgresql://."

@@ -26,6 +26,22 @@ async def values(world: World, namespace: str, name: str) -> dict[str, SecretStr
     return {key: SecretStr(base64.b64decode(value).decode(errors="replace")) for key, value in data.items()}
 
 
+async def every_value(world: World, namespace: str, name: str, field: str) -> dict[str, SecretStr]:
+    """All values of a Secret.
+
+    Args:
+        field: where the resource names the Secret, for the message.
+
+    Raises:
+        Blocked: there is no such Secret.
+    """
+    found = await values(world, namespace, name)
+    if found is None:
+        message = f"Secret {namespace}/{name}, named in {field}, doesn't exist: create it, or mend the name."
+        raise Blocked(SECRETS_READY, "SecretNotFound", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+    return found
+
+
 async def value(world: World, namespace: str, ref: SecretKeyRef, field: str) -> SecretStr:
     """One value.
 
@@ -35,11 +51,8 @@ async def value(world: World, namespace: str, ref: SecretKeyRef, field: str) -> 
     Raises:
         Blocked: there is no such Secret or key, or it is empty.
     """
-    found = await values(world, namespace, ref.name)
+    found = await every_value(world, namespace, ref.name, field)
     where = f"Secret {namespace}/{ref.name}"
-    if found is None:
-        message = f"{where}, named in {field}, doesn't exist: create it, or mend the name."
-        raise Blocked(SECRETS_READY, "SecretNotFound", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
     if ref.key not in found:
         message = f"{where} has no key {ref.key!r}, named in {field}: it has {', '.join(sorted(found)) or 'none'}."
         raise Blocked(SECRETS_READY, "SecretKeyNotFound", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)

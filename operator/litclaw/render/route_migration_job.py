@@ -14,7 +14,8 @@ from .pod import pod_security, pod_settings
 from .route_deployment import PROXY_UID, proxy_arguments, proxy_container, proxy_volumes
 
 _RETRIES = 2
-_DEADLINE_SECONDS = 30 * 60
+# LiteLLM builds the indexes of its request logs here too, which takes as long as there are logs.
+_DEADLINE_SECONDS = 6 * 3600
 KEPT_SECONDS = 10 * 60
 """How long a finished Job stays to be looked at; a failed one is tried again after that."""
 
