@@ -143,12 +143,3 @@ def test_an_alias_that_another_key_has(kube: Kube, proxy: Proxy) -> None:
     assert proxy.chat(made.json()["key"]).status_code == 200, "a key that isn't ours is never touched"
     proxy.call("POST", "/key/delete", json={"keys": [made.json()["key"]]})
     kube.delete("openclawagent", TEAM, "namesake")
-
-
-def test_models_that_are_one_to_openclaw(kube: Kube, proxy: Proxy) -> None:
-    twins = [{"name": name, "litellmParams": {"model": "openai/gpt-4o"}} for name in ("gpt-4o", "GPT-4o")]
-    kube.apply(managed_route("twins", models=twins))
-    found = kube.wait_condition("litellmroute", AI, "twins", "ModelsReady", "False", "ModelsCollide")
-    _says(found, "'gpt-4o' and 'GPT-4o'", "rename one")
-    _stalled(kube, "litellmroute", AI, "twins")
-    kube.delete("litellmroute", AI, "twins")
