@@ -133,8 +133,9 @@ def _forwarded_port(printed: IO[str], process: subprocess.Popen[bytes]) -> str:
 class Proxy:
     """A real LiteLLM behind its Service."""
 
-    def __init__(self, kube: Kube, namespace: str, service: str, master_key: str) -> None:
+    def __init__(self, kube: Kube, namespace: str, service: str, master_key: str, port: int = 4000) -> None:
         self.kube = kube
+        self.port = port
         self.namespace = namespace
         self.service = service
         self.master_key = master_key
@@ -153,7 +154,7 @@ class Proxy:
         for _ in range(8):
             try:
                 if self._url is None:
-                    forward = self.kube.forward(self.namespace, f"service/{self.service}", 4000)
+                    forward = self.kube.forward(self.namespace, f"service/{self.service}", self.port)
                     self._url = self._forward.enter_context(forward)
                 return httpx.request(
                     method, f"{self._url}{path}", headers=headers, timeout=30, trust_env=False, **given
@@ -231,10 +232,67 @@ def managed_route(name: str, **spec: Any) -> Object:
     )
 
 
+POD_SETTINGS: Object = {
+    "resources": {"requests": {"cpu": "0.1", "memory": "1Gi"}, "limits": {"memory": "3Gi"}},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "agents", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+    "affinity": {
+        "nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "agents", "operator": "Exists"}]}}
+            ]
+        }
+    },
+    "env": [
+        {"name": "GREETING", "value": "hello"},
+        {"name": "FROM_KEY", "valueFrom": {"configMapKeyRef": {"name": "channels", "key": "CHANNEL"}}},
+        {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "channel-token", "key": "TOKEN"}}},
+    ],
+    "envFrom": [{"configMapRef": {"name": "channels"}, "prefix": "MY_"}, {"secretRef": {"name": "channel-token"}}],
+    "podLabels": {"team": "research"},
+    "podAnnotations": {"example.com/note": "of the owner's"},
+    "serviceAccountName": "of-the-owners",
+    "imagePullSecrets": [{"name": "pull"}],
+    "service": {"type": "ClusterIP", "annotations": {"example.com/service": "yes"}},
+}
+"""All that an owner may set of pods, for a route's and a gateway's alike."""
+
+
+def what_pods_need(namespace: str) -> list[Object]:
+    """What `POD_SETTINGS` names."""
+    meta = {"namespace": namespace}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "channels", **meta}, "data": {"CHANNEL": "c-1"}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "channel-token", **meta},
+            "stringData": {"TOKEN": "t"},
+        },
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "of-the-owners", **meta}},
+    ]
+
+
+def has_pod_settings(pod: Object, service: Object) -> None:
+    """See that a pod and its Service are as `POD_SETTINGS` says."""
+    meta, spec = pod["metadata"], pod["spec"]
+    assert (meta["labels"]["team"], meta["annotations"]["example.com/note"]) == ("research", "of the owner's")
+    assert (spec["serviceAccountName"], spec["imagePullSecrets"]) == ("of-the-owners", [{"name": "pull"}])
+    assert spec["nodeSelector"] == POD_SETTINGS["nodeSelector"] and spec["affinity"] == POD_SETTINGS["affinity"]
+    assert POD_SETTINGS["tolerations"][0] in spec["tolerations"]
+    [container] = spec["containers"]
+    wanted = POD_SETTINGS["resources"]
+    assert container["resources"]["limits"] == wanted["limits"]
+    assert container["resources"]["requests"] == {**wanted["requests"], "cpu": "100m"}
+    assert service["spec"]["type"] == "ClusterIP"
+    assert service["metadata"]["annotations"]["example.com/service"] == "yes"
+
+
 def main_route() -> Object:
     """The route that most tests use: chat, images, a fallback, settings of each kind, limits for all."""
     return managed_route(
         "main",
+        managed={"database": {"embedded": {"storage": "1Gi"}}, **POD_SETTINGS},
         models=[*MODELS, IMAGE_MODEL, UNSTEADY_MODEL],
         fallbacks=[{"model": "unsteady", "to": ["gpt-4o"]}],
         routerSettings={"num_retries": 0},

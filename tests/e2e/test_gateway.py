@@ -5,33 +5,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually
+from .support import (
+    AI,
+    POD_SETTINGS,
+    TEAM,
+    Kube,
+    Object,
+    Proxy,
+    agent,
+    eventually,
+    has_pod_settings,
+    what_pods_need,
+)
 
 NAME = "keeper"
 SELECTOR = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=gateway"
 GATEWAY: Object = {
+    **POD_SETTINGS,
     "storage": "1Gi",
-    "resources": {"requests": {"cpu": "0.1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
-    "nodeSelector": {"kubernetes.io/os": "linux"},
-    "tolerations": [{"key": "agents", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
-    "affinity": {
-        "nodeAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [
-                {"weight": 1, "preference": {"matchExpressions": [{"key": "agents", "operator": "Exists"}]}}
-            ]
-        }
-    },
-    "env": [
-        {"name": "GREETING", "value": "hello"},
-        {"name": "FROM_KEY", "valueFrom": {"configMapKeyRef": {"name": "channels", "key": "CHANNEL"}}},
-        {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "channel-token", "key": "TOKEN"}}},
-    ],
-    "envFrom": [{"configMapRef": {"name": "channels"}, "prefix": "MY_"}, {"secretRef": {"name": "channel-token"}}],
-    "podLabels": {"team": "research"},
-    "podAnnotations": {"example.com/note": "a gateway"},
-    "serviceAccountName": "keeper",
-    "imagePullSecrets": [{"name": "pull"}],
-    "service": {"type": "ClusterIP", "annotations": {"example.com/service": "yes"}},
     "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]}]},
 }
 
@@ -43,18 +34,7 @@ def _agent(**spec: object) -> Object:
 @pytest.fixture(scope="module")
 def keeper(kube: Kube, proxy: Proxy) -> Iterator[None]:
     """A ready agent with a gateway, for all tests here."""
-    meta = {"namespace": TEAM}
-    kube.apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "channels", **meta}, "data": {"CHANNEL": "c-1"}},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "channel-token", **meta},
-            "stringData": {"TOKEN": "t"},
-        },
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "keeper", **meta}},
-        _agent(),
-    )
+    kube.apply(*what_pods_need(TEAM), _agent())
     kube.wait_ready("openclawagent", TEAM, NAME, timeout=400)
     yield
     kube.delete("openclawagent", TEAM, NAME)
@@ -92,16 +72,9 @@ def test_what_a_user_sets_of_the_pod_is_there(kube: Kube, proxy: Proxy, keeper: 
     printed = _run(kube, "sh", "-c", "echo $GREETING $FROM_KEY $FROM_SECRET $MY_CHANNEL $TOKEN")
     assert "hello c-1 t c-1 t" in printed
     [pod] = [pod for pod in kube.list("pods", "-l", SELECTOR) if "deletionTimestamp" not in pod["metadata"]]
-    meta, spec = pod["metadata"], pod["spec"]
-    assert (meta["labels"]["team"], meta["annotations"]["example.com/note"]) == ("research", "a gateway")
-    assert (spec["serviceAccountName"], spec["imagePullSecrets"]) == ("keeper", [{"name": "pull"}])
-    assert spec["nodeSelector"] == GATEWAY["nodeSelector"] and spec["affinity"] == GATEWAY["affinity"]
-    assert GATEWAY["tolerations"][0] in spec["tolerations"]
-    [container] = spec["containers"]
-    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
     service = kube.must("service", TEAM, f"{NAME}-openclaw")
-    assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("ClusterIP", 18789)
-    assert service["metadata"]["annotations"]["example.com/service"] == "yes"
+    has_pod_settings(pod, service)
+    assert service["spec"]["ports"][0]["port"] == 18789
     claim = kube.must("persistentvolumeclaim", TEAM, f"{NAME}-openclaw")
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, managed_route, resource
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, has_pod_settings, managed_route, resource
 
 
 def _config(kube: Kube) -> Object:
@@ -21,6 +21,17 @@ def test_every_secret_parameter_is_an_environment_variable(kube: Kube, proxy: Pr
     assert models["gpt-image-2"]["model_info"] == {"mode": "image_generation"}
     text = kube.must("configmap", AI, "main-litellm")["data"]["config.yaml"]
     assert "the-key-of-the-painter" not in text and "o-1" not in text
+
+
+def test_what_an_owner_sets_of_the_proxys_pods_is_there(kube: Kube, proxy: Proxy) -> None:
+    selector = "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy"
+    pods = [pod for pod in kube.list("pods", "-l", selector) if "deletionTimestamp" not in pod["metadata"]]
+    service = kube.must("service", AI, "main-litellm")
+    assert pods
+    for pod in pods:
+        has_pod_settings(pod, service)
+    command = ("exec", "deployment/main-litellm", "--", "sh", "-c", "echo $GREETING $FROM_KEY $FROM_SECRET $MY_CHANNEL")
+    assert "hello c-1 t c-1" in kube.run("-n", AI, *command).stdout
 
 
 def test_settings_are_passed_through_and_a_fallback_answers(kube: Kube, proxy: Proxy, scout: str) -> None:

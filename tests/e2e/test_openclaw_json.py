@@ -48,4 +48,17 @@ def test_openclaw_json_says_what_the_agent_asks_for(kube: Kube, proxy: Proxy) ->
         return bool(provider.get("request") == {"allowPrivateNetwork": True})
 
     eventually(opened)
+    spec["config"]["openclawVersion"] = "2026.7.35"
+    kube.apply(agent("writer", **spec))
+
+    def older() -> bool:
+        text = kube.must("configmap", TEAM, "writer-config")["data"]["openclaw.json"]
+        defaults = json.loads(text)["agents"]["defaults"]
+        return defaults.get("imageGenerationModel") == {"primary": "litellm/gpt-image-2", "timeoutMs": 180_000}
+
+    eventually(older, what="the layout of a release before mediaModels")
+    spec["config"]["openclawVersion"] = "2025.1.1"
+    kube.apply(agent("writer", **spec))
+    found = kube.wait_condition("openclawagent", TEAM, "writer", "ConfigReady", "False", "OpenClawTooOld")
+    assert "spec.config.openclawVersion" in found["message"]
     kube.delete("openclawagent", TEAM, "writer")

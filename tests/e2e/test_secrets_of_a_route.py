@@ -24,6 +24,8 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
         secret("second-more", MORE="the-first-value"),
     )
     managed = {
+        "port": 8080,
+        "service": {"type": "NodePort"},
         "database": {"secretRef": {"name": "second-db", "key": "URL"}},
         "masterKeySecretRef": {"name": "second-keys", "key": "master"},
         "saltKeySecretRef": {"name": "second-keys", "key": "salt"},
@@ -33,7 +35,9 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     kube.apply(managed_route("second", managed=managed, models=models), agent("double", route="second"))
     kube.wait_ready("litellmroute", AI, "second", timeout=400)
     kube.wait_ready("openclawagent", TEAM, "double")
-    second = Proxy(kube, AI, "second-litellm", master)
+    second = Proxy(kube, AI, "second-litellm", master, port=8080)
+    assert kube.must("litellmroute", AI, "second")["status"]["url"].endswith(".svc.cluster.local:8080")
+    assert kube.must("service", AI, "second-litellm")["spec"]["type"] == "NodePort"
     assert second.chat(kube.secret(TEAM, "double-litellm")["LITELLM_API_KEY"]).status_code == 200
     assert kube.get("statefulset", AI, "second-postgres") is None
     for made_up in ("second-master-key", "second-salt-key"):
