@@ -128,6 +128,14 @@ def test_redis_shares_limits_and_the_end_of_a_key(kube: Kube, proxy: Proxy, prod
     assert eventually(lambda: replicas.statuses(2, plain) == [401, 401], timeout=30)
     assert time.monotonic() - started < 15, "without Redis it is a minute"
     proxy.call("POST", "/key/delete", json={"keys": [made, plain]})
+    kube.apply(agent("fleeting"))
+    kube.wait_ready("openclawagent", TEAM, "fleeting")
+    held = kube.secret(TEAM, "fleeting-litellm")["LITELLM_API_KEY"]
+    assert replicas.statuses(4, held) == [200] * 4
+    kube.delete("openclawagent", TEAM, "fleeting")
+    started = time.monotonic()
+    assert eventually(lambda: replicas.statuses(2, held) == [401, 401], timeout=30)
+    assert time.monotonic() - started < 15, "a key that was only deleted goes on at the other replica for a minute"
     keys = kube.run(
         "-n", AI, "exec", "redis", "--", "redis-cli", "-a", PASSWORD, "--no-auth-warning", "KEYS", "*"
     ).stdout

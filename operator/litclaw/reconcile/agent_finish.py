@@ -12,6 +12,7 @@ from ..litellm.errors import LiteLLMError
 from . import agent_retain
 from .conditions import Blocked
 from .finalizer import is_held, let_go, let_go_when_late
+from .key_end import end_keys
 from .world import RouteState, World
 
 
@@ -59,8 +60,7 @@ async def _keys_ended(world: World, agent: OpenClawAgent, state: RouteState | No
             if row and row.mark and row.mark.agent == agent.metadata.uid:
                 tokens.add(token)
         if tokens:
-            await state.client.delete_keys(sorted(tokens))
-            state.table.drop(tokens)
+            await end_keys(state, sorted(tokens))
     except LiteLLMError:
         return False
     return True

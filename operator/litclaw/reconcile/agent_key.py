@@ -27,6 +27,7 @@ from .agent_hold import Hold
 from .agent_retain import wanted_mark
 from .children import check_ours, look, put
 from .conditions import Blocked, listed
+from .key_end import end_keys
 from .world import World
 
 KEY_READY = "KeyReady"
@@ -137,8 +138,7 @@ async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[s
         await put(world, manifest, live, KEY_READY)
     except (Blocked, ConflictError):
         # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
-        await state.client.delete_keys([made.token])
-        state.table.drop([made.token])
+        await end_keys(state, [made.token])
         raise
     await _end_others(agent, access, made)
     return made
@@ -247,5 +247,4 @@ async def _keep_secret(
 async def _end_others(agent: OpenClawAgent, access: Access, row: KeyRow) -> None:
     surplus = [other.token for other in access.state.table.of(agent.metadata.uid) if other.token != row.token]
     if surplus:
-        await access.state.client.delete_keys(surplus)
-        access.state.table.drop(surplus)
+        await end_keys(access.state, surplus)

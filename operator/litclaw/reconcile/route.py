@@ -103,6 +103,7 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
     state = route_connect.connect(world, route, seen.url, master_key, authorities)
     if resolved or not state.seen:
         state.reach = where  # a name that doesn't resolve just now hasn't moved
+    state.blocks_spread = route.spec.managed is None or route.spec.managed.redis is not None
     state.peer = await route_connect.peer_of(world, route, seen.url)
     state.key_defaults = route.spec.key_defaults
     try:

@@ -14,6 +14,7 @@ from ..render.address import base_url
 from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer, url_port
 from . import secrets
 from .conditions import Blocked
+from .key_end import end_keys
 from .key_table import KeyTable
 from .secrets import SECRETS_READY
 from .world import RouteState, World
@@ -102,14 +103,14 @@ def _leave(world: World, key: tuple[str, str], left: RouteState) -> None:
     """Have the keys end that a route's agents had at a URL that it has left, unless it is the same proxy's."""
     uids = [body["metadata"]["uid"] for body in world.agents_of(key)]
 
-    async def end_keys() -> None:
+    async def last() -> None:
         now = world.routes.get(key)
         if now is None or not now.seen:
             return
         tokens = [row.token for uid in uids for row in left.table.of(uid) if now.table.get(row.token) is None]
         try:
-            await left.client.delete_keys(tokens)
+            await end_keys(left, tokens)
         except LiteLLMError as error:
             log.warning("%d keys are left at %s: %s", len(tokens), left.url, error)
 
-    world.retire(left.client, end_keys)
+    world.retire(left.client, last)

@@ -13,6 +13,7 @@ from ..litellm.errors import LiteLLMError
 from . import route_connect, route_observe
 from .conditions import Blocked
 from .finalizer import is_held, let_go, let_go_when_late
+from .key_end import end_keys
 from .world import RouteState, World
 
 
@@ -47,8 +48,7 @@ async def _end_keys(world: World, route: LiteLLMRoute) -> None:
         state = await _reach(world, route)
     tokens = [row.token for body in agents for row in state.table.of(body["metadata"]["uid"])] if state else []
     if state and tokens:
-        await state.client.delete_keys(tokens)
-        state.table.drop(tokens)
+        await end_keys(state, tokens)
 
 
 async def _reach(world: World, route: LiteLLMRoute) -> RouteState | None:

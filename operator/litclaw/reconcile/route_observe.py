@@ -21,6 +21,7 @@ from ..litellm.errors import (
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
 from .conditions import Blocked, Conditions, listed
+from .key_end import end_keys
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
@@ -165,10 +166,9 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
         return
     log.info("deleting %d keys without an owner at %s", len(orphans), state.url)
     try:
-        await state.client.delete_keys(orphans)
+        await end_keys(state, orphans)
     except LiteLLMError as error:
         raise blocked_by(error, route) from None
-    state.table.drop(orphans)
 
 
 def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:

@@ -32,6 +32,7 @@ class RouteState:
     Attributes:
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
         peer: what agents' NetworkPolicies open.
+        blocks_spread: whether the proxy's replicas learn of a blocked key sooner than of a deleted one.
         usable: whether keys can be made there now.
         facts: the models that agents may use, in the route's order.
         limited: whether the proxy serves more models than the route gives away.
@@ -43,6 +44,7 @@ class RouteState:
     authorities: str = ""
     peer: ProxyPeer = ANYWHERE
     reach: Reach = Reach.PRIVATE
+    blocks_spread: bool = True
     usable: bool = False
     facts: tuple[ModelFacts, ...] = ()
     limited: bool = False
