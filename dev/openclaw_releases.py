@@ -22,7 +22,7 @@ from litclaw.render.openclaw_config import model_facts, openclaw_config
 from rich.console import Console
 from rich.table import Table
 
-RELEASES = ("2026.3.2", "2026.4.9", "2026.4.10", "2026.4.24", "2026.4.25", "2026.7.35", "2026.8.1")
+RELEASES = ("2026.4.9", "2026.4.10", "2026.4.24", "2026.4.25", "2026.7.35", "2026.8.1")
 _NODE = "24"
 _INFO = {
     "max_input_tokens": 200_000,

@@ -28,7 +28,7 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout((2026, 3, 2), private_network=False, image=("imageGenerationModel",), image_timeout=False),
+    Layout((2026, 4, 9), private_network=False, image=("imageGenerationModel",), image_timeout=False),
     Layout((2026, 4, 10), private_network=True, image=("imageGenerationModel",), image_timeout=False),
     Layout((2026, 4, 25), private_network=True, image=("imageGenerationModel",), image_timeout=True),
     Layout((2026, 8, 1), private_network=True, image=("mediaModels", "image"), image_timeout=True),
