@@ -298,7 +298,11 @@ def main_route() -> Object:
         routerSettings={"num_retries": 0},
         litellmSettings={"drop_params": True},
         # LiteLLM looks for budgets whose period is over every ten minutes, unless it is told to do so more often.
-        generalSettings={"proxy_budget_rescheduler_min_time": 5, "proxy_budget_rescheduler_max_time": 10},
+        generalSettings={
+            "proxy_budget_rescheduler_min_time": 5,
+            "proxy_budget_rescheduler_max_time": 10,
+            "proxy_batch_write_at": 2,
+        },
         keyDefaults={"tpmLimit": 10_000_000, "rpmLimit": 100_000},
     )
 

@@ -184,11 +184,11 @@ def test_a_spent_budget_is_said_once_and_clears_when_there_is_more(kube: Kube, p
 
 
 def test_a_spent_budget_clears_when_its_period_is_over(kube: Kube, proxy: Proxy) -> None:
-    kube.apply(agent("patient", key={"maxBudget": "0.0001", "budgetDuration": "60s"}))
+    kube.apply(agent("patient", key={"maxBudget": "0.0001", "budgetDuration": "120s"}))
     kube.wait_ready("openclawagent", TEAM, "patient")
     assert proxy.chat(_key(kube, "patient"), "claude-opus-4-6").status_code == 200
     kube.wait_condition("openclawagent", TEAM, "patient", "WithinBudget", "False", "Spent", timeout=150)
-    kube.wait_condition("openclawagent", TEAM, "patient", "WithinBudget", "True", "Within", timeout=180)
+    kube.wait_condition("openclawagent", TEAM, "patient", "WithinBudget", "True", "Within", timeout=240)
     eventually(lambda: len(_events(kube, "patient", "BudgetAnew")) >= 1)
     assert proxy.chat(_key(kube, "patient"), "claude-opus-4-6").status_code == 200
     kube.delete("openclawagent", TEAM, "patient")

@@ -96,7 +96,7 @@ class Kube:
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._request("GET", resource.path(None), query, accept=_METADATA_LIST)
-            found |= {item["metadata"]["uid"] for item in page.get("items", [])}
+            found |= {item["metadata"]["uid"] for item in page.get("items") or []}  # null where there are none
             meta = page.get("metadata", {})
             if not meta.get("continue"):
                 return found, int(meta.get("resourceVersion") or 0)

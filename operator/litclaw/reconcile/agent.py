@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ..api.agent import AgentStatus, KeyStatus, OpenClawAgent
 from ..api.quantity import format_usd
-from ..kube.resources import AGENT, ROUTE
+from ..kube.resources import AGENT, NAMESPACE, ROUTE
 from ..litellm.errors import LiteLLMError
 from ..litellm.keys import KeyRow
 from ..render.address import allow_private_network
@@ -60,6 +60,9 @@ async def reconcile_agent(world: World, namespace: str, name: str) -> float | No
 async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
     if "deletionTimestamp" in body["metadata"]:
         return await finish(world, body)
+    home = world.cache.get(NAMESPACE.kind, "", body["metadata"]["namespace"])
+    if home and "deletionTimestamp" in home["metadata"]:
+        return None  # nothing can be made there any more, and the agent is deleted next
     try:
         agent = OpenClawAgent.model_validate(body)
     except ValidationError as error:
