@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
 # How many clusters the end-to-end tests use at a time; 0: one, and the tests one after the other in one process.
-E2E_WORKERS ?= 2
+E2E_WORKERS ?= 3
 # What pytest-kind downloads where Docker runs and they aren't in the path; its own defaults are too old for us.
 export KIND_VERSION ?= v0.33.0
 export KUBECTL_VERSION ?= v1.36.3
