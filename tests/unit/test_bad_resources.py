@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.base import free
-from litclaw.api.route import OpenClawModel
+from litclaw.api.models import OpenClawModel
 from litclaw.render.openclaw_config import model_facts
 from litclaw.render.proxy_peer import address_peer, service_of, service_peer, url_port
 from pydantic import ValidationError

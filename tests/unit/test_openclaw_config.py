@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from litclaw.api.agent import OpenClawAgent
-from litclaw.api.route import OpenClawModel
+from litclaw.api.models import OpenClawModel
 from litclaw.render.openclaw_config import OpenClawConfig, model_facts, openclaw_config
 from litclaw.render.openclaw_releases import LAYOUTS, TooOldError, layout, release_of, release_of_image
 

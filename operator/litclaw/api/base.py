@@ -175,5 +175,3 @@ class ObjectMeta(Model):
     generation: int = 0
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
-    finalizers: list[str] = Field(default_factory=list)
-    deletion_timestamp: str | None = None

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api import names
-from ..api.route import LiteLLMRoute, OpenClawModel
+from ..api.models import OpenClawModel
+from ..api.route import LiteLLMRoute
 from ..kube.resources import AGENT, SECRET
 from ..litellm.errors import (
     LiteLLMError,

@@ -7,10 +7,11 @@ and never see a change. A changed config needs a new pod (measured), a changed k
 from typing import Any
 
 from ..api import names
-from ..api.agent import AGENT_KIND, Gateway, OpenClawAgent
+from ..api.agent import Gateway, OpenClawAgent
 from .gateway_key import key_container
-from .metadata import Manifest, child, digest, labels
+from .metadata import Manifest, digest, labels
 from .openclaw_config import GATEWAY_PORT, KEY_DIR
+from .owned import of_agent
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
 
 GATEWAY_UID = 1000  # the official image's user
@@ -28,12 +29,11 @@ def gateway_name(agent: OpenClawAgent) -> str:
 
 def gateway_service(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
     """The Service in front of the gateway."""
-    manifest = child(
+    manifest = of_agent(
+        agent,
         "v1",
         "Service",
         gateway_name(agent),
-        owner_kind=AGENT_KIND,
-        owner=agent.metadata,
         component="gateway",
         annotations=gateway.service.annotations,
     )
@@ -49,12 +49,11 @@ def gateway_service(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
 
 def gateway_volume_claim(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
     """The volume with the agent's state: sessions, memory, workspace. It goes when the agent goes."""
-    manifest = child(
+    manifest = of_agent(
+        agent,
         "v1",
         "PersistentVolumeClaim",
         gateway_name(agent),
-        owner_kind=AGENT_KIND,
-        owner=agent.metadata,
         component="gateway",
     )
     return {
@@ -132,12 +131,11 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
     }
     selector = labels(agent.metadata.name, "gateway")
     key_items = [{"key": names.API_KEY, "path": names.API_KEY}]
-    manifest = child(
+    manifest = of_agent(
+        agent,
         "apps/v1",
         "Deployment",
         gateway_name(agent),
-        owner_kind=AGENT_KIND,
-        owner=agent.metadata,
         component="gateway",
     )
     return {

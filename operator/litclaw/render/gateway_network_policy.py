@@ -3,9 +3,10 @@
 from typing import Any
 
 from ..api import names
-from ..api.agent import AGENT_KIND, Gateway, OpenClawAgent
-from .metadata import Manifest, child, labels
+from ..api.agent import Gateway, OpenClawAgent
+from .metadata import Manifest, labels
 from .openclaw_config import GATEWAY_PORT
+from .owned import of_agent
 from .proxy_peer import ProxyPeer
 
 # Pods of a cluster's DNS listen on 53, or on 5353 where they have no right to a low port; a node's own cache of it is
@@ -18,12 +19,11 @@ _DNS: dict[str, Any] = {
 
 def gateway_network_policy(agent: OpenClawAgent, gateway: Gateway, proxy: ProxyPeer) -> Manifest:
     """The NetworkPolicy of the gateway's pod."""
-    manifest = child(
+    manifest = of_agent(
+        agent,
         "networking.k8s.io/v1",
         "NetworkPolicy",
         names.agent_config(agent.metadata.name),
-        owner_kind=AGENT_KIND,
-        owner=agent.metadata,
         component="gateway",
     )
     ingress: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": GATEWAY_PORT}]}

@@ -13,7 +13,8 @@ import yaml
 
 from ..api import names
 from ..api.base import SecretKeyRef
-from ..api.route import SECRET_PARAMS, LiteLLMRoute, RouteModel, RouteSpec
+from ..api.models import SECRET_PARAMS, RouteModel
+from ..api.route import LiteLLMRoute, RouteSpec
 
 _OWNED: dict[str, tuple[str, ...]] = {
     "generalSettings": ("master_key", "database_url", "store_model_in_db", "disable_prisma_schema_update"),

@@ -37,13 +37,12 @@ def child(
     api_version: str,
     kind: str,
     name: str,
-    *,
     owner_kind: str,
     owner: ObjectMeta,
     component: str,
-    annotations: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None,
 ) -> Manifest:
-    """The frame of an object that belongs to a resource."""
+    """The frame of an object that belongs to a resource; see `owned` for those of a route and an agent."""
     meta: Manifest = {
         "name": name,
         "namespace": owner.namespace,

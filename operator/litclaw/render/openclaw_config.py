@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api import names
 from ..api.agent import OpenClawAgent
-from ..api.route import OpenClawModel
+from ..api.models import OpenClawModel
 from .openclaw_releases import Layout, Release, layout, release_of, release_of_image
 
 PROVIDER = "litellm"

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from ..api import names
 from ..api.images import POSTGRES_IMAGE
 from ..api.managed import EmbeddedDatabase
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 from .pod import CONTAINER_SECURITY, pod_security
 
 POSTGRES_UID = 999  # the official image's user
@@ -30,7 +31,7 @@ def postgres_secret_data(route: LiteLLMRoute, password: str) -> dict[str, str]:
 def postgres_service(route: LiteLLMRoute) -> Manifest:
     """The headless Service that gives the pod its name."""
     name = names.route_postgres(route.metadata.name)
-    manifest = child("v1", "Service", name, owner_kind=ROUTE_KIND, owner=route.metadata, component="database")
+    manifest = of_route(route, "v1", "Service", name, component="database")
     return {
         **manifest,
         "spec": {
@@ -74,7 +75,7 @@ def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Man
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
-    manifest = child("apps/v1", "StatefulSet", name, owner_kind=ROUTE_KIND, owner=route.metadata, component="database")
+    manifest = of_route(route, "apps/v1", "StatefulSet", name, component="database")
     return {
         **manifest,
         "spec": {

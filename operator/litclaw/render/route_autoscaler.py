@@ -2,19 +2,19 @@
 
 from ..api import names
 from ..api.managed import Autoscaling
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest
+from .owned import of_route
 
 
 def route_autoscaler(route: LiteLLMRoute, autoscaling: Autoscaling) -> Manifest:
     """The autoscaler of the proxy's Deployment, by CPU."""
     name = names.route_workload(route.metadata.name)
-    manifest = child(
+    manifest = of_route(
+        route,
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
         name,
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
     )
     target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}

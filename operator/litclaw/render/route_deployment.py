@@ -5,9 +5,10 @@ from typing import Any
 from ..api import names
 from ..api.base import SecretKeyRef
 from ..api.managed import Managed
-from ..api.route import ROUTE_KIND, LiteLLMRoute
+from ..api.route import LiteLLMRoute
 from .litellm_config import env_name, model_secrets
-from .metadata import Manifest, child, labels
+from .metadata import Manifest, labels
+from .owned import of_route
 from .pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
 from .route_secret import database_ref, master_key_ref, salt_key_ref
 
@@ -101,12 +102,11 @@ def route_deployment(
         migration: keyed digest of the image and the database that a migration has run for.
         salt: fingerprint of the salt.
     """
-    manifest = child(
+    manifest = of_route(
+        route,
         "apps/v1",
         "Deployment",
         names.route_workload(route.metadata.name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
         annotations={names.ANNOTATION_SALT: salt},
     )

@@ -2,8 +2,9 @@
 
 from ..api import names
 from ..api.managed import DisruptionBudget, Managed
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 
 
 def route_disruption_budget(route: LiteLLMRoute, managed: Managed) -> Manifest | None:
@@ -16,12 +17,11 @@ def route_disruption_budget(route: LiteLLMRoute, managed: Managed) -> Manifest |
         if managed.least_replicas < 2:
             return None
         budget = DisruptionBudget()
-    manifest = child(
+    manifest = of_route(
+        route,
         "policy/v1",
         "PodDisruptionBudget",
         names.route_workload(route.metadata.name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
     )
     return {

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..api import names
 from ..api.managed import Managed
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 from .pod import pod_security, pod_settings
 from .route_deployment import PROXY_UID, proxy_arguments, proxy_container, proxy_volumes
 
@@ -28,12 +29,11 @@ def route_migration_job(route: LiteLLMRoute, managed: Managed, migration: str) -
         managed: its ``spec.managed``.
         migration: digest of what is migrated; it becomes part of the name.
     """
-    manifest = child(
+    manifest = of_route(
+        route,
         "batch/v1",
         "Job",
         names.route_migration(route.metadata.name, migration),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="migration",
     )
     container: dict[str, Any] = {

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..api import names
 from ..api.managed import Managed
-from ..api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import AllowedNamespaces, LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 from .postgres import POSTGRES_PORT
 from .route_deployment import PROXY_PORT
 
@@ -48,12 +49,11 @@ def proxy_network_policy(route: LiteLLMRoute, managed: Managed, operator_namespa
     rule: dict[str, Any] = {"ports": _port(PROXY_PORT)}
     if managed.service.type == "ClusterIP":  # what comes from outside comes from any address
         rule["from"] = sources
-    manifest = child(
+    manifest = of_route(
+        route,
         "networking.k8s.io/v1",
         "NetworkPolicy",
         names.route_workload(route.metadata.name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
     )
     selector = {"matchLabels": labels(route.metadata.name, "proxy")}
@@ -64,12 +64,11 @@ def database_network_policy(route: LiteLLMRoute) -> Manifest:
     """Who reaches the embedded database: the proxy and its migration. It reaches nothing itself."""
     name = route.metadata.name
     sources = [{"podSelector": {"matchLabels": labels(name, component)}} for component in ("proxy", "migration")]
-    manifest = child(
+    manifest = of_route(
+        route,
         "networking.k8s.io/v1",
         "NetworkPolicy",
         names.route_postgres(name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="database",
     )
     return {

@@ -4,18 +4,18 @@ The pods are read and not the Service: each counts for itself.
 """
 
 from ..api import names
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 
 
 def route_pod_monitor(route: LiteLLMRoute) -> Manifest:
     """The PodMonitor of the proxy's pods. The path's slash at the end saves a redirection at each look."""
-    manifest = child(
+    manifest = of_route(
+        route,
         "monitoring.coreos.com/v1",
         "PodMonitor",
         names.route_workload(route.metadata.name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
     )
     return {

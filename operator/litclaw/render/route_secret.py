@@ -6,8 +6,9 @@ Each is made once. The caller makes up the value; a Secret that is there already
 from ..api import names
 from ..api.base import SecretKeyRef
 from ..api.managed import Managed
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, encode
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, encode
+from .owned import of_route
 
 
 def master_key_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
@@ -30,5 +31,5 @@ def database_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
 
 def generated_secret(route: LiteLLMRoute, name: str, component: str, data: dict[str, str]) -> Manifest:
     """A Secret with values that were made up for this route."""
-    manifest = child("v1", "Secret", name, owner_kind=ROUTE_KIND, owner=route.metadata, component=component)
+    manifest = of_route(route, "v1", "Secret", name, component=component)
     return {**manifest, "type": "Opaque", "data": encode(data)}

@@ -2,18 +2,18 @@
 
 from ..api import names
 from ..api.managed import Managed
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child, labels
+from ..api.route import LiteLLMRoute
+from .metadata import Manifest, labels
+from .owned import of_route
 
 
 def route_service(route: LiteLLMRoute, managed: Managed) -> Manifest:
     """The Service in front of the proxy's pods."""
-    manifest = child(
+    manifest = of_route(
+        route,
         "v1",
         "Service",
         names.route_workload(route.metadata.name),
-        owner_kind=ROUTE_KIND,
-        owner=route.metadata,
         component="proxy",
         annotations=managed.service.annotations,
     )
