@@ -12,7 +12,7 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret
+from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret, what_pods_need
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +54,7 @@ def proxy(kube: Kube) -> Iterator[Proxy]:
     for name in (AI, TEAM):
         kube.apply(namespace(name))
     kube.apply(
+        *what_pods_need(AI),
         *python_server("painter", "painter", 8080),
         secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
     )
