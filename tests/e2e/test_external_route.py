@@ -80,6 +80,15 @@ def test_a_proxy_that_is_too_old_and_something_that_is_no_proxy(kube: Kube, prox
     kube.apply(_route("ancient", "http://ancient.ai.svc.cluster.local:8080"))
     found = kube.wait_condition("litellmroute", AI, "ancient", "ProxyReady", "False", "TooOld")
     assert "1.55.8" in found["message"] and "upgrade it to 1.60.0" in found["message"]
+    answers = {
+        "/health/readiness": [200, {**ready, "litellm_version": "1.106.2"}],
+        "/health/readiness/details": [200, {"litellm_version": "1.106.2"}],
+        "/model/info": [200, {"data": []}],
+        "/key/list": [200, {"keys": [], "total_pages": 1}],
+    }
+    kube.apply(*python_server("ancient", "answers", 8080, {"answers.json": json.dumps(answers)}))
+    found = kube.wait_condition("litellmroute", AI, "ancient", "ModelsReady", "False", "NoModels", timeout=150)
+    assert "add some there" in found["message"]
     answers = {"/health/readiness": [200, {"hello": "world"}]}
     kube.apply(*python_server("ancient", "answers", 8080, {"answers.json": json.dumps(answers)}))
     found = kube.wait_condition("litellmroute", AI, "ancient", "ProxyReady", "False", "NotLiteLLM", timeout=120)

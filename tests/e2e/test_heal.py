@@ -106,3 +106,5 @@ def test_a_changed_route_rolls_the_proxy(kube: Kube, proxy: Proxy) -> None:
     assert proxy.chat(_key(kube, "modeler"), "gpt-4o-again").status_code == 200
     assert proxy.chat(_key(kube, "modeler"), "gpt-4o").status_code == 403
     kube.delete("openclawagent", TEAM, "modeler")
+    kube.patch("litellmroute", AI, "main", {"spec": {"models": route["spec"]["models"]}})
+    kube.wait_ready("litellmroute", AI, "main", timeout=300)

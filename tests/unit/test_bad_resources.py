@@ -19,10 +19,16 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_an_object_without_end_is_refused_and_said_so() -> None:
-    assert free(nested(20)) and free(None) == {}
+    assert free(nested(20))
     spec = {"routeRef": {"name": "main"}, "config": {"extra": nested(5_000)}}
     with pytest.raises(ValidationError, match="nested more than 64 levels"):
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
+def test_what_an_apply_has_emptied_is_left_out() -> None:
+    spec = {"routeRef": {"name": "main"}, "key": {"metadata": None}, "config": {"files": None, "extra": None}}
+    agent = OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+    assert (agent.spec.key.metadata, agent.spec.config.files, agent.spec.config.extra) == ({}, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,13 @@ async def test_each_answer_is_told_apart_and_none_repeats_a_key(
     assert MASTER.get_secret_value() not in text and value.get_secret_value() not in text
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"\x1f\x8b\x08"])
+async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content: bytes) -> None:
+    async with proxy(lambda request: httpx.Response(200, content=content)) as client:
+        with pytest.raises(NotLiteLLMError, match="isn't a JSON object"):
+            await client.model_info()
+
+
 async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litclaw.litellm.client._LARGEST_ANSWER", 1000)
     monkeypatch.setattr("litclaw.litellm.client._ALL_IN_ALL_SECONDS", 0.05)

@@ -24,9 +24,9 @@ INFO = {
 def rendered(**spec: Any) -> OpenClawConfig:
     body = {"metadata": {"name": "scout", "namespace": "team-a"}, "spec": {"routeRef": {"name": "main"}, **spec}}
     facts = (model_facts("opus", OpenClawModel(), INFO),)
-    return openclaw_config(
-        OpenClawAgent.model_validate(body), base_url="http://p", allow_private_network=True, models=facts
-    )
+    agent = OpenClawAgent.model_validate(body)
+    private = agent.spec.config.allow_private_network != "Never"
+    return openclaw_config(agent, base_url="http://p", allow_private_network=private, models=facts)
 
 
 def config(**spec: Any) -> dict[str, Any]:
@@ -43,6 +43,29 @@ def test_it_refers_to_the_key_and_reports_what_it_overrules() -> None:
     with_gateway = config(gateway={})
     assert with_gateway["models"]["providers"]["litellm"]["apiKey"]["source"] == "file"
     assert with_gateway["gateway"]["auth"] == {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "path"),
+    [
+        (
+            {"models": {"providers": {"litellm": {"headers": {"Authorization": "Bearer x"}}}}},
+            "models.providers.litellm",
+        ),
+        (
+            {"models": {"providers": {"litellm": {"request": {"allowPrivateNetwork": True}}}}},
+            "models.providers.litellm",
+        ),
+        ({"env": {"vars": {"LITELLM_API_KEY": "sk-another"}}}, "env.vars.LITELLM_API_KEY"),
+        ({"gateway": {"tls": {"enabled": True}}}, "gateway.tls"),
+    ],
+)
+def test_what_would_lead_the_key_astray_is_taken_out_and_said(extra: dict[str, Any], path: str) -> None:
+    found = rendered(config={"extra": {**extra, "logging": {"level": "info"}}, "allowPrivateNetwork": "Never"})
+    text = found.text
+    assert "sk-another" not in text and "Bearer" not in text and "tls" not in text
+    assert json.loads(text)["logging"] == {"level": "info"}
+    assert found.remarks == (f"spec.config.extra can't change {path}.",)
 
 
 def test_facts_and_prices_come_from_the_proxy_where_the_route_is_silent() -> None:

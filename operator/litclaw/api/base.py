@@ -8,7 +8,15 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
@@ -23,6 +31,12 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, given: Any) -> Any:
+        """A server-side apply that takes the last entry out of a map leaves null there (Kubernetes 1.36)."""
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 def rules(*given: tuple[str, ...]) -> dict[str, Any]:
@@ -76,7 +90,7 @@ def _with_rule(schema: dict[str, Any], rule: str, message: str) -> dict[str, Any
 FREE_FORM: dict[str, Any] = {"type": "object", "nullable": True, "x-kubernetes-preserve-unknown-fields": True}
 """Schema of an object whose fields are somebody else's (LiteLLM's, OpenClaw's, a pod's affinity).
 
-Nullable, because a server-side apply that takes the last field out of such an object leaves null (Kubernetes 1.36).
+Nullable as maps are: see `Model`.
 """
 
 
@@ -84,7 +98,7 @@ _DEEPEST = 64
 
 
 def free(value: Any) -> Any:
-    """For a validator of somebody else's object: null is one without fields, and it isn't nested without end.
+    """For a validator of somebody else's object: it isn't nested without end.
 
     The API server takes thousands of levels, over which what walks through them would stumble.
     """
@@ -95,7 +109,7 @@ def free(value: Any) -> Any:
             raise ValueError(f"is nested more than {_DEEPEST} levels deep")
         inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, (dict, list))]
         level = [each for parts in inner for each in parts]
-    return {} if value is None else value
+    return value
 
 
 def free_form(**known: dict[str, Any]) -> dict[str, Any]:

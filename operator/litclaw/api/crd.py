@@ -42,6 +42,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
             continue
         else:
             out[key] = value
+    if "additionalProperties" in out:
+        out["nullable"] = True  # what a server-side apply makes of an emptied map: see `Model`
     return out
 
 

@@ -60,6 +60,7 @@ class _Answer:
 
     status: int
     body: dict[str, Any]
+    readable: bool
 
 
 class LiteLLM:
@@ -231,8 +232,10 @@ class LiteLLM:
         secret: SecretStr | None = None,
     ) -> dict[str, Any]:
         answer = await self._send(method, path, payload=payload, params=params, authorized=True)
-        if answer.status < 300:
+        if answer.status < 300 and answer.readable:
             return answer.body
+        if answer.status < 300:
+            raise NotLiteLLMError(f"{self.url}{path} answers {answer.status} with what isn't a JSON object")
         raise self._error(path, answer, *([secret] if secret else []))
 
     async def _send(
@@ -255,7 +258,8 @@ class LiteLLM:
                     content += chunk
                     if len(content) > _LARGEST_ANSWER:
                         raise NotLiteLLMError(f"{self.url}{path} answers more than LiteLLM ever does: check the URL")
-                return _Answer(response.status_code, _object(bytes(content)))
+                body = _object(bytes(content))
+                return _Answer(response.status_code, body or {}, readable=body is not None)
         except httpx.ConnectError as error:
             # What fails before anything is sent holds no header; a certificate's fault is worth its words.
             why = str(error).partition(" (_ssl")[0]
@@ -305,9 +309,9 @@ class _NoSuchKey(LiteLLMError):
     """The proxy has none of the keys that were named."""
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def _object(content: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None
+    return body if isinstance(body, dict) else None

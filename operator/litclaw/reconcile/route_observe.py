@@ -126,6 +126,9 @@ def _take_models(route: LiteLLMRoute, state: RouteState, info: Mapping[str, Mapp
         if name in info:
             openclaw = given[name].openclaw if name in given else OpenClawModel()
             facts.append(model_facts(name, openclaw, info[name]))
+    if not info and not given:
+        message = f"The proxy at {state.url} has no models: add some there, and they are found by themselves."
+        raise Blocked("ModelsReady", "NoModels", message, stalled=True, retry=30.0)
     if not missing or route.spec.external:
         state.facts = tuple(facts)
         state.limited = bool(route.spec.external and given)

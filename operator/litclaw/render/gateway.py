@@ -19,7 +19,7 @@ HOME = "/home/node"
 STATE_DIR = f"{HOME}/.openclaw"
 CACHE_DIR = f"{HOME}/.cache"  # where OpenClaw copies its databases to before it checks them: it doesn't start without
 CONFIG_DIR = "/etc/openclaw"
-_REQUESTS = {"cpu": "100m", "memory": "1Gi"}
+_REQUESTS = {"cpu": "100m", "memory": "1536Mi"}  # 2026.9.6 used 1.1 to 1.4 GB after some turns
 
 
 def gateway_name(agent: OpenClawAgent) -> str:
@@ -105,7 +105,6 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
         own.append({"name": "NODE_EXTRA_CA_CERTS", "value": f"{CONFIG_DIR}/{names.CA_CERTIFICATES}"})
     mounts: list[dict[str, Any]] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        {"name": "state", "mountPath": STATE_DIR},
         {"name": "cache", "mountPath": CACHE_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
@@ -126,7 +125,11 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
         "readinessProbe": {**_answers("/readyz"), "periodSeconds": 10, "failureThreshold": 3},
         "livenessProbe": {**_answers("/healthz"), "periodSeconds": 30, "failureThreshold": 5},
         "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [*mounts, {"name": "key", "mountPath": KEY_DIR, "readOnly": True}],
+        "volumeMounts": [
+            *mounts,
+            {"name": "state", "mountPath": STATE_DIR},
+            {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
+        ],
         **container_settings(gateway, _REQUESTS),
     }
     selector = labels(agent.metadata.name, "gateway")

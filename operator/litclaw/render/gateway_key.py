@@ -13,6 +13,7 @@ from .pod import CONTAINER_SECURITY
 
 SECRET_DIR = "/etc/litclaw/key"
 _POLL_SECONDS = 2
+_STATE = {"name": "OPENCLAW_STATE_DIR", "value": "/tmp/key"}
 
 # The value is in a shell variable only: in no argument, and in no line that is written.
 _SCRIPT = f"""
@@ -44,7 +45,8 @@ def key_container(image: str, env: list[dict[str, Any]], mounts: list[dict[str, 
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "command": ["sh", "-c", _SCRIPT],
-        "env": env,
+        # A state of its own: before 2026.7.1, a reload fails for good once somebody has run `openclaw agent` in the other.
+        "env": [*(entry for entry in env if entry["name"] != _STATE["name"]), _STATE],
         "startupProbe": {
             "exec": {"command": ["test", "-s", f"{KEY_DIR}/{names.API_KEY}"]},
             "periodSeconds": 1,

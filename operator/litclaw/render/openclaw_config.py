@@ -134,6 +134,50 @@ def owned_config(
     return config
 
 
+# What extra can't add to either. The provider's block decides where the key and what is asked go (by headers, a proxy,
+# another address); a key in env.vars beats the one in the gateway's file; probes don't speak TLS. Tried on 2026.9.6.
+_RESERVED = (
+    ("models", "providers", PROVIDER),
+    ("secrets", "providers", PROVIDER),
+    ("env", "vars", names.API_KEY),
+    ("env", names.API_KEY),
+    ("gateway", "tls"),
+)
+
+
+def _at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    found: Any = config
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _without(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    out = dict(config)
+    head, *rest = path
+    if not rest:
+        out.pop(head, None)
+    elif isinstance(out.get(head), Mapping):
+        out[head] = _without(out[head], rest)
+    return out
+
+
+def take_out(extra: Mapping[str, Any], owned: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The user's part without what is the operator's alone.
+
+    Returns:
+        What is left, and the paths at which there was something else than what the operator renders.
+    """
+    left, clashes = dict(extra), []
+    for path in _RESERVED:
+        theirs = _at(left, path)
+        if theirs is not None:
+            if theirs != _at(owned, path):
+                clashes.append(".".join(path))
+            left = _without(left, path)
+    return left, clashes
+
+
 def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") -> tuple[dict[str, Any], list[str]]:
     """Merge deeply; what is owned wins.
 
@@ -193,7 +237,9 @@ def openclaw_config(
     """
     reads = layout(agents_release(agent))
     owned = owned_config(agent, reads, base_url=base_url, allow_private_network=allow_private_network, models=models)
-    merged, clashes = merge(agent.spec.config.extra, owned)
+    extra, taken_out = take_out(agent.spec.config.extra, owned)
+    merged, overruled = merge(extra, owned)
+    clashes = taken_out + overruled
     remarks = [f"spec.config.extra can't change {', '.join(clashes)}."] if clashes else []
     if agent.spec.image_model and agent.spec.image_model.timeout and not reads.image_timeout:
         remarks.append("spec.imageModel.timeout is left out: this OpenClaw release doesn't know it.")

@@ -18,7 +18,9 @@ class Door(http.server.BaseHTTPRequestHandler):
         answer = upstream.getresponse()
         body = answer.read()
         self.send_response(answer.status)
-        self.send_header("Content-Type", answer.getheader("Content-Type") or "application/json")
+        for name in ("Content-Type", "Content-Encoding"):
+            if value := answer.getheader(name):
+                self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
