@@ -22,6 +22,7 @@ def test_the_secret_and_the_config_are_all_that_an_agent_needs(kube: Kube, proxy
     assert [model["id"] for model in provider["models"]] == ["claude-opus-4-6", "gpt-4o", "gpt-image-2", "unsteady"]
     assert config["agents"]["defaults"]["model"]["primary"] == "litellm/claude-opus-4-6"
     opus = provider["models"][0]
+    assert opus["cost"]["input"] > 0 and opus["cost"]["output"] > opus["cost"]["input"], "the proxy's own prices"
     assert opus["contextWindow"] >= 200_000 and opus["input"] == ["text", "image"], "LiteLLM's own /model/info says so"
 
 
