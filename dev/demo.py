@@ -122,7 +122,7 @@ def _show(cluster: Cluster, answer: str, cost: float) -> None:
     console = Console()
     console.print("\n[bold]What was made[/bold]")
     table = Table("Kind", "Namespace", "Name")
-    kinds = "deployments,statefulsets,services,configmaps,secrets,persistentvolumeclaims"
+    kinds = "deployments,statefulsets,services,configmaps,secrets,persistentvolumeclaims,networkpolicies"
     selector = "app.kubernetes.io/managed-by=litclaw"
     for body in json.loads(cluster.run("get", kinds, "-A", "-l", selector, "-o", "json").stdout)["items"]:
         table.add_row(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
