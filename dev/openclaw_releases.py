@@ -22,6 +22,12 @@ from litclaw.render.openclaw_config import model_facts, openclaw_config
 from rich.console import Console
 from rich.table import Table
 
+from .cluster import ROOT
+
+sys.path.insert(0, str(ROOT / "localkube"))
+
+from localkube_kind import cache
+
 RELEASES = ("2026.4.9", "2026.4.10", "2026.4.24", "2026.4.25", "2026.7.35", "2026.8.1")
 _NODE = "24"
 _INFO = {
@@ -34,18 +40,12 @@ _INFO = {
 }
 
 
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("LITCLAW_CACHE") or Path(home) / "litclaw") / "openclaw"
-
-
 def _install(package: str, version: str) -> Path:
     """A package from npm in a folder of its own; returns that folder's ``node_modules``."""
-    folder = _cache() / f"{package}-{version}"
+    folder = cache.folder("openclaw", f"{package}-{version}")
     modules = folder / "node_modules"
     if not (modules / package / "package.json").exists():
         print(f"installing {package} {version} …", file=sys.stderr, flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
         scripts = () if package == "node" else ("--ignore-scripts",)
         command = ("npm", "install", "--no-audit", "--no-fund", *scripts, f"{package}@{version}")
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)

@@ -10,6 +10,8 @@ from litclaw.api.agent import OpenClawAgent
 from litclaw.api.crd import custom_resource_definitions
 from litclaw.api.route import LiteLLMRoute
 
+from .schemas import fields
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MODELS = {"LiteLLMRoute": LiteLLMRoute, "OpenClawAgent": OpenClawAgent}
 DOCUMENTS = [
@@ -20,16 +22,6 @@ DOCUMENTS = [
 ]
 # Names that are in the schema to be refused, or to be refused when they hold a secret.
 _REFUSED = ("key.metadata.", "models[].litellmParams.a", "models[].litellmParams.client_secret")
-
-
-def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    for name, below in schema.get("properties", {}).items():
-        at = f"{path}.{name}" if path else name
-        yield at
-        yield from fields(below, at)
-        for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
-            if isinstance(below.get(key), dict):
-                yield from fields(below[key], at + mark)
 
 
 def uses(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -51,7 +43,7 @@ def test_every_field_has_an_example(crd: dict[str, Any]) -> None:
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     kind = crd["spec"]["names"]["kind"]
     shown = {use for document in DOCUMENTS if document["kind"] == kind for use in uses(document["spec"], schema)}
-    missing = [field for field in fields(schema) if field not in shown and not field.startswith(_REFUSED)]
+    missing = [field for field, _ in fields(schema, "") if field not in shown and not field.startswith(_REFUSED)]
     assert missing == []
 
 

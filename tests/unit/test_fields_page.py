@@ -1,23 +1,14 @@
 """docs/fields.md has every field of the CRDs, says what they say, and names tests that exist."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from litclaw.api.crd import custom_resource_definitions
 
+from .schemas import fields
+
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `(?P<path>[^`]+)` \| (?P<what>.+) \| (?P<tests>`.+`) \|$")
-
-
-def rows(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    for name, below in schema.get("properties", {}).items():
-        yield f"{path}.{name}", below["description"].replace("|", "\\|")
-        yield from rows(below, f"{path}.{name}")
-        for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
-            if isinstance(below.get(key), dict):
-                yield from rows(below[key], f"{path}.{name}{mark}")
 
 
 def page() -> dict[str, list[re.Match[str]]]:
@@ -34,7 +25,11 @@ def page() -> dict[str, list[re.Match[str]]]:
 def test_every_field_is_there_and_says_what_the_crd_says() -> None:
     for crd in custom_resource_definitions():
         schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-        wanted = [row for top in ("spec", "status") for row in rows(schema[top], top)]
+        wanted = [
+            (path, field["description"].replace("|", "\\|"))
+            for top in ("spec", "status")
+            for path, field in fields(schema[top], top)
+        ]
         assert [(row["path"], row["what"]) for row in page()[crd["spec"]["names"]["kind"]]] == wanted
 
 

@@ -33,7 +33,15 @@ def is_settled(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bo
     The digest shows that nothing which we no longer want is left of an earlier version of ours; `covers` shows that
     nobody has changed what we want.
     """
-    if live is None:
-        return False
-    annotation = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST)
-    return annotation == desired["metadata"]["annotations"][names.ANNOTATION_DIGEST] and covers(live, compact(desired))
+    return live is not None and is_as(live, compact(desired))
+
+
+def is_as(live: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
+    """`is_settled`, where both are compact: fingerprints stand for values."""
+    return digest_of(live) == digest_of(desired) and covers(live, desired)
+
+
+def digest_of(body: Mapping[str, Any]) -> str | None:
+    """The digest of what we wanted an object to be when we last wrote it."""
+    found: str | None = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST)
+    return found

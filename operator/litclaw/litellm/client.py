@@ -56,11 +56,10 @@ def blank(text: str, *secrets: SecretStr) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a proxy has answered."""
+    """What a proxy has answered; the body is None where it is no JSON object."""
 
     status: int
-    body: dict[str, Any]
-    readable: bool
+    body: dict[str, Any] | None
 
 
 class LiteLLM:
@@ -115,7 +114,7 @@ class LiteLLM:
             UnreachableError, UnavailableError, NotLiteLLMError
         """
         answer = await self._send("GET", "/health/readiness", authorized=False)
-        body = answer.body
+        body = answer.body or {}
         if answer.status not in (200, 503) or "status" not in body:
             raise NotLiteLLMError(
                 f"{self.url}/health/readiness answers {answer.status}, but not as LiteLLM does: check the URL"
@@ -232,7 +231,7 @@ class LiteLLM:
         secret: SecretStr | None = None,
     ) -> dict[str, Any]:
         answer = await self._send(method, path, payload=payload, params=params, authorized=True)
-        if answer.status < 300 and answer.readable:
+        if answer.status < 300 and answer.body is not None:
             return answer.body
         if answer.status < 300:
             raise NotLiteLLMError(f"{self.url}{path} answers {answer.status} with what isn't a JSON object")
@@ -258,8 +257,7 @@ class LiteLLM:
                     content += chunk
                     if len(content) > _LARGEST_ANSWER:
                         raise NotLiteLLMError(f"{self.url}{path} answers more than LiteLLM ever does: check the URL")
-                body = _object(bytes(content))
-                return _Answer(response.status_code, body or {}, readable=body is not None)
+                return _Answer(response.status_code, _object(bytes(content)))
         except httpx.ConnectError as error:
             # What fails before anything is sent holds no header; a certificate's fault is worth its words.
             why = str(error).partition(" (_ssl")[0]
@@ -274,7 +272,8 @@ class LiteLLM:
 
     def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
         status = answer.status
-        detail = answer.body.get("error") or answer.body.get("detail") or {}
+        body = answer.body or {}
+        detail = body.get("error") or body.get("detail") or {}
         if isinstance(detail, Mapping):
             nested = detail.get("error")
             kind, message = str(detail.get("type") or ""), str(detail.get("message") or nested or "")

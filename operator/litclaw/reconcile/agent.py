@@ -101,10 +101,11 @@ async def _hold_all(world: World, agent: OpenClawAgent, why: Hold) -> bool:
         Blocked: the proxy doesn't do it.
     """
     state = world.routes.get(agent.route_key)
-    rows = state.table.of(agent.metadata.uid) if state else []
+    if state is None:
+        return False
+    rows = state.table.of(agent.metadata.uid)
     try:
         for row in rows:
-            assert state is not None
             await hold_back(state, row, why)
     except LiteLLMError as error:
         message = f"The key is to be blocked, and the proxy doesn't do it: {error}; it is tried again."

@@ -1,6 +1,6 @@
 """The end of an agent: its keys end before it does, or stay with their Secret where it says Retain."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.resources import ROUTE, SECRET
 from ..litellm.errors import LiteLLMError
-from . import agent_retain
+from .agent_retain import leave_behind
 from .conditions import Blocked
 from .finalizer import is_held, let_go, let_go_when_late
 from .key_end import end_keys
@@ -31,8 +31,7 @@ async def finish(world: World, body: Mapping[str, Any]) -> float | None:
         return None
     if world.cache.get(ROUTE.kind, *agent.route_key) is not None:
         retain = agent.spec.key.deletion_policy == "Retain"
-        settle = _keys_retained if retain else _keys_ended
-        if not await settle(world, agent, world.routes.get(agent.route_key)):
+        if not await _settled(world, agent, leave_behind if retain else _end_all):
             what = "may be taken for an orphan" if retain else "is deleted when the proxy is back"
             message = (
                 f"LiteLLMRoute {'/'.join(agent.route_key)} can't be reached, so the key {agent.alias!r} is left there. "
@@ -43,36 +42,28 @@ async def finish(world: World, body: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _never_had_a_key(agent: OpenClawAgent, state: RouteState | None) -> bool:
-    return not agent.status.key.hash and (state is None or not state.table.of(agent.metadata.uid))
-
-
-async def _keys_ended(world: World, agent: OpenClawAgent, state: RouteState | None) -> bool:
-    if _never_had_a_key(agent, state):
-        return True
-    if state is None or not state.usable:
-        return False
-    tokens = {row.token for row in state.table.of(agent.metadata.uid)}
-    try:
-        secret = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}
-        if (token := (secret.get("data") or {}).get(names.API_KEY)) and token not in tokens:
-            row = await state.client.key(token)
-            if row and row.mark and row.mark.agent == agent.metadata.uid:
-                tokens.add(token)
-        if tokens:
-            await end_keys(state, sorted(tokens))
-    except LiteLLMError:
-        return False
-    return True
-
-
-async def _keys_retained(world: World, agent: OpenClawAgent, state: RouteState | None) -> bool:
-    if _never_had_a_key(agent, state):
-        return True
+async def _settled(
+    world: World, agent: OpenClawAgent, settle: Callable[[World, OpenClawAgent, RouteState], Awaitable[None]]
+) -> bool:
+    """Whether the agent's keys are as its end wants them."""
+    state = world.routes.get(agent.route_key)
+    if not agent.status.key.hash and (state is None or not state.table.of(agent.metadata.uid)):
+        return True  # it never got a key
     if state is None or not state.usable:
         return False
     try:
-        await agent_retain.leave_behind(world, agent, state)
+        await settle(world, agent, state)
     except (LiteLLMError, Blocked):
         return False
     return True
+
+
+async def _end_all(world: World, agent: OpenClawAgent, state: RouteState) -> None:
+    tokens = {row.token for row in state.table.of(agent.metadata.uid)}
+    secret = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}
+    if (token := (secret.get("data") or {}).get(names.API_KEY)) and token not in tokens:
+        row = await state.client.key(token)
+        if row and row.mark and row.mark.agent == agent.metadata.uid:
+            tokens.add(token)
+    if tokens:
+        await end_keys(state, sorted(tokens))

@@ -1,6 +1,7 @@
 """An agent's gateway: its token, volume, Service and Deployment, and their end when it isn't wanted any more."""
 
 import secrets as random
+from typing import Any
 
 from ..api import names
 from ..api.agent import Gateway, OpenClawAgent
@@ -11,7 +12,8 @@ from ..render.gateway_network_policy import gateway_network_policy
 from ..render.metadata import Manifest
 from ..render.proxy_peer import ProxyPeer
 from .children import check_ours, ensure, look, put, remove_others
-from .conditions import Blocked, Conditions
+from .conditions import Conditions
+from .running import see_running
 from .world import World
 
 GATEWAY_READY = "GatewayReady"
@@ -29,12 +31,11 @@ async def deploy_gateway(
     """
     namespace = agent.metadata.namespace
     wanted = [(CONFIG_MAP.kind, namespace, agent.config_map_name), (SECRET.kind, namespace, agent.secret_name)]
-    deployment = None
+    running = None
     if gateway := agent.spec.gateway:
         await _token(world, agent)
-        deployment = gateway_deployment(agent, gateway, configmap)
-        await _deploy(world, agent, gateway, deployment)
-        name = deployment["metadata"]["name"]
+        running = await _deploy(world, agent, gateway, configmap)
+        name = running["metadata"]["name"]
         token = names.agent_gateway_token(agent.metadata.name)
         if gateway.network_policy.enabled:
             await ensure(world, gateway_network_policy(agent, gateway, proxy), GATEWAY_READY)
@@ -42,10 +43,10 @@ async def deploy_gateway(
         wanted += [(DEPLOYMENT.kind, namespace, name), (SERVICE.kind, namespace, name), (SECRET.kind, namespace, token)]
     kinds = (CONFIG_MAP.kind, SECRET.kind, SERVICE.kind, DEPLOYMENT.kind, NETWORK_POLICY.kind)
     await remove_others(world, agent.metadata.uid, wanted, kinds)
-    if deployment and agent.spec.suspend:
+    if running and agent.spec.suspend:
         conditions.true(GATEWAY_READY, "Suspended")
-    elif deployment:
-        _see(world, agent, deployment)
+    elif running:
+        see_running(running, GATEWAY_READY, f"Waits for the pod of Deployment {running['metadata']['name']}.")
         conditions.true(GATEWAY_READY, "Running")
 
 
@@ -67,23 +68,7 @@ async def _token(world: World, agent: OpenClawAgent) -> None:
         await put(world, manifest, live, GATEWAY_READY)
 
 
-async def _deploy(world: World, agent: OpenClawAgent, gateway: Gateway, deployment: Manifest) -> None:
+async def _deploy(world: World, agent: OpenClawAgent, gateway: Gateway, configmap: Manifest) -> dict[str, Any]:
     await ensure(world, gateway_volume_claim(agent, gateway), GATEWAY_READY)
     await ensure(world, gateway_service(agent, gateway), GATEWAY_READY)
-    await ensure(world, deployment, GATEWAY_READY)
-
-
-def _see(world: World, agent: OpenClawAgent, deployment: Manifest) -> None:
-    meta = deployment["metadata"]
-    running = world.cache.get(DEPLOYMENT.kind, meta["namespace"], meta["name"]) or {}
-    status = running.get("status") or {}
-    if status.get("readyReplicas"):
-        return
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "Progressing" and condition["status"] == "False":
-            message = (
-                f"The pod of Deployment {meta['name']} doesn't get ready ({condition['reason']}): look at `kubectl -n "
-                f"{meta['namespace']} describe pods -l {names.LABEL_INSTANCE}={agent.metadata.name}` and at its logs."
-            )
-            raise Blocked(GATEWAY_READY, "DeploymentFailed", message, stalled=True)
-    raise Blocked(GATEWAY_READY, "Starting", f"Waits for the pod of Deployment {meta['name']}.", stalled=False)
+    return await ensure(world, gateway_deployment(agent, gateway, configmap), GATEWAY_READY)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
-from ..kube.diff import covers
+from ..kube.diff import is_as
 from ..kube.errors import ConflictError
 from ..kube.resources import AGENT, NAMESPACE, SECRET
 from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
@@ -233,10 +233,7 @@ async def _keep_secret(
         return
     wanted = compact(sealed(shape))
     wanted["data"][names.API_KEY] = live["data"][names.API_KEY]
-    same_digest = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST) == wanted["metadata"][
-        "annotations"
-    ][names.ANNOTATION_DIGEST]
-    if same_digest and covers(live, wanted):
+    if is_as(live, wanted):
         return
     held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
     if held and names.API_KEY in held:

@@ -11,6 +11,7 @@ _MOST_LISTED = 20
 _LONGEST_MESSAGE = 32_000  # the API takes 32,768 characters
 
 READY = "Ready"
+PROXY_READY = "ProxyReady"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 

@@ -1,6 +1,5 @@
 """One reconcile of a LiteLLMRoute: deploy what is managed, see what answers, and tell the agents that use it."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +10,13 @@ from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from ..kube.resources import ROUTE
 from ..render.route_service import service_url
 from . import report, route_connect, route_deploy, route_observe
-from .conditions import Blocked, Conditions
+from .conditions import PROXY_READY, Blocked, Conditions
 from .finalizer import hold
 from .guard import guarded, say
 from .route_finish import finish
 from .world import RouteState, World
 
-log = logging.getLogger(__name__)
-
-RESTS_ON = ("SecretsReady", "DatabaseReady", "ProxyReady", "ModelsReady")
+RESTS_ON = ("SecretsReady", "DatabaseReady", PROXY_READY, "ModelsReady")
 LOOK_AGAIN_SECONDS = 30.0
 _BLOCKED_SECONDS = 10.0
 
@@ -98,7 +95,7 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
         await route_deploy.withdraw(world, route)
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
-        raise Blocked("ProxyReady", "InvalidSpec", message, stalled=True)
+        raise Blocked(PROXY_READY, "InvalidSpec", message, stalled=True)
     where, resolved = await route_observe.locate(seen.url)
     state = route_connect.connect(world, route, seen.url, master_key, authorities)
     if resolved or not state.seen:

@@ -13,7 +13,7 @@ from ..litellm.errors import LiteLLMError
 from ..render.address import base_url
 from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer, url_port
 from . import secrets
-from .conditions import Blocked
+from .conditions import PROXY_READY, Blocked
 from .key_end import end_keys
 from .key_table import KeyTable
 from .secrets import SECRETS_READY
@@ -39,7 +39,7 @@ def checked_url(given: str) -> str:
         url_port(url)
     except (httpx.InvalidURL, ValueError):
         message = f"spec.external.url {given!r} can't be called: mend its host or port."
-        raise Blocked("ProxyReady", "InvalidURL", message, stalled=True) from None
+        raise Blocked(PROXY_READY, "InvalidURL", message, stalled=True) from None
     return url
 
 

@@ -32,14 +32,14 @@ from ..render.route_network_policy import database_network_policy, proxy_network
 from ..render.route_pod_monitor import route_pod_monitor
 from ..render.route_service import route_service
 from .children import check_ours, ensure, look, remove_others
-from .conditions import Blocked, Conditions
+from .conditions import PROXY_READY, Blocked, Conditions
 from .replicas import hand_over_replicas
 from .route_migration import DATABASE_READY, drop_stuck, is_migrated, migrate, migration_digest
 from .route_secrets import route_secrets
+from .running import see_running
 from .secrets import SECRETS_READY
 from .world import World
 
-PROXY_READY = "ProxyReady"
 # Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. For Jobs see `drop_stuck`.
 _REMOVED: tuple[str, ...] = tuple(
     resource.kind
@@ -111,7 +111,8 @@ async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions
     conditions.true(DATABASE_READY, "Running" if database else "Configured")
     if held_back:
         conditions.false(DATABASE_READY, held_back.reason, held_back.message)
-    _see_proxy(running)
+    waits = f"Waits for the pods of Deployment {name}; LiteLLM takes a minute to start."
+    see_running(running, PROXY_READY, waits)
     return Deployed(held.master_key, held_back)
 
 
@@ -174,20 +175,3 @@ def _see_database(database: list[dict[str, Any]]) -> None:
         if body["kind"] == STATEFUL_SET.kind and not (body.get("status") or {}).get("readyReplicas"):
             message = f"Waits for the pod of StatefulSet {body['metadata']['name']}."
             raise Blocked(DATABASE_READY, "Starting", message, stalled=False)
-
-
-def _see_proxy(deployment: Mapping[str, Any]) -> None:
-    status = deployment.get("status") or {}
-    if status.get("readyReplicas"):
-        return
-    meta = deployment["metadata"]
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "Progressing" and condition["status"] == "False":
-            message = (
-                f"The pods of Deployment {meta['name']} don't get ready ({condition['reason']}): look at "
-                f"`kubectl -n {meta['namespace']} describe pods -l {names.LABEL_INSTANCE}="
-                f"{meta['labels'][names.LABEL_INSTANCE]}` and at their logs."
-            )
-            raise Blocked(PROXY_READY, "DeploymentFailed", message, stalled=True)
-    message = f"Waits for the pods of Deployment {meta['name']}; LiteLLM takes a minute to start."
-    raise Blocked(PROXY_READY, "Starting", message, stalled=False)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from ..api import names
 from ..api.managed import Managed
 from ..api.route import LiteLLMRoute
+from ..kube.diff import digest_of
 from ..kube.resources import JOB
 from ..render.metadata import sealed
 from ..render.route_migration_job import KEPT_SECONDS, route_migration_job
@@ -70,7 +71,7 @@ async def migrate(
         return Blocked(DATABASE_READY, "Migrating", waits, stalled=False, serving=serving)
     if _ended(live, "Complete"):
         return None
-    if live["metadata"]["annotations"].get(names.ANNOTATION_DIGEST) != _digest(wanted):
+    if digest_of(live) != digest_of(sealed(wanted)):
         # A Job's pods can't be changed: what was mended, such as a node selector, needs another Job.
         await world.kube.delete(JOB, meta["namespace"], meta["name"], uid=live["metadata"]["uid"])
         return Blocked(DATABASE_READY, "Migrating", waits, stalled=False, retry=_REPLACED_SECONDS, serving=serving)
@@ -111,10 +112,6 @@ async def drop_stuck(world: World, route: LiteLLMRoute, migration: str) -> None:
             continue
         if status.get("active") and not status.get("ready"):
             await world.kube.delete(JOB, meta["namespace"], meta["name"], uid=meta["uid"])
-
-
-def _digest(manifest: dict[str, Any]) -> str:
-    return str(sealed(manifest)["metadata"]["annotations"][names.ANNOTATION_DIGEST])
 
 
 def _ended(job: Mapping[str, Any], how: str) -> str:

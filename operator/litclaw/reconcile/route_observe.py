@@ -21,13 +21,12 @@ from ..litellm.errors import (
 )
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
-from .conditions import Blocked, Conditions, listed
+from .conditions import PROXY_READY, Blocked, Conditions, listed
 from .key_end import end_keys
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
 
-PROXY_READY = "ProxyReady"
 OLDEST_RELEASE = (1, 60, 0)
 """The first LiteLLM whose /key/list knows ``return_full_object`` (its source; 1.57.0 doesn't)."""
 _REFRESH_SECONDS = 30.0
