@@ -98,7 +98,8 @@ def test_a_mended_database_is_migrated_once_and_then_the_pods_change(kube: Kube,
         deployment = kube.must("deployment", AI, NAME)
         status = deployment["status"]
         assert status.get("observedGeneration") == deployment["metadata"]["generation"]
-        assert template(kube)["metadata"]["annotations"]["litclaw.dev/migrated"] != old
+        made = deployment["spec"]["template"]["metadata"]["annotations"]
+        assert made["litclaw.dev/migrated"] != old
         return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
 
     eventually(rolled_out, timeout=300)
