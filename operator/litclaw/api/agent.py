@@ -25,6 +25,7 @@ from .base import (
 from .images import OPENCLAW_IMAGE
 from .kubernetes import FreeForm, PodSettings, StorageSize, env_rule
 from .managed import ServiceSettings
+from .rotation import Rotation
 from .route import BudgetDuration, Limit
 
 LONGEST_NAME = 54
@@ -111,6 +112,10 @@ class Key(Model):
     )
     secret_name: ObjectName | None = Field(
         None, description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL; left out: <name>-litellm."
+    )
+    rotation: Rotation = Field(
+        default_factory=Rotation,
+        description="When the key is rotated by itself; left out: as the route's keyDefaults say.",
     )
     deletion_policy: Literal["Delete", "Retain"] = Field(
         "Delete",
@@ -238,6 +243,12 @@ class KeyStatus(Model):
     rotated_at: str | None = Field(
         None, description="When this key was minted.", json_schema_extra={"format": "date-time"}
     )
+    next_rotation: str | None = Field(
+        None, description="When it is rotated by itself.", json_schema_extra={"format": "date-time"}
+    )
+    retiring_until: str | None = Field(
+        None, description="When the last of the keys before it ends.", json_schema_extra={"format": "date-time"}
+    )
 
 
 class AgentStatus(Model):
@@ -262,6 +273,9 @@ class AgentStatus(Model):
     budget: str = Field("", description="What it may spend, in US dollars; empty: no limit.")
     budget_resets_at: str | None = Field(
         None, description="When the budget starts anew.", json_schema_extra={"format": "date-time"}
+    )
+    last_handled_rotation: str = Field(
+        "", description=f"The value of annotation {names.ANNOTATION_ROTATE} for which the key was last rotated."
     )
 
 

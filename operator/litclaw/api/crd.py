@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from . import names
 from .agent import AGENT_COLUMNS, AGENT_KIND, AGENT_PLURAL, OpenClawAgent
+from .rotation import ROTATION_COLUMNS, ROTATION_KIND, ROTATION_PLURAL, LiteLLMKeyRotation
 from .route import ROUTE_COLUMNS, ROUTE_KIND, ROUTE_PLURAL, LiteLLMRoute
 
 _DROPPED: Final = ("title", "$defs", "discriminator")
@@ -136,6 +137,7 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
     return [
         _kind(LiteLLMRoute, ROUTE_KIND, ROUTE_PLURAL, "llr", ROUTE_COLUMNS, scope="Namespaced"),
         _kind(OpenClawAgent, AGENT_KIND, AGENT_PLURAL, "oca", AGENT_COLUMNS, scope="Namespaced"),
+        _kind(LiteLLMKeyRotation, ROTATION_KIND, ROTATION_PLURAL, "llkr", ROTATION_COLUMNS, scope="Cluster"),
     ]
 
 

@@ -39,6 +39,16 @@ _KEYS_RULE = (
     "each key must be a label key, such as team or example.com/team, of at most 63 characters after the /",
 )
 LABELS_RULES = rules(_KEYS_RULE)
+
+
+class LabelSelector(Model):
+    """Which objects, by their labels."""
+
+    match_labels: Labels = Field(
+        default_factory=dict, description="Labels that an object must have.", json_schema_extra=LABELS_RULES
+    )
+
+
 OWN_LABELS_RULES = rules(
     _KEYS_RULE,
     (

@@ -27,8 +27,19 @@ ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
 ANNOTATION_SALT: Final = f"{GROUP}/salt"
 """On a proxy's Deployment: a fingerprint of the salt in use, keyed with the salt itself, so that it tells nothing."""
 
+ANNOTATION_ROTATE: Final = f"{GROUP}/rotate"
+"""On an agent, by its owner: each new value has its key rotated once."""
+ANNOTATION_KEY: Final = f"{GROUP}/key"
+"""On an agent's Secret: the first characters of the key's SHA-256, for what watches metadata alone."""
+ANNOTATION_MADE: Final = f"{GROUP}/made"
+"""On a route's master key that we have made: when."""
+RELOADER: Final = {"reloader.stakater.com/match": "true"}
+"""On an agent's Secret: workloads with ``reloader.stakater.com/search: "true"`` are rolled when the key changes."""
+
 # Keys of the Secrets that we make.
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
+MASTER_KEY_BEFORE: Final = "LITELLM_MASTER_KEY_BEFORE"
+"""The master key that is being replaced, while some of the proxy's pods still know no other."""
 SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "REDIS_URL"

@@ -16,9 +16,10 @@ from .base import (
     name_rule,
     rules,
 )
-from .kubernetes import LABELS_RULES, FreeForm, Labels
+from .kubernetes import FreeForm, LabelSelector
 from .managed import Managed
 from .models import Fallback, RouteModel
+from .rotation import Rotation
 
 LONGEST_NAME = 43
 """A StatefulSet's name may have 52 characters: its pods' label ``controller-revision-hash`` adds 11 to make 63."""
@@ -64,14 +65,6 @@ class External(Model):
     )
 
 
-class LabelSelector(Model):
-    """Which namespaces, by their labels."""
-
-    match_labels: Labels = Field(
-        default_factory=dict, description="Labels that the namespace must have.", json_schema_extra=LABELS_RULES
-    )
-
-
 class AllowedNamespaces(Model):
     """Which namespaces' agents may use the route."""
 
@@ -90,6 +83,7 @@ class KeyDefaults(Model):
     )
     tpm_limit: Limit | None = Field(None, description="Tokens a minute; 0: no limit.")
     rpm_limit: Limit | None = Field(None, description="Requests a minute; 0: no limit.")
+    rotation: Rotation = Field(default_factory=Rotation, description="When keys are rotated by themselves.")
 
 
 class RouteSpec(Model):
