@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from litclaw.litellm.errors import (
     UnavailableError,
     UnreachableError,
 )
-from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend, new_key
+from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, row_from, spend_of, taken_over, untaken
 from litclaw.reconcile.key_table import KeyTable
 from pydantic import SecretStr
 
@@ -26,8 +27,8 @@ MASTER = SecretStr("sk-the-master-key-of-this-proxy")
 MARK = Mark("cluster-1", "agent-1", 1)
 
 
-def row(token: str, *, spend: float = 0, carried: float = 0, generation: int = 1, agent: str = "agent-1") -> KeyRow:
-    mark = Mark("cluster-1", agent, generation, carried)
+def row(token: str, spend: float = 0, *, taken: dict[str, float] | None = None, agent: str = "agent-1") -> KeyRow:
+    mark = Mark("cluster-1", agent, 1, taken=taken or {})
     return KeyRow(token=token, alias="a", limits=Limits(), spend=spend, mark=mark)
 
 
@@ -35,16 +36,49 @@ def row(token: str, *, spend: float = 0, carried: float = 0, generation: int = 1
     ("rows", "expected"),
     [
         ([], 0.0),
-        ([row("a", spend=3.5)], 3.5),
-        ([row("a", spend=3.5), row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
-        ([row("a", spend=4.0), row("b", spend=3.75, carried=3.5, generation=2)], 4.25),
-        ([row("b", spend=3.5, carried=3.5, generation=2)], 3.5),
-        ([row("b", spend=0.0, carried=48.0, generation=2)], 0.0),
-        ([row("a", spend=0.0), row("b", spend=1.0, carried=48.0, generation=2)], 1.0),
+        ([row("a", 3.5)], 3.5),
+        # A new key is born with what the old one had spent, which counts once.
+        ([row("a", 3.5), row("b", 3.5, taken={"a": 3.5})], 3.5),
+        # Both have spent something since.
+        ([row("a", 4.0), row("b", 3.75, taken={"a": 3.5})], 4.25),
+        # The old one is gone.
+        ([row("b", 3.75, taken={"a": 3.5})], 3.75),
+        # Made and never delivered, twice.
+        ([row("a", 4.0), row("b", 3.5, taken={"a": 3.5}), row("c", 4.0, taken={"a": 4.0, "b": 3.5})], 4.0),
+        # The period has ended for both, and both have spent since.
+        ([row("a", 1.0), row("b", 2.0, taken={"a": 48.0})], 3.0),
+        # Somebody else's before, such as a retained key that was taken back.
+        ([row("a", 2.0), row("b", 1.0)], 3.0),
     ],
 )
 def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> None:
-    assert carried_spend(rows) == expected
+    assert spend_of(rows) == expected
+
+
+def test_what_was_taken_over_once_is_not_taken_again() -> None:
+    old, new = row("a", 4.0), row("b", 3.75, taken={"a": 3.5})
+    assert new.mark and untaken(old, new.mark) == Decimal("0.5")
+    after = row("b", 4.25, taken=taken_over([old]))
+    assert after.mark and untaken(old, after.mark) == 0 and spend_of([old, after]) == 4.25
+
+
+def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
+    mark = Mark(
+        "c",
+        "a",
+        3,
+        "2026-11-24T10:00:00.5+00:00",
+        "Suspended",
+        "ns/a",
+        "d",
+        "t",
+        60,
+        {"x": 0.5},
+        "2026-12-01T00:00:00Z",
+    )
+    again = row_from({"token": "t", "metadata": json.loads(json.dumps(mark.metadata({"team": "x"})))})
+    assert again.mark == mark and again.metadata == {"team": "x"}
+    assert set(Mark("c", "a", 1).metadata({})["litclaw"]) == {"cluster", "agent", "generation"}
 
 
 def test_new_keys_are_long_and_different() -> None:

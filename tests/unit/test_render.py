@@ -2,7 +2,6 @@
 
 import pytest
 from litclaw.api.route import LiteLLMRoute
-from litclaw.litellm.keys import KeyRow, Limits, Mark, carried_spend
 from litclaw.render.address import Reach, allow_private_network, base_url, reach
 from litclaw.render.litellm_config import SettingClashError, config_yaml
 
@@ -63,11 +62,3 @@ def test_config_yaml_names_secrets_and_holds_none() -> None:
 def test_a_setting_that_the_operator_owns_is_refused_by_name() -> None:
     with pytest.raises(SettingClashError, match=r"spec\.generalSettings\.master_key"):
         config_yaml(route(generalSettings={"master_key": "x"}))
-
-
-def test_a_key_that_was_never_delivered_carries_no_spend_of_its_own() -> None:
-    def row(generation: int, carried: float, spend: float) -> KeyRow:
-        return KeyRow(str(generation), "a", Limits(), spend, Mark("c", "u", generation, carried))
-
-    assert carried_spend([row(1, 0.0, 5.0)]) == 5.0
-    assert carried_spend([row(1, 0.0, 5.0), row(2, 5.0, 5.0), row(3, 5.0, 7.5)]) == 7.5

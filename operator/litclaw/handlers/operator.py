@@ -19,10 +19,11 @@ from ..api import names
 from ..kube.cache import Cache
 from ..kube.client import Kube, own_namespace
 from ..kube.errors import KubeError, NotFoundError
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROUTE, Resource
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROTATION, ROUTE, Resource
 from ..reconcile.agent import reconcile_agent
 from ..reconcile.guard import PASSING
 from ..reconcile.queue import WorkQueue
+from ..reconcile.rotation import reconcile_rotation
 from ..reconcile.route import reconcile_route
 from ..reconcile.world import QueueKey, World
 from .wake import concerned
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 600.0
 _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-_DOORS = (ROUTE, AGENT, NAMESPACE, *CHILDREN)
+_DOORS = (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN)
 
 
 class Operator:
@@ -109,6 +110,8 @@ class Operator:
     async def _reconcile(self, key: QueueKey) -> float | None:
         kind, namespace, name = key
         assert self._world is not None
+        if kind == ROTATION.kind:
+            return await reconcile_rotation(self._world, name)
         reconcile = reconcile_route if kind == ROUTE.kind else reconcile_agent
         return await reconcile(self._world, namespace, name)
 

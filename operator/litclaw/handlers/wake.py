@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kube.cache import Cache, owner_of
-from ..kube.resources import AGENT, NAMESPACE, ROUTE
+from ..kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE
 from ..reconcile.world import QueueKey
 
 _OWNERS = (ROUTE.kind, AGENT.kind)
@@ -15,6 +15,8 @@ def concerned(cache: Cache, body: Mapping[str, Any]) -> Iterator[QueueKey]:
     kind, meta = body["kind"], body["metadata"]
     if kind in _OWNERS:
         yield (kind, meta["namespace"], meta["name"])
+    elif kind == ROTATION.kind:
+        yield (kind, "", meta["name"])
     elif kind == NAMESPACE.kind:
         for agent in cache.within(AGENT.kind, meta["name"]):
             yield (AGENT.kind, meta["name"], agent["metadata"]["name"])

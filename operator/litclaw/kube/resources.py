@@ -5,6 +5,7 @@ from typing import Final
 
 from ..api import names
 from ..api.agent import AGENT_KIND, AGENT_PLURAL
+from ..api.rotation import ROTATION_KIND, ROTATION_PLURAL
 from ..api.route import ROUTE_KIND, ROUTE_PLURAL
 
 
@@ -27,6 +28,7 @@ class Resource:
 
 ROUTE: Final = Resource(names.API_VERSION, ROUTE_KIND, ROUTE_PLURAL)
 AGENT: Final = Resource(names.API_VERSION, AGENT_KIND, AGENT_PLURAL)
+ROTATION: Final = Resource(names.API_VERSION, ROTATION_KIND, ROTATION_PLURAL, namespaced=False)
 SECRET: Final = Resource("v1", "Secret", "secrets")
 CONFIG_MAP: Final = Resource("v1", "ConfigMap", "configmaps")
 SERVICE: Final = Resource("v1", "Service", "services")
@@ -57,4 +59,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, EVENT, NAMESPACE, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, *CHILDREN)}

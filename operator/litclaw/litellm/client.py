@@ -69,6 +69,7 @@ class LiteLLM:
         url: root of the proxy, without ``/v1``.
         master_key: the proxy's master key.
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
+        master_key_before: what some of the proxy's pods may still take in the master key's place.
         transport: for tests only.
 
     Raises:
@@ -80,11 +81,13 @@ class LiteLLM:
         url: str,
         master_key: SecretStr,
         authorities: str = "",
+        master_key_before: SecretStr | None = None,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
         self._master_key = master_key
+        self._before = master_key_before
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=_TIMEOUT,
@@ -113,7 +116,7 @@ class LiteLLM:
         Raises:
             UnreachableError, UnavailableError, NotLiteLLMError
         """
-        answer = await self._send("GET", "/health/readiness", authorized=False)
+        answer = await self._send("GET", "/health/readiness", bearer=None)
         body = answer.body or {}
         if answer.status not in (200, 503) or "status" not in body:
             raise NotLiteLLMError(
@@ -140,9 +143,19 @@ class LiteLLM:
         return {str(entry["model_name"]): entry.get("model_info") or {} for entry in entries}
 
     async def generate_key(
-        self, value: SecretStr, *, alias: str, limits: Limits, mark: Mark, metadata: Mapping[str, Any]
+        self,
+        value: SecretStr,
+        *,
+        alias: str,
+        limits: Limits,
+        mark: Mark,
+        metadata: Mapping[str, Any],
+        spend: float = 0.0,
     ) -> KeyRow:
         """Register a virtual key whose value we have made.
+
+        Args:
+            spend: what it starts with, in US dollars.
 
         Raises:
             AliasTakenError: another key has the alias.
@@ -154,15 +167,26 @@ class LiteLLM:
             "key": value.get_secret_value(),
             "key_alias": alias,
             "metadata": mark.metadata(metadata),
-            "spend": mark.carried,
+            "spend": spend,
             "blocked": bool(mark.held),
         }
         if not limits.tags:
             del payload["tags"]
         raw = await self._admin("POST", "/key/generate", payload, secret=value)
         token = raw.get("token_id") or raw.get("token")
-        known = {"token": token, "spend": mark.carried, "blocked": bool(mark.held)}
+        known = {"token": token, "spend": spend, "blocked": bool(mark.held)}
         return row_from({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
+
+    async def accepts(self, value: SecretStr) -> bool:
+        """Whether the proxy takes a virtual key. A key that it knows and refuses for its budget counts as taken.
+
+        Raises:
+            LiteLLMError: it can't be told now.
+        """
+        answer = await self._send("GET", "/key/info", bearer=value)
+        if answer.status < 500 and answer.status != 429:
+            return answer.status != 401
+        raise self._error("/key/info", answer, value)
 
     async def key(self, token: str) -> KeyRow | None:
         """One key by its token, or None where the proxy has none.
@@ -230,7 +254,13 @@ class LiteLLM:
         params: Mapping[str, str] | None = None,
         secret: SecretStr | None = None,
     ) -> dict[str, Any]:
-        answer = await self._send(method, path, payload=payload, params=params, authorized=True)
+        answer = await self._send(method, path, payload=payload, params=params, bearer=self._master_key)
+        if answer.status == 401 and self._before:
+            # Which pod answers isn't ours to choose, so the next one may be of the other kind again.
+            for bearer in (self._before, self._master_key) * 2:
+                answer = await self._send(method, path, payload=payload, params=params, bearer=bearer)
+                if answer.status != 401:
+                    break
         if answer.status < 300 and answer.body is not None:
             return answer.body
         if answer.status < 300:
@@ -244,9 +274,9 @@ class LiteLLM:
         *,
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
-        authorized: bool,
+        bearer: SecretStr | None,
     ) -> _Answer:
-        headers = {"Authorization": f"Bearer {self._master_key.get_secret_value()}"} if authorized else {}
+        headers = {"Authorization": f"Bearer {bearer.get_secret_value()}"} if bearer else {}
         try:
             async with (
                 asyncio.timeout(_ALL_IN_ALL_SECONDS),
@@ -279,7 +309,8 @@ class LiteLLM:
             kind, message = str(detail.get("type") or ""), str(detail.get("message") or nested or "")
         else:
             kind, message = "", str(detail)
-        message = blank(message, self._master_key, *secrets)[:_MESSAGE_LIMIT]
+        known = [self._master_key, *([self._before] if self._before else []), *secrets]
+        message = blank(message, *known)[:_MESSAGE_LIMIT]
         text = message.lower()
         if status == 404 and "key" in path and "team" not in text and ("not found" in text or "no keys" in text):
             return _NoSuchKey(message)

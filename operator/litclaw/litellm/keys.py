@@ -5,8 +5,8 @@ place of the key; a caller may supply the value (at least 16 characters, ``sk-â€
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
+_SHORT = 16
 
 CONTROLS = frozenset(
     {
@@ -75,40 +76,50 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """By what a key is known to be ours: the cluster, the agent, which key of the agent's, and what it was born with.
+    """By what a key is known to be ours: the cluster, the agent, which key of the agent's; and what it was made for.
 
     Attributes:
         cluster: uid of the namespace kube-system.
         agent: uid of the OpenClawAgent.
         generation: 1 for the agent's first key.
-        carried: spend in US dollars that it took over from the keys before it.
+        made: when, by the operator's clock, in ISO 8601.
         held: why we have blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we haven't.
         retained: ``<namespace>/<name>`` of the agent that it outlives and that may take it back; empty: it ends with it.
+        asked: digest of the annotation's value that it was made for; empty: there was none.
+        replaces: `short` token of the key that lives on beside it for the grace period; empty: none does.
+        grace: that period, in seconds.
+        taken: of each older key, by `short` token, how much of its spend this key has taken over, in US dollars.
+        anew_at: when its budget starts anew, where LiteLLM would do it later, because it counts from the key's birth.
     """
 
     cluster: str
     agent: str
     generation: int
-    carried: float = 0.0
+    made: str = ""
     held: str = ""
     retained: str = ""
+    asked: str = ""
+    replaces: str = ""
+    grace: int = 0
+    taken: Mapping[str, float] = field(default_factory=dict)
+    anew_at: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """The key's metadata in LiteLLM: the user's, and the mark."""
-        mark = {
-            "cluster": self.cluster,
-            "agent": self.agent,
-            "generation": self.generation,
-            "carried": self.carried,
-            **({"held": self.held} if self.held else {}),
-            **({"retained": self.retained} if self.retained else {}),
-        }
-        return {**more, _METADATA: mark}
+        always = ("cluster", "agent", "generation")
+        mark = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**more, _METADATA: {name: value for name, value in mark.items() if value or name in always}}
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A virtual key as the proxy lists it, without its value."""
+    """A virtual key as the proxy lists it, without its value.
+
+    Attributes:
+        spend: US dollars.
+        used: whether a call with it has been booked, which LiteLLM does 10 to 15 s late.
+        expires: when the proxy itself refuses it, in ISO 8601; None: never.
+    """
 
     token: str
     alias: str
@@ -116,9 +127,15 @@ class KeyRow:
     spend: float
     mark: Mark | None
     blocked: bool = False
+    used: bool = False
     expires: str | None = None
     budget_resets_at: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def short(self) -> str:
+        """The first characters of its token, as marks name a key."""
+        return self.token[:_SHORT]
 
     def marked(self, mark: Mark, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The key's metadata with another mark, for an update, which replaces all of it.
@@ -139,11 +156,16 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             cluster=str(mark["cluster"]),
             agent=str(mark["agent"]),
             generation=int(mark["generation"]),
-            carried=float(mark.get("carried", 0.0)),
+            made=str(mark.get("made", "")),
             held=str(mark.get("held", "")),
             retained=str(mark.get("retained", "")),
+            asked=str(mark.get("asked", "")),
+            replaces=str(mark.get("replaces", "")),
+            grace=int(mark.get("grace", 0)),
+            taken={str(token): float(spend) for token, spend in (mark.get("taken") or {}).items()},
+            anew_at=str(mark.get("anew_at", "")),
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -166,22 +188,39 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
         spend=float(raw.get("spend") or 0.0),
         mark=_mark(metadata),
         blocked=bool(raw.get("blocked")),
+        used=raw.get("last_active") is not None,
         expires=raw.get("expires"),
         budget_resets_at=raw.get("budget_reset_at"),
         metadata={k: v for k, v in metadata.items() if k not in (_METADATA, _TAGS)},
     )
 
 
-def carried_spend(rows: Iterable[KeyRow]) -> float:
-    """What an agent's next key must start with, in US dollars, so that no budget is handed out twice.
+def untaken(row: KeyRow, mark: Mark) -> Decimal:
+    """What an older key has spent that a newer one, by its mark, hasn't taken over yet, in US dollars.
 
-    A key's own spend is its spend less what it was born with. A key that was minted and never delivered (the operator
-    died in between) has none of its own, so it counts for nothing, however often that happens. A key that shows
-    less than it was born with has seen its period end since.
+    A key that shows less than was taken has seen its period end since.
     """
-    marked = [(Decimal(str(row.spend)), Decimal(str(row.mark.carried))) for row in rows if row.mark]
-    if not marked:
+    spend, taken = Decimal(str(row.spend)), Decimal(str(mark.taken.get(row.short, 0.0)))
+    return spend - taken if spend >= taken else spend
+
+
+def spend_of(rows: Sequence[KeyRow]) -> float:
+    """What an agent's keys have spent together in this period, in US dollars, so that no budget is handed out twice.
+
+    The newest knows of every older one what it was born with. One that was made and never delivered (the operator died in
+    between) has spent nothing of its own, so it counts for nothing, however often that happens.
+
+    Args:
+        rows: oldest generation first, as a key table lists them.
+    """
+    if not rows:
         return 0.0
-    born = [carried if spend >= carried else Decimal(0) for spend, carried in marked]
-    own = (spend - at_birth for (spend, _), at_birth in zip(marked, born, strict=True))
-    return float(min(born) + sum(own, Decimal(0)))
+    *older, newest = rows
+    mark = newest.mark
+    own = Decimal(str(newest.spend))
+    return float(own + sum((untaken(row, mark) for row in older), Decimal(0))) if mark else newest.spend
+
+
+def taken_over(rows: Iterable[KeyRow]) -> dict[str, float]:
+    """For the mark of a key that takes over all that some keys have spent."""
+    return {row.short: row.spend for row in rows}

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..api import names
 from ..api.agent import AgentStatus, KeyStatus, OpenClawAgent
 from ..api.quantity import format_usd
 from ..kube.resources import AGENT, NAMESPACE, ROUTE
@@ -21,14 +22,17 @@ from .agent_finish import finish
 from .agent_gateway import deploy_gateway, stop_gateway
 from .agent_hold import Hold, hold_back, let_loose
 from .agent_key import blocked_by, ensure_key
+from .agent_rotation import asked, campaigns_for, due, made_at, next_rotation
 from .children import ensure
-from .conditions import Blocked, Conditions, timestamp
+from .conditions import KEY_READY, Blocked, Conditions, timestamp
 from .finalizer import hold
 from .guard import guarded, say
+from .key_period import anew_at, seconds_until_anew
+from .key_retire import retiring_until
 from .queue import jittered
 from .world import World
 
-RESTS_ON = ("RouteAccepted", "KeyReady", "ConfigReady")
+RESTS_ON = ("RouteAccepted", KEY_READY, "ConfigReady")
 RESTS_ON_WITH_GATEWAY = (*RESTS_ON, "GatewayReady")
 _LOOK_AGAIN_SECONDS = 600.0  # nothing depends on having seen an event
 _BLOCKED_SECONDS = 60.0  # whatever mends it wakes the agent; this is for what no watch sees
@@ -42,6 +46,7 @@ class _Seen:
 
     access: Access | None = None
     row: KeyRow | None = None
+    again: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -75,9 +80,12 @@ async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
             await _hold_all(world, agent, Hold.SUSPENDED)  # before anything that might not go through
         await _converge(world, agent, body, conditions, seen)
         _see_ready(agent, conditions)
+        again = _look_again(world, agent, seen)
     except Blocked as why:
+        if why.stalled and seen.row is None:
+            _settle(world, agent, f"{why.reason}: {why.message}")
         conditions.blocked(why)
-        again = why.retry or jittered(_BLOCKED_SECONDS)
+        again = min(why.retry or jittered(_BLOCKED_SECONDS), seen.again or _BLOCKED_SECONDS * 2)
         if agent.spec.suspend:
             await stop_gateway(world, agent)
         if why.reason == NOT_ALLOWED:
@@ -85,6 +93,22 @@ async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
     fresh = world.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name) or body
     await report.write_status(world, fresh, _status(world, agent, conditions, seen))
     return again
+
+
+def _settle(world: World, agent: OpenClawAgent, failure: str | None) -> None:
+    """Tell the rotations whose turn it is how it went."""
+    for campaign in campaigns_for(world, agent.metadata.uid):
+        campaign.settle(agent.metadata.uid, failure)
+
+
+def _look_again(world: World, agent: OpenClawAgent, seen: _Seen) -> float:
+    times = [jittered(_LOOK_AGAIN_SECONDS), *([seen.again] if seen.again is not None else [])]
+    if seen.access and seen.row:
+        if (moment := next_rotation(agent, seen.access.state, seen.row)) is not None:
+            times.append((moment - world.now()).total_seconds())
+        if (wait := seconds_until_anew(world, seen.row)) is not None:
+            times.append(wait)
+    return max(1.0, min(times))
 
 
 def _see_ready(agent: OpenClawAgent, conditions: Conditions) -> None:
@@ -109,7 +133,7 @@ async def _hold_all(world: World, agent: OpenClawAgent, why: Hold) -> bool:
             await hold_back(state, row, why)
     except LiteLLMError as error:
         message = f"The key is to be blocked, and the proxy doesn't do it: {error}; it is tried again."
-        raise Blocked("KeyReady", "ProxyUnavailable", message, stalled=False, retry=_TAKE_AWAY_SECONDS) from None
+        raise Blocked(KEY_READY, "ProxyUnavailable", message, stalled=False, retry=_TAKE_AWAY_SECONDS) from None
     return bool(rows)
 
 
@@ -122,17 +146,17 @@ async def _take_away(world: World, agent: OpenClawAgent, conditions: Conditions)
     try:
         if await _hold_all(world, agent, Hold.NOT_ALLOWED):
             message = "The key is blocked, because the route doesn't allow the namespace."
-            conditions.false("KeyReady", "NotAllowed", message)
+            conditions.false(KEY_READY, "NotAllowed", message)
     except Blocked as why:
-        conditions.false("KeyReady", why.reason, why.message)
+        conditions.false(KEY_READY, why.reason, why.message)
         return why.retry
     return None
 
 
-async def _live_key(world: World, agent: OpenClawAgent, access: Access) -> KeyRow:
-    """The agent's key, at work or at rest as the resource says."""
+async def _live_key(world: World, agent: OpenClawAgent, access: Access) -> tuple[KeyRow, float | None]:
+    """The agent's key, at work or at rest as the resource says; and after how many seconds to look at its keys again."""
     before = len(access.state.table)
-    row = await ensure_key(world, agent, access)
+    row, again = await ensure_key(world, agent, access)
     try:
         if agent.spec.suspend:
             row = await hold_back(access.state, row, Hold.SUSPENDED)
@@ -142,7 +166,7 @@ async def _live_key(world: World, agent: OpenClawAgent, access: Access) -> KeyRo
         raise blocked_by(error, agent) from None
     if len(access.state.table) != before:
         world.wake_after((ROUTE.kind, *agent.route_key), _COUNT_SECONDS)
-    return row
+    return row, again
 
 
 def _render(agent: OpenClawAgent, access: Access) -> OpenClawConfig:
@@ -160,8 +184,11 @@ async def _converge(
     access = seen.access = accept(world, agent)
     conditions.true("RouteAccepted", "Accepted")
     await hold(world, body)
-    row = seen.row = await _live_key(world, agent, access)
-    conditions.true("KeyReady", "Suspended" if agent.spec.suspend else "Live")
+    row, seen.again = await _live_key(world, agent, access)
+    seen.row = row
+    if due(world, agent, access.state, row) is None:
+        _settle(world, agent, None)
+    conditions.true(KEY_READY, "Suspended" if agent.spec.suspend else "Live")
     _see_budget(row, conditions)
     config = _render(agent, access)
     configmap = agent_configmap(agent, config.text, access.state.authorities)
@@ -197,18 +224,27 @@ def _status(world: World, agent: OpenClawAgent, conditions: Conditions, seen: _S
     if seen.access is None or seen.row is None or mark is None:
         kept = agent.status.model_copy(update={"observed_generation": generation})
         return report.dump(kept, rendered)
-    row, before = seen.row, agent.status.key
-    short = row.token[:8]
-    rotated = before.rotated_at if before.hash == short else timestamp(world.now())
+    row, state = seen.row, seen.access.state
+    turn, until = next_rotation(agent, state, row), retiring_until(world, state, agent.metadata.uid)
+    value = agent.metadata.annotations.get(names.ANNOTATION_ROTATE, "")
+    handled = value and mark.asked == asked(agent)
     budget = row.limits.max_budget
     status = AgentStatus(
         observed_generation=generation,
         base_url=seen.access.state.url,
-        key=KeyStatus(alias=row.alias, hash=short, generation=mark.generation, rotated_at=rotated),
+        key=KeyStatus(
+            alias=row.alias,
+            hash=row.token[:8],
+            generation=mark.generation,
+            rotated_at=timestamp(made_at(row)),
+            next_rotation=timestamp(turn) if turn else None,
+            retiring_until=timestamp(until) if until else None,
+        ),
         secret_name=agent.secret_name,
         spend=format_usd(row.spend),
         budget=format_usd(budget) if budget is not None else "",
-        budget_resets_at=row.budget_resets_at,
+        budget_resets_at=anew_at(row),
+        last_handled_rotation=value if handled else agent.status.last_handled_rotation,
         **(seen.extra or _kept(agent.status)),
     )
     return report.dump(status, rendered)

@@ -1,65 +1,81 @@
 """An agent's virtual key: one live key, in its Secret, with the limits that the resource asks for.
 
 The order survives a kill at any point. A key is registered before it is written into the Secret, so that what the
-Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass ends it.
+Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass ends it. A key that is
+too old is replaced in the same way, but for its end, which comes later: see `key_retire`.
 """
 
-from dataclasses import replace
-from datetime import datetime
-from functools import partial
 from typing import Any
-
-from pydantic import SecretStr
 
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
 from ..kube.diff import is_as
-from ..kube.errors import ConflictError
 from ..kube.resources import AGENT, NAMESPACE, SECRET
 from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
-from ..litellm.keys import CONTROLS, KeyRow, Mark, carried_spend, new_key
+from ..litellm.keys import CONTROLS, KeyRow
 from ..render.agent_secret import agent_secret
 from ..render.metadata import sealed
 from . import agent_retain, secrets
 from .agent_access import Access
-from .agent_hold import Hold
 from .agent_retain import wanted_mark
+from .agent_rotation import due
 from .children import check_ours, look, put
-from .conditions import Blocked, listed
+from .conditions import KEY_READY, Blocked, listed
 from .key_end import end_keys
+from .key_mint import PROXY_SECONDS, Replacing, mint
+from .key_period import start_anew
+from .key_retire import UPTAKE_SECONDS, settle_others
+from .report import record
 from .world import World
 
-KEY_READY = "KeyReady"
 _PLACEHOLDER = "-"
-_PROXY_SECONDS = 10.0
 
 
-async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> KeyRow:
-    """Have a live key in the agent's Secret, and no other of the agent's.
+async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tuple[KeyRow, float | None]:
+    """Have a live key in the agent's Secret that isn't too old, and no other of the agent's without an end.
 
     Returns:
-        The key as the proxy has it.
+        The key as the proxy has it; and after how many seconds an older one wants to be looked at, or None.
 
     Raises:
         Blocked: the Secret's name or the alias is somebody else's, the proxy refuses a limit or isn't usable.
     """
     _check_names(world, agent)
-    shape = agent_secret(agent, key=_PLACEHOLDER, base_url=access.state.url)
+    state = access.state
+    shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=state.url)
     live = await look(world, SECRET.kind, agent.metadata.namespace, agent.secret_name)
     try:
-        await agent_retain.take_back(world, agent, access.state)
-        if not agent_retain.was_left_behind(agent, access.state, live):
+        await agent_retain.take_back(world, agent, state)
+        if not agent_retain.was_left_behind(agent, state, live):
             check_ours(live, shape, KEY_READY)
         row = await _delivered(agent, access, live)
+        grace = due(world, agent, state, row) if row and state.usable else None
         if row is None:
-            return await _mint(world, agent, access, live)
-        row = await _keep_limits(agent, access, row)
-        await _keep_secret(world, agent, access, live, shape)
-        await _end_others(agent, access, row)
+            row = await mint(world, agent, access, live)
+        elif grace is not None:
+            row = await mint(world, agent, access, live, Replacing(row, grace))
+            await _tell(world, agent, grace)
+        else:
+            await _end_undelivered(agent, access, row)
+            row = await _keep_limits(agent, access, row)
+            row = await start_anew(world, state, row)
+            await _keep_secret(world, agent, access, live, row)
+        again = await settle_others(world, agent, state, row)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
-    return row
+    return state.table.get(row.token) or row, again
+
+
+async def _tell(world: World, agent: OpenClawAgent, grace: int) -> None:
+    body = world.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name)
+    if body:
+        lives_on = (
+            f"the old one is accepted for up to {grace + UPTAKE_SECONDS} s more"
+            if not agent.spec.suspend
+            else "the old one ends"
+        )
+        await record(world, body, "Normal", "KeyRotated", f"A new key is in Secret {agent.secret_name}; {lives_on}.")
 
 
 def _check_names(world: World, agent: OpenClawAgent) -> None:
@@ -95,8 +111,8 @@ def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
         return Blocked(KEY_READY, "Rejected", f"LiteLLM refuses the key: {error}. Mend spec.key.", stalled=True)
     if isinstance(error, UnauthorizedError):
         message = f"{error}: the route's conditions say what to do."
-        return Blocked(KEY_READY, "MasterKeyRefused", message, stalled=False, retry=_PROXY_SECONDS)
-    return Blocked(KEY_READY, "ProxyUnavailable", f"{error}; it is tried again.", stalled=False, retry=_PROXY_SECONDS)
+        return Blocked(KEY_READY, "MasterKeyRefused", message, stalled=False, retry=PROXY_SECONDS)
+    return Blocked(KEY_READY, "ProxyUnavailable", f"{error}; it is tried again.", stalled=False, retry=PROXY_SECONDS)
 
 
 async def _delivered(agent: OpenClawAgent, access: Access, live: dict[str, Any] | None) -> KeyRow | None:
@@ -115,93 +131,6 @@ async def _delivered(agent: OpenClawAgent, access: Access, live: dict[str, Any] 
         message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
         raise Blocked(KEY_READY, "KeyBlocked", message, stalled=True)
     return row
-
-
-async def _mint(world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None) -> KeyRow:
-    state = access.state
-    if not state.usable:
-        message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
-        raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=_PROXY_SECONDS)
-    old = await _as_they_are(agent, access)
-    generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    carried = carried_spend(old) if old else _spend_of_a_lost_key(world, agent, state.url)
-    held = Hold.SUSPENDED.value if agent.spec.suspend else ""
-    mark = wanted_mark(agent, Mark(world.cluster, agent.metadata.uid, generation, carried, held))
-    for row in old:
-        if row.alias == agent.alias:
-            await _free_alias(access, row)
-    value = new_key()
-    made = await _generate(world, agent, access, value, mark)
-    state.table.put(made)
-    manifest = agent_secret(agent, key=value.get_secret_value(), base_url=state.url)
-    try:
-        await put(world, manifest, live, KEY_READY)
-    except (Blocked, ConflictError):
-        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
-        await end_keys(state, [made.token])
-        raise
-    await _end_others(agent, access, made)
-    return made
-
-
-async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
-    """The agent's keys as the proxy has them now: what the table knows of their spend is up to a minute old."""
-    table, client = access.state.table, access.state.client
-    for row in table.of(agent.metadata.uid):
-        fresh = await client.key(row.token)
-        if fresh:
-            table.put(fresh)
-        else:
-            table.drop([row.token])
-    return table.of(agent.metadata.uid)
-
-
-def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
-    """What was last seen of a key that the proxy has no more, if its period isn't over: no budget is handed out twice."""
-    status = agent.status
-    if status.base_url != url or not status.spend:
-        return 0.0
-    if status.budget_resets_at and datetime.fromisoformat(status.budget_resets_at) <= world.now():
-        return 0.0
-    return float(status.spend)
-
-
-async def _generate(world: World, agent: OpenClawAgent, access: Access, value: SecretStr, mark: Mark) -> KeyRow:
-    client = access.state.client
-    generate = partial(
-        client.generate_key,
-        value,
-        alias=agent.alias,
-        limits=access.limits,
-        mark=mark,
-        metadata=agent.spec.key.metadata,
-    )
-    try:
-        return await generate()
-    except AliasTakenError:
-        async for row in client.list_keys(alias=agent.alias):
-            if not await _may_take(world, agent, row):
-                raise
-            access.state.table.put(row)
-            await _free_alias(access, row)
-    return await generate()
-
-
-async def _may_take(world: World, agent: OpenClawAgent, row: KeyRow) -> bool:
-    """Whether a key that has our alias is the agent's own, or that of an agent of this cluster that is gone."""
-    if row.mark is None or row.mark.cluster != world.cluster or row.mark.retained:
-        return False
-    if row.mark.agent == agent.metadata.uid:
-        return True
-    living, _ = await world.kube.uids(AGENT)
-    return row.mark.agent not in living
-
-
-async def _free_alias(access: Access, row: KeyRow) -> None:
-    generation = row.mark.generation if row.mark else 0
-    alias = f"{row.alias}#{generation}.{row.token[:8]}"
-    await access.state.client.update_key(row.token, {"key_alias": alias})
-    access.state.table.put(replace(row, alias=alias))
 
 
 async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
@@ -226,22 +155,29 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
 
 
 async def _keep_secret(
-    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, shape: dict[str, Any]
+    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, row: KeyRow
 ) -> None:
     """Put right what of the Secret isn't as it should be; the key in it is."""
     if live is None:
         return
-    wanted = compact(sealed(shape))
+    wanted = compact(sealed(agent_secret(agent, key=_PLACEHOLDER, token=row.token, base_url=access.state.url)))
     wanted["data"][names.API_KEY] = live["data"][names.API_KEY]
     if is_as(live, wanted):
         return
     held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
     if held and names.API_KEY in held:
         key = held[names.API_KEY].get_secret_value()
-        await put(world, agent_secret(agent, key=key, base_url=access.state.url), live, KEY_READY)
+        manifest = agent_secret(agent, key=key, token=row.token, base_url=access.state.url)
+        await put(world, manifest, live, KEY_READY)
 
 
-async def _end_others(agent: OpenClawAgent, access: Access, row: KeyRow) -> None:
-    surplus = [other.token for other in access.state.table.of(agent.metadata.uid) if other.token != row.token]
-    if surplus:
-        await end_keys(access.state, surplus)
+async def _end_undelivered(agent: OpenClawAgent, access: Access, row: KeyRow) -> None:
+    """End what was made after the key in the Secret and never got there: it may have the alias."""
+    assert row.mark is not None
+    undelivered = [
+        other.token
+        for other in access.state.table.of(agent.metadata.uid)
+        if other.expires is None and other.mark and other.mark.generation > row.mark.generation
+    ]
+    if undelivered:
+        await end_keys(access.state, undelivered)

@@ -17,6 +17,7 @@ from ..render.agent_secret import agent_secret
 from ..render.metadata import without_owner
 from . import secrets
 from .children import put
+from .conditions import KEY_READY
 from .world import RouteState, World
 
 
@@ -43,14 +44,16 @@ async def leave_behind(world: World, agent: OpenClawAgent, state: RouteState) ->
         LiteLLMError: the proxy couldn't be told.
     """
     for row in state.table.of(agent.metadata.uid):
-        if row.mark and row.mark != wanted_mark(agent, row.mark):
+        # One that has an end already isn't left behind: it is nobody's when the agent is gone, and the sweep ends it.
+        if row.mark and row.expires is None and row.mark != wanted_mark(agent, row.mark):
             await _remark(state, row, wanted_mark(agent, row.mark))
     live = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
     owner = owner_of(live["metadata"]) if live else None
     held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
     if live and held and names.API_KEY in held and owner and owner.uid == agent.metadata.uid:
         key = held[names.API_KEY].get_secret_value()
-        await put(world, without_owner(agent_secret(agent, key=key, base_url=state.url)), live, "KeyReady")
+        manifest = agent_secret(agent, key=key, token=live["data"][names.API_KEY], base_url=state.url)
+        await put(world, without_owner(manifest), live, KEY_READY)
 
 
 async def take_back(world: World, agent: OpenClawAgent, state: RouteState) -> None:

@@ -12,6 +12,7 @@ _LONGEST_MESSAGE = 32_000  # the API takes 32,768 characters
 
 READY = "Ready"
 PROXY_READY = "ProxyReady"
+KEY_READY = "KeyReady"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 

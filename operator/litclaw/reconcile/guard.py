@@ -39,7 +39,9 @@ async def guarded(
         why = Blocked(READY, "Refused", message, stalled=True)
     except Exception as error:  # noqa: BLE001 - the one place for what nobody thought of
         meta, where = body["metadata"], "".join(traceback.format_tb(error.__traceback__))
-        log.error("%s in %s %s/%s:\n%s", type(error).__name__, body["kind"], meta["namespace"], meta["name"], where)
+        log.error(
+            "%s in %s %s/%s:\n%s", type(error).__name__, body["kind"], meta.get("namespace", ""), meta["name"], where
+        )
         message = f"The operator fails over this resource ({type(error).__name__}), and its log says where: report it."
         why = Blocked(READY, "InternalError", message, stalled=True)
     await say(world, body, rests_on, why)

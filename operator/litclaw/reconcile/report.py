@@ -29,6 +29,8 @@ def dump(status: Model, conditions: list[dict[str, Any]]) -> dict[str, Any]:
     return {**status.model_dump(by_alias=True, exclude_none=True, mode="json"), "conditions": conditions}
 
 
+_OF_THE_CLUSTER = "default"
+"""Where Kubernetes keeps events about what is in no namespace."""
 _TOLD = (READY, "WithinBudget")
 """The conditions whose change is an event."""
 
@@ -49,7 +51,7 @@ async def write_status(world: World, body: Mapping[str, Any], status: dict[str, 
     manifest = {
         "apiVersion": body["apiVersion"],
         "kind": body["kind"],
-        "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+        "metadata": {each: meta[each] for each in ("name", "namespace", "uid") if each in meta},
         "status": status,
     }
     world.cache.observe(await world.kube.apply(manifest, subresource="status"))
@@ -84,15 +86,13 @@ async def record(world: World, body: Mapping[str, Any], kind: str, reason: str, 
         "kind": "Event",
         "metadata": {
             "name": f"{meta['name']}.{digest([meta['uid'], reason, message, now])}",
-            "namespace": meta["namespace"],
+            "namespace": meta.get("namespace", _OF_THE_CLUSTER),
             "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
         },
         "involvedObject": {
             "apiVersion": body["apiVersion"],
             "kind": body["kind"],
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
+            **{each: meta[each] for each in ("name", "namespace", "uid") if each in meta},
         },
         "type": kind,
         "reason": reason,
@@ -105,4 +105,6 @@ async def record(world: World, body: Mapping[str, Any], kind: str, reason: str, 
     try:
         await world.kube.apply(event)
     except KubeError as error:
-        log.warning("the event %s of %s %s/%s: %s", reason, body["kind"], meta["namespace"], meta["name"], error)
+        log.warning(
+            "the event %s of %s %s/%s: %s", reason, body["kind"], meta.get("namespace", ""), meta["name"], error
+        )

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from ..kube.resources import ROUTE
 from ..render.route_service import service_url
-from . import report, route_connect, route_deploy, route_observe
+from . import master_key, report, route_connect, route_deploy, route_observe
 from .conditions import PROXY_READY, Blocked, Conditions
 from .finalizer import hold
 from .guard import guarded, say
@@ -19,6 +19,10 @@ from .world import RouteState, World
 RESTS_ON = ("SecretsReady", "DatabaseReady", PROXY_READY, "ModelsReady")
 LOOK_AGAIN_SECONDS = 30.0
 _BLOCKED_SECONDS = 10.0
+_NOT_OURS = (
+    "NotOurs: the master key of an external proxy is changed where that runs; then put it into the Secret that "
+    "spec.external.masterKeySecretRef names."
+)
 
 
 @dataclass(slots=True)
@@ -64,6 +68,8 @@ async def _pass(world: World, key: tuple[str, str], body: Mapping[str, Any]) -> 
     try:
         await _converge(world, route, conditions, seen)
         conditions.ready(f"{_count(world, key)} can be asked for at {seen.url}.")
+        if world.routes[key].hurry_until > world.now():
+            again = route_observe.HURRY_SECONDS
     except Blocked as why:
         if why.condition != "ModelsReady" and not why.serving and (state := world.routes.get(key)):
             state.usable = False
@@ -83,21 +89,23 @@ def _count(world: World, key: tuple[str, str]) -> str:
 
 async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, seen: _Seen) -> None:
     held_back: Blocked | None = None
+    before: SecretStr | None = None
     if managed := route.spec.managed:
         seen.url = service_url(route, managed)
         deployed = await route_deploy.deploy(world, route, managed, conditions)
-        master_key, held_back = deployed.master_key, deployed.held_back
+        key, before, held_back = deployed.master_key, deployed.master_key_before, deployed.held_back
         authorities = ""
     elif external := route.spec.external:
         seen.url = route_connect.checked_url(external.url)
-        master_key, authorities = await route_connect.read_secrets(world, route, external)
+        key, authorities = await route_connect.read_secrets(world, route, external)
         conditions.true("SecretsReady", "Found")
         await route_deploy.withdraw(world, route)
+        master_key.refuse(world, route, _NOT_OURS)
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked(PROXY_READY, "InvalidSpec", message, stalled=True)
     where, resolved = await route_observe.locate(seen.url)
-    state = route_connect.connect(world, route, seen.url, master_key, authorities)
+    state = route_connect.connect(world, route, seen.url, key, authorities, before)
     if resolved or not state.seen:
         state.reach = where  # a name that doesn't resolve just now hasn't moved
     state.blocks_spread = route.spec.managed is None or route.spec.managed.redis is not None

@@ -74,8 +74,18 @@ async def peer_of(world: World, route: LiteLLMRoute, url: str) -> ProxyPeer:
     return address_peer(url)
 
 
-def connect(world: World, route: LiteLLMRoute, url: str, master_key: SecretStr, authorities: str = "") -> RouteState:
+def connect(
+    world: World,
+    route: LiteLLMRoute,
+    url: str,
+    master_key: SecretStr,
+    authorities: str = "",
+    master_key_before: SecretStr | None = None,
+) -> RouteState:
     """What is known of the proxy: kept as long as its URL stays, with a client that has the right keys.
+
+    Args:
+        master_key_before: what some of the proxy's pods may still know in the master key's place.
 
     Raises:
         Blocked: the certificates are none.
@@ -85,17 +95,18 @@ def connect(world: World, route: LiteLLMRoute, url: str, master_key: SecretStr, 
     if state and state.url != url:
         _leave(world, key, world.routes.pop(key))
         state = None
-    if state and (state.master_key, state.authorities) == (master_key, authorities):
+    secrets = (master_key, authorities, master_key_before)
+    if state and state.secrets == secrets:
         return state
     try:
-        client = world.connect(url, master_key, authorities)
+        client = world.connect(url, master_key, authorities, master_key_before)
     except (ssl.SSLError, ValueError):
         raise Blocked(SECRETS_READY, "InvalidCertificates", _NO_CERTIFICATES, stalled=True, retry=10.0) from None
     if state is None:
-        state = world.routes[key] = RouteState(client, master_key, KeyTable(world.cluster), authorities)
+        state = world.routes[key] = RouteState(client, secrets, KeyTable(world.cluster))
     else:
         world.retire(state.client)
-        state.client, state.master_key, state.authorities = client, master_key, authorities
+        state.client, state.secrets = client, secrets
     return state
 
 

@@ -31,6 +31,7 @@ from ..render.route_disruption_budget import route_disruption_budget
 from ..render.route_network_policy import database_network_policy, proxy_network_policy
 from ..render.route_pod_monitor import route_pod_monitor
 from ..render.route_service import route_service
+from . import master_key
 from .children import check_ours, ensure, look, remove_others
 from .conditions import PROXY_READY, Blocked, Conditions
 from .replicas import hand_over_replicas
@@ -61,10 +62,12 @@ class Deployed:
 
     Attributes:
         master_key: what it is administered with.
+        master_key_before: what some of its pods may still know in its place.
         held_back: why its pods aren't yet as they should be, while those from before serve.
     """
 
     master_key: SecretStr
+    master_key_before: SecretStr | None
     held_back: Blocked | None
 
 
@@ -109,11 +112,13 @@ async def deploy(world: World, route: LiteLLMRoute, managed: Managed, conditions
     await drop_stuck(world, route, migration)
     _see_database(database)
     conditions.true(DATABASE_READY, "Running" if database else "Configured")
-    if held_back:
+    if held_back is None:
+        await master_key.settle(world, route, running)
+    else:
         conditions.false(DATABASE_READY, held_back.reason, held_back.message)
     waits = f"Waits for the pods of Deployment {name}; LiteLLM takes a minute to start."
     see_running(running, PROXY_READY, waits)
-    return Deployed(held.master_key, held_back)
+    return Deployed(held.master_key, held.master_key_before, held_back)
 
 
 async def withdraw(world: World, route: LiteLLMRoute) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..api import names
@@ -19,10 +19,12 @@ from ..litellm.errors import (
     UnauthorizedError,
     UntrustedError,
 )
+from ..litellm.keys import KeyRow
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
 from .conditions import PROXY_READY, Blocked, Conditions, listed
 from .key_end import end_keys
+from .key_retire import ends_at
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 OLDEST_RELEASE = (1, 60, 0)
 """The first LiteLLM whose /key/list knows ``return_full_object`` (its source; 1.57.0 doesn't)."""
 _REFRESH_SECONDS = 30.0
+HURRY_SECONDS = 5.0
 _REFRESH_SHARE = 10.0  # a table that takes a second to read is read every ten seconds at the most
 
 
@@ -96,7 +99,7 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
         release = await state.client.release() or readiness.version
         _check_release(state.url, release)
         info = await state.client.model_info()
-        _wake(world, route, await _refresh(state))
+        _wake(world, route, await _refresh(world, state))
     except LiteLLMError as error:
         raise blocked_by(error, route) from None
     conditions.true(PROXY_READY, "Answers")
@@ -107,10 +110,10 @@ async def observe(world: World, route: LiteLLMRoute, state: RouteState, conditio
     return release
 
 
-async def _refresh(state: RouteState) -> set[str]:
+async def _refresh(world: World, state: RouteState) -> set[str]:
     clock = asyncio.get_running_loop().time
-    started = clock()
-    if started - state.refreshed_at < max(_REFRESH_SECONDS - 1, _REFRESH_SHARE * state.refresh_seconds):
+    started, pause = clock(), HURRY_SECONDS if world.now() < state.hurry_until else _REFRESH_SECONDS
+    if started - state.refreshed_at < max(pause - 1, _REFRESH_SHARE * state.refresh_seconds):
         return set()
     changed = await state.table.refresh(state.client)
     state.refreshed_at, state.refresh_seconds = started, clock() - started
@@ -162,7 +165,7 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
     for uid in state.table.agents():
         rows = state.table.of(uid)
         if uid in unknown:
-            orphans += [row.token for row in rows if row.mark and not row.mark.retained]
+            orphans += [row.token for row in rows if not _is_left(world, row, rows)]
         elif uid in agents and _has_moved(world, agents[uid], key, state):
             orphans += [row.token for row in rows]
     if not orphans:
@@ -172,6 +175,13 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
         await end_keys(state, orphans)
     except LiteLLMError as error:
         raise blocked_by(error, route) from None
+
+
+def _is_left(world: World, row: KeyRow, rows: Sequence[KeyRow]) -> bool:
+    """Whether a key was left behind by its agent, or lives out its time beside one that was."""
+    kept = any(other.mark and other.mark.retained for other in rows)
+    end = ends_at(row)
+    return bool(row.mark and row.mark.retained) or (kept and end is not None and end > world.now())
 
 
 def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:

@@ -16,7 +16,7 @@ from ..render.litellm_config import secret_params
 from ..render.metadata import Manifest
 from ..render.postgres import postgres_secret_data
 from ..render.route_secret import database_ref, generated_secret, master_key_ref, salt_key_ref
-from . import secrets
+from . import master_key, secrets
 from .children import check_ours, look, put
 from .conditions import Blocked
 from .secrets import SECRETS_READY
@@ -33,11 +33,13 @@ class RouteSecrets:
     """What the proxy is given.
 
     Attributes:
+        master_key_before: what pods that aren't rolled yet know in its place, while a master key is rotated.
         fingerprint: of the salt, keyed with itself: it changes when the salt does, and tells nothing about it.
         digest: of all that the proxy is given, keyed with the salt.
     """
 
     master_key: SecretStr
+    master_key_before: SecretStr | None
     salt: SecretStr
     database_url: SecretStr
     fingerprint: str
@@ -56,17 +58,19 @@ async def route_secrets(
         Blocked: one is missing, lost, of another kind, or weak.
     """
     await _make_up(world, route, managed)
+    await master_key.renew(world, route, managed, deployment)
     held = await _read(world, route, managed)
 
     def of(ref: SecretKeyRef) -> SecretStr:
         return held[_slot(ref)]
 
-    master_key, salt = of(master_key_ref(route, managed)), of(salt_key_ref(route, managed))
+    key, salt = of(master_key_ref(route, managed)), of(salt_key_ref(route, managed))
     fingerprint = secrets.keyed_digest(salt, {"route": SecretStr(route.metadata.uid)})
-    _check_master_key(route, managed, master_key)
+    _check_master_key(route, managed, key)
     _check_salt(route, managed, salt, fingerprint, deployment)
     return RouteSecrets(
-        master_key=master_key,
+        master_key=key,
+        master_key_before=await master_key.key_before(world, route, managed),
         salt=salt,
         database_url=of(database_ref(route, managed)),
         fingerprint=fingerprint,
@@ -83,8 +87,8 @@ async def _make_up(world: World, route: LiteLLMRoute, managed: Managed) -> None:
     name, namespace = route.metadata.name, route.metadata.namespace
     if managed.master_key_secret_ref is None:
         # Virtual keys outlive a change of the master key (measured), so a lost one is simply made anew.
-        data = {names.MASTER_KEY: f"sk-{random.token_urlsafe(32)}"}
-        await _make_once(world, generated_secret(route, names.route_master_key(name), "master-key", data))
+        data = {names.MASTER_KEY: master_key.new_master_key()}
+        await _make_once(world, master_key.master_key_secret(world, route, data))
     if managed.salt_key_secret_ref is None:
         before = world.cache.get(DEPLOYMENT.kind, namespace, names.route_workload(name))
         data = {names.SALT_KEY: random.token_urlsafe(32)}

@@ -17,9 +17,11 @@ from ..litellm.client import LiteLLM
 from ..render.address import Reach
 from ..render.openclaw_config import ModelFacts
 from ..render.proxy_peer import ANYWHERE, ProxyPeer
+from .campaign import Campaign
 from .key_table import KeyTable
 
 _CLOSE_SECONDS = 60.0
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 QueueKey = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -30,18 +32,18 @@ class RouteState:
     """A route whose proxy has been reached with its master key, and what was seen there.
 
     Attributes:
-        authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
+        secrets: what the client was made with: the master key, certificates in PEM, the master key before.
         peer: what agents' NetworkPolicies open.
         blocks_spread: whether the proxy's replicas learn of a blocked key sooner than of a deleted one.
         usable: whether keys can be made there now.
         facts: the models that agents may use, in the route's order.
         limited: whether the proxy serves more models than the route gives away.
+        hurry_until: until when the keys are read more often, because an old one waits for the use of a new one.
     """
 
     client: LiteLLM
-    master_key: SecretStr
+    secrets: tuple[SecretStr, str, SecretStr | None]
     table: KeyTable
-    authorities: str = ""
     peer: ProxyPeer = ANYWHERE
     reach: Reach = Reach.PRIVATE
     blocks_spread: bool = True
@@ -49,8 +51,14 @@ class RouteState:
     facts: tuple[ModelFacts, ...] = ()
     limited: bool = False
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
+    hurry_until: datetime = _LONG_AGO
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
+
+    @property
+    def authorities(self) -> str:
+        """Certificates, in PEM, that the proxy's own is checked against; empty: the usual ones."""
+        return self.secrets[1]
 
     @property
     def seen(self) -> bool:
@@ -97,9 +105,10 @@ class World:
     wake: Callable[[QueueKey], None]
     wake_after: Callable[[QueueKey, float], None]
     now: Callable[[], datetime] = utc_now
-    connect: Callable[[str, SecretStr, str], LiteLLM] = LiteLLM
+    connect: Callable[[str, SecretStr, str, SecretStr | None], LiteLLM] = LiteLLM
     own_namespace: str | None = None
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 

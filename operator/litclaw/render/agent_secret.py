@@ -5,10 +5,20 @@ from ..api.agent import OpenClawAgent
 from .metadata import Manifest, encode
 from .owned import of_agent
 
+_SHOWN = 8
 
-def agent_secret(agent: OpenClawAgent, *, key: str, base_url: str) -> Manifest:
-    """The Secret with ``LITELLM_API_KEY`` and ``LITELLM_BASE_URL``."""
-    manifest = of_agent(agent, "v1", "Secret", agent.secret_name, component="virtual-key")
+
+def agent_secret(agent: OpenClawAgent, *, key: str, token: str, base_url: str) -> Manifest:
+    """The Secret with ``LITELLM_API_KEY`` and ``LITELLM_BASE_URL``.
+
+    Args:
+        agent: the resource.
+        key: the virtual key.
+        token: its SHA-256, whose first characters tell in the metadata that it is another one.
+        base_url: the proxy's root.
+    """
+    annotations = {**names.RELOADER, names.ANNOTATION_KEY: token[:_SHOWN]}
+    manifest = of_agent(agent, "v1", "Secret", agent.secret_name, component="virtual-key", annotations=annotations)
     return {**manifest, "type": "Opaque", "data": encode({names.API_KEY: key, names.BASE_URL: base_url})}
 
 

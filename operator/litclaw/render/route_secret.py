@@ -3,6 +3,8 @@
 Each is made once. The caller makes up the value; a Secret that is there already is kept as it is.
 """
 
+from collections.abc import Mapping
+
 from ..api import names
 from ..api.base import SecretKeyRef
 from ..api.managed import Managed
@@ -29,7 +31,13 @@ def database_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
     return managed.database.secret_ref or own
 
 
-def generated_secret(route: LiteLLMRoute, name: str, component: str, data: dict[str, str]) -> Manifest:
+def generated_secret(
+    route: LiteLLMRoute,
+    name: str,
+    component: str,
+    data: Mapping[str, str],
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
     """A Secret with values that were made up for this route."""
-    manifest = of_route(route, "v1", "Secret", name, component=component)
+    manifest = of_route(route, "v1", "Secret", name, component=component, annotations=annotations)
     return {**manifest, "type": "Opaque", "data": encode(data)}

@@ -1,0 +1,68 @@
+"""A rotation's work in this process: whose turn it is, and whose key couldn't be rotated.
+
+It is in memory alone. Who is done shows by the keys themselves, so after a restart it is made anew.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from ..kube.cache import Key
+
+
+class Campaign:
+    """The keys of one rotation, by the uid of the resource that they are of.
+
+    Args:
+        not_before: keys made before that are to be rotated.
+        grace: how long an old key lives on, in seconds.
+        limit: how many are worked on at a time.
+        wake: has a resource looked at.
+    """
+
+    def __init__(self, *, not_before: datetime, grace: int, limit: int, wake: Callable[[Key], None]) -> None:
+        self.not_before = not_before
+        self.grace = grace
+        self.failures: dict[str, tuple[Key, str]] = {}
+        self._limit = limit
+        self._wake = wake
+        self._waiting: dict[str, Key] = {}
+        self._at_work: dict[str, Key] = {}
+
+    def plan(self, waiting: Mapping[str, Key], held_up: Mapping[str, Key], *, resting: bool) -> None:
+        """Say who is still to be rotated, in order; the first are taken up at once.
+
+        Args:
+            waiting: who can be rotated now.
+            held_up: who can't, because the proxy isn't there; nobody waits for them.
+            resting: whether none is taken up.
+        """
+        self._at_work = {uid: key for uid, key in self._at_work.items() if uid in waiting}
+        self.failures = {uid: why for uid, why in self.failures.items() if uid in waiting or uid in held_up}
+        taken = self._at_work.keys() | self.failures.keys()
+        self._waiting = {} if resting else {uid: key for uid, key in waiting.items() if uid not in taken}
+        self._take_up()
+
+    @property
+    def at_work(self) -> int:
+        """How many are worked on."""
+        return len(self._at_work)
+
+    def covers(self, uid: str) -> bool:
+        """Whether a resource's key is to be rotated now. One that failed is, for when somebody mends what stood in the way."""
+        return uid in self._at_work or uid in self.failures
+
+    def settle(self, uid: str, failure: str | None) -> None:
+        """Say that a resource's key has been rotated or, with a reason, that it can't be."""
+        if not self.covers(uid):
+            return
+        key = self._at_work.pop(uid, None) or self.failures[uid][0]
+        self.failures.pop(uid, None)
+        if failure:
+            self.failures[uid] = (key, failure)
+        self._take_up()
+
+    def _take_up(self) -> None:
+        while self._waiting and len(self._at_work) < self._limit:
+            uid = next(iter(self._waiting))
+            key = self._at_work[uid] = self._waiting.pop(uid)
+            self._wake(key)

@@ -1,0 +1,146 @@
+"""A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from pydantic import SecretStr
+
+from ..api.agent import OpenClawAgent
+from ..kube.errors import ConflictError
+from ..kube.resources import AGENT
+from ..litellm.errors import AliasTakenError
+from ..litellm.keys import KeyRow, Mark, new_key, spend_of, taken_over
+from ..render.agent_secret import agent_secret
+from .agent_access import Access
+from .agent_hold import Hold
+from .agent_retain import wanted_mark
+from .agent_rotation import asked
+from .children import put
+from .conditions import KEY_READY, Blocked
+from .key_end import end_keys
+from .key_period import inherited
+from .world import World
+
+PROXY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """A live key that is too old, and for how many seconds it lives on."""
+
+    row: KeyRow
+    grace: int
+
+
+async def mint(
+    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, replacing: Replacing | None = None
+) -> KeyRow:
+    """Register a new key that starts with what the agent's others have spent, and write it into the Secret.
+
+    Args:
+        live: the Secret as it is now, compact; None: there is none.
+        replacing: the live key that the new one is for; None: there is none any more.
+
+    Raises:
+        Blocked: the proxy isn't usable, or the Secret is refused.
+        LiteLLMError: the proxy refuses the key.
+    """
+    state = access.state
+    if not state.usable:
+        message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
+        raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
+    old = await _as_they_are(agent, access)
+    generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
+    spend = spend_of(old) if old else _spend_of_a_lost_key(world, agent, state.url)
+    mark = Mark(
+        cluster=world.cluster,
+        agent=agent.metadata.uid,
+        generation=generation,
+        made=world.now().isoformat(),
+        held=Hold.SUSPENDED.value if agent.spec.suspend else "",
+        asked=asked(agent),
+        replaces=replacing.row.short if replacing else "",
+        grace=replacing.grace if replacing else 0,
+        taken=taken_over(old),
+        anew_at=inherited(replacing.row if replacing else None, access.limits),
+    )
+    mark = wanted_mark(agent, mark)
+    for row in old:
+        if row.alias == agent.alias:
+            await _free_alias(access, row)
+    value = new_key()
+    made = await _generate(world, agent, access, value, mark, spend)
+    state.table.put(made)
+    manifest = agent_secret(agent, key=value.get_secret_value(), token=made.token, base_url=state.url)
+    try:
+        await put(world, manifest, live, KEY_READY)
+    except (Blocked, ConflictError):
+        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
+        await end_keys(state, [made.token])
+        raise
+    return made
+
+
+async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
+    """The agent's keys as the proxy has them now: what the table knows of their spend is up to a minute old."""
+    table, client = access.state.table, access.state.client
+    for row in table.of(agent.metadata.uid):
+        fresh = await client.key(row.token)
+        if fresh:
+            table.put(fresh)
+        else:
+            table.drop([row.token])
+    return table.of(agent.metadata.uid)
+
+
+def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
+    """What was last seen of a key that the proxy has no more, if its period isn't over: no budget is handed out twice."""
+    status = agent.status
+    if status.base_url != url or not status.spend:
+        return 0.0
+    if status.budget_resets_at and datetime.fromisoformat(status.budget_resets_at) <= world.now():
+        return 0.0
+    return float(status.spend)
+
+
+async def _generate(
+    world: World, agent: OpenClawAgent, access: Access, value: SecretStr, mark: Mark, spend: float
+) -> KeyRow:
+    client = access.state.client
+    generate = partial(
+        client.generate_key,
+        value,
+        alias=agent.alias,
+        limits=access.limits,
+        mark=mark,
+        metadata=agent.spec.key.metadata,
+        spend=spend,
+    )
+    try:
+        return await generate()
+    except AliasTakenError:
+        async for row in client.list_keys(alias=agent.alias):
+            if not await _may_take(world, agent, row):
+                raise
+            access.state.table.put(row)
+            await _free_alias(access, row)
+    return await generate()
+
+
+async def _may_take(world: World, agent: OpenClawAgent, row: KeyRow) -> bool:
+    """Whether a key that has our alias is the agent's own, or that of an agent of this cluster that is gone."""
+    if row.mark is None or row.mark.cluster != world.cluster or row.mark.retained:
+        return False
+    if row.mark.agent == agent.metadata.uid:
+        return True
+    living, _ = await world.kube.uids(AGENT)
+    return row.mark.agent not in living
+
+
+async def _free_alias(access: Access, row: KeyRow) -> None:
+    generation = row.mark.generation if row.mark else 0
+    alias = f"{row.alias}#{generation}.{row.token[:8]}"
+    await access.state.client.update_key(row.token, {"key_alias": alias})
+    access.state.table.put(replace(row, alias=alias))

@@ -1,0 +1,171 @@
+"""The end of a key that another has replaced: given at once, carried out by the proxy, and settled by us afterwards.
+
+docs/design/rotation.md says why each of the times is what it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from ..api import names
+from ..api.agent import OpenClawAgent
+from ..kube.resources import ROUTE
+from ..litellm.keys import KeyRow, taken_over, untaken
+from . import secrets
+from .agent_rotation import campaigns_for, is_older
+from .conditions import KEY_READY, Blocked
+from .key_end import end_keys
+from .world import RouteState, World
+
+UPTAKE_SECONDS = 90
+"""A kubelet refreshes mounted Secrets every 60 to 90 s: its sync period of 1 min, with up to half of it for jitter."""
+SETTLE_SECONDS = 90
+"""Replicas without Redis learn of a key's end after up to 60 s, and spend is booked 10 to 15 s late (both measured)."""
+_HURRY_SECONDS = 5.0
+_ROUGHLY = timedelta(seconds=5)
+_WORTH = Decimal("0.01")
+"""What share of the budget old keys may spend before that is taken over while they live; the rest is at their end."""
+
+
+def ends_at(row: KeyRow) -> datetime | None:
+    """When the proxy itself refuses a key."""
+    if row.expires is None:
+        return None
+    end = datetime.fromisoformat(row.expires)
+    return end if end.tzinfo else end.replace(tzinfo=UTC)
+
+
+def retiring_until(world: World, state: RouteState, uid: str) -> datetime | None:
+    """When the last of an agent's old keys ends, if one still lives."""
+    ends = [end for row in state.table.of(uid) if (end := ends_at(row)) and end > world.now()]
+    return max(ends, default=None)
+
+
+async def settle_others(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow) -> float | None:
+    """See to every key of the agent's but the live one: an end for what was replaced, and the end of what has none.
+
+    Returns:
+        After how many seconds to look again, or None.
+
+    Raises:
+        Blocked: the new key isn't accepted yet.
+        LiteLLMError: the proxy couldn't be told.
+    """
+    others = [other for other in state.table.of(agent.metadata.uid) if other.token != row.token]
+    if not others:
+        return None
+    replaced = [other for other in others if _is_replaced(row, other)]
+    if replaced and not row.blocked:
+        await _see_accepted(world, agent, state)
+    elif replaced:
+        replaced = []  # nobody calls with a key that is held back, so nobody needs the old one
+    surplus = [other.token for other in others if other.expires is None and other not in replaced]
+    if surplus:
+        await end_keys(state, surplus)
+    if replaced:
+        await _give_ends(world, agent, state, row, replaced)
+    return await _go_on(world, agent, state, row)
+
+
+def _is_replaced(row: KeyRow, other: KeyRow) -> bool:
+    return other.expires is None and row.mark is not None and other.short == row.mark.replaces
+
+
+async def _see_accepted(world: World, agent: OpenClawAgent, state: RouteState) -> None:
+    held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
+    value = (held or {}).get(names.API_KEY)
+    if value is None or not await state.client.accepts(value):
+        message = "Waits for the proxy to accept the new key; the old one goes on."
+        raise Blocked(KEY_READY, "NotAcceptedYet", message, stalled=False, retry=2.0)
+
+
+async def _give_ends(
+    world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow, replaced: Sequence[KeyRow]
+) -> None:
+    assert row.mark is not None
+    for other in replaced:
+        await _end_in(world, state, other, UPTAKE_SECONDS + row.mark.grace)
+    if row.mark.grace < UPTAKE_SECONDS:
+        state.hurry_until = world.now() + timedelta(seconds=UPTAKE_SECONDS)
+        world.wake_after((ROUTE.kind, *agent.route_key), _HURRY_SECONDS)
+
+
+async def _end_in(world: World, state: RouteState, row: KeyRow, seconds: float) -> None:
+    """Have the proxy refuse a key after some seconds, whether or not we are there to see it; with 0, now."""
+    await state.client.update_key(row.token, {"duration": f"{max(1, round(seconds))}s"})
+    if seconds <= 0 and not row.blocked:
+        await state.client.block_key(row.token)
+        row = replace(row, blocked=True)
+    state.table.put(replace(row, expires=(world.now() + timedelta(seconds=max(1, seconds))).isoformat()))
+
+
+async def _go_on(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow) -> float | None:
+    """What has an end already: moved up where that is due, settled when it is over."""
+    now = world.now()
+    over: list[KeyRow] = []
+    again: list[float] = []
+    spent = row.limits.max_budget is not None and row.spend >= row.limits.max_budget
+    for other in state.table.of(agent.metadata.uid):
+        end = ends_at(other)
+        if other.token == row.token or end is None:
+            continue
+        wanted = _wanted_end(world, agent, row, other)
+        if wanted is not None and end > max(wanted, now) + _ROUGHLY:
+            await _end_in(world, state, other, (wanted - now).total_seconds())
+            end = max(wanted, now)
+        elif spent and not other.blocked:
+            await state.client.block_key(other.token)
+            state.table.put(replace(other, blocked=True))
+        settled = end + timedelta(seconds=SETTLE_SECONDS)
+        if settled <= now:
+            over.append(other)
+        else:
+            again.append((settled - now).total_seconds() + 1)
+    await _take_over(agent, state, row, over)
+    if over:
+        tokens = [other.token for other in over]
+        await state.client.delete_keys(tokens)
+        state.table.drop(tokens)
+    return min(again, default=None)
+
+
+def _wanted_end(world: World, agent: OpenClawAgent, row: KeyRow, other: KeyRow) -> datetime | None:
+    """When an old key is to end by what is known now; None: as it was given."""
+    assert row.mark is not None
+    now = world.now()
+    wanted: list[datetime] = []
+    if row.used and other.short == row.mark.replaces and row.mark.grace < UPTAKE_SECONDS:
+        wanted.append(now + timedelta(seconds=row.mark.grace))
+    for campaign in campaigns_for(world, agent.metadata.uid):
+        if is_older(world, other, campaign.not_before):
+            grace = campaign.grace + (0 if row.used else UPTAKE_SECONDS)
+            wanted.append(now + timedelta(seconds=grace))
+    return min(wanted, default=None)
+
+
+async def _take_over(agent: OpenClawAgent, state: RouteState, row: KeyRow, over: Sequence[KeyRow]) -> None:
+    """Add to the live key what the others have spent beside it, where it is their last hour or worth a call."""
+    assert row.mark is not None
+    others = [other for other in state.table.of(agent.metadata.uid) if other.token != row.token]
+    mark = row.mark
+    beside = sum((untaken(other, mark) for other in others), Decimal(0))
+    worth = Decimal(str(row.limits.max_budget)) * _WORTH if row.limits.max_budget is not None else None
+    if not over and (worth is None or beside <= worth):
+        return
+    fresh = await _fresh(state, others)
+    beside = sum((untaken(other, mark) for other in fresh), Decimal(0))
+    if not beside:
+        return
+    live = await state.client.key(row.token)
+    if live is None or live.mark is None:
+        return  # the next look finds that
+    mark = replace(live.mark, taken={**live.mark.taken, **taken_over(fresh)})
+    spend = float(Decimal(str(live.spend)) + beside)
+    await state.client.update_key(row.token, {"spend": spend, "metadata": live.marked(mark)})
+    state.table.put(replace(live, spend=spend, mark=mark))
+
+
+async def _fresh(state: RouteState, rows: Sequence[KeyRow]) -> list[KeyRow]:
+    found = [await state.client.key(row.token) for row in rows]
+    return [row for row in found if row]

@@ -1,0 +1,132 @@
+"""A new master key for a managed route: beside the old one in the Secret while the proxy's pods roll, alone afterwards."""
+
+import secrets as random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from ..api import names
+from ..api.managed import Managed
+from ..api.route import LiteLLMRoute
+from ..kube.resources import ROUTE, SECRET
+from ..render.route_secret import generated_secret
+from . import secrets
+from .agent_rotation import campaigns_for
+from .children import look, put
+from .secrets import SECRETS_READY
+from .world import World
+
+
+def new_master_key() -> str:
+    """A fresh master key with 256 bits of randomness."""
+    return f"sk-{random.token_urlsafe(32)}"
+
+
+def master_key_secret(world: World, route: LiteLLMRoute, data: Mapping[str, str]) -> dict[str, Any]:
+    """The Secret with a master key that is made now."""
+    made = {names.ANNOTATION_MADE: world.now().isoformat()}
+    return generated_secret(route, names.route_master_key(route.metadata.name), "master-key", data, made)
+
+
+def is_master_key_older(world: World, route: Mapping[str, Any], moment: datetime) -> bool:
+    """Whether a route's master key was made before a moment, or its pods don't all know it yet."""
+    meta = route["metadata"]
+    secret = world.cache.get(SECRET.kind, meta["namespace"], names.route_master_key(meta["name"]))
+    managed = route["spec"].get("managed")
+    if secret is None or managed is None or managed.get("masterKeySecretRef"):
+        return True  # whoever made it, we can't make another
+    return names.MASTER_KEY_BEFORE in secret["data"] or _made_at(secret) < moment
+
+
+def _made_at(secret: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat((secret["metadata"].get("annotations") or {})[names.ANNOTATION_MADE])
+    except (KeyError, ValueError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def refuse(world: World, route: LiteLLMRoute, why: str) -> None:
+    """Tell the rotations whose turn it is that the route's master key can't be rotated."""
+    for campaign in campaigns_for(world, route.metadata.uid):
+        campaign.settle(route.metadata.uid, why)
+
+
+async def renew(world: World, route: LiteLLMRoute, managed: Managed, deployment: Mapping[str, Any] | None) -> None:
+    """Put a new master key into the Secret where a rotation asks for it and none is on its way yet.
+
+    Args:
+        deployment: the proxy's Deployment as it is now; it says whether the proxy has ever had a salt.
+
+    Raises:
+        Blocked: the Secret is refused.
+    """
+    campaigns = campaigns_for(world, route.metadata.uid)
+    if not campaigns:
+        return
+    if managed.master_key_secret_ref:
+        ref = managed.master_key_secret_ref
+        why = f"Secret {ref.name}, named in spec.managed.masterKeySecretRef, is its owner's: put a new key there."
+        return refuse(world, route, f"NotOurs: {why} The proxy is rolled out by itself then.")
+    if deployment and names.ANNOTATION_SALT not in (deployment["metadata"].get("annotations") or {}):
+        why = "the proxy has never had a salt, so what LiteLLM has encrypted can be read with the old master key alone."
+        return refuse(world, route, f"NoSalt: {why}")
+    name, namespace = names.route_master_key(route.metadata.name), route.metadata.namespace
+    live = await look(world, SECRET.kind, namespace, name)
+    held = await secrets.values(world, namespace, name)
+    if live is None or not held or names.MASTER_KEY not in held or names.MASTER_KEY_BEFORE in held:
+        return
+    if all(_made_at(live) >= campaign.not_before for campaign in campaigns):
+        return
+    data = {
+        names.MASTER_KEY: new_master_key(),
+        names.MASTER_KEY_BEFORE: held[names.MASTER_KEY].get_secret_value(),
+    }
+    await put(world, master_key_secret(world, route, data), live, SECRETS_READY)
+
+
+async def key_before(world: World, route: LiteLLMRoute, managed: Managed) -> SecretStr | None:
+    """The master key that some of the proxy's pods may still know alone; None: they all know the present one."""
+    held = None if managed.master_key_secret_ref else await _under_way(world, route)
+    return held[names.MASTER_KEY_BEFORE] if held else None
+
+
+async def settle(world: World, route: LiteLLMRoute, deployment: Mapping[str, Any]) -> None:
+    """Take the old master key out of the Secret when no pod knows it any more.
+
+    Args:
+        deployment: as it is in the cluster, with the new key in its template.
+
+    Raises:
+        Blocked: the Secret is refused.
+    """
+    if not _is_rolled_out(deployment):
+        return
+    if held := await _under_way(world, route):
+        name, namespace = names.route_master_key(route.metadata.name), route.metadata.namespace
+        live = await look(world, SECRET.kind, namespace, name)
+        data = {names.MASTER_KEY: held[names.MASTER_KEY].get_secret_value()}
+        made = {names.ANNOTATION_MADE: (live or {})["metadata"]["annotations"][names.ANNOTATION_MADE]}
+        await put(world, generated_secret(route, name, "master-key", data, made), live, SECRETS_READY)
+    body = world.cache.get(ROUTE.kind, route.metadata.namespace, route.metadata.name)
+    for campaign in campaigns_for(world, route.metadata.uid):
+        if body and not is_master_key_older(world, body, campaign.not_before):
+            campaign.settle(route.metadata.uid, None)
+
+
+async def _under_way(world: World, route: LiteLLMRoute) -> dict[str, SecretStr] | None:
+    name, namespace = names.route_master_key(route.metadata.name), route.metadata.namespace
+    secret = world.cache.get(SECRET.kind, namespace, name)
+    if secret is None or names.MASTER_KEY_BEFORE not in secret["data"]:
+        return None
+    held = await secrets.values(world, namespace, name)
+    return held if held and names.MASTER_KEY_BEFORE in held else None
+
+
+def _is_rolled_out(deployment: Mapping[str, Any]) -> bool:
+    status = deployment.get("status") or {}
+    if status.get("observedGeneration") != deployment["metadata"].get("generation"):
+        return False
+    wanted = status.get("replicas", 0)
+    return bool(wanted) and status.get("updatedReplicas") == status.get("readyReplicas") == wanted

@@ -1,0 +1,261 @@
+"""One reconcile of a LiteLLMKeyRotation: who is still to be rotated, who is done, whose turn it is.
+
+It touches no key. An agent's keys are its own reconcile's, and a master key is its route's; both look at the campaigns that
+cover them.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api import names
+from ..api.duration import seconds
+from ..api.kubernetes import LabelSelector
+from ..api.rotation import FINISHED, MOST_FAILURES, LiteLLMKeyRotation, Phase, RotationFailure, RotationStatus
+from ..kube.cache import Key
+from ..kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE, SECRET
+from . import report
+from .agent_rotation import is_older
+from .campaign import Campaign
+from .conditions import READY, Blocked, Conditions, listed, timestamp
+from .guard import guarded, say
+from .key_retire import ends_at
+from .master_key import is_master_key_older
+from .world import World
+
+_LOOK_AGAIN_SECONDS = 1.0
+_SLOW_SECONDS = 5.0
+_SHARE = 20.0  # a pass that takes a second is made every twenty
+
+
+@dataclass(slots=True)
+class _Count:
+    """Where the keys stand.
+
+    Attributes:
+        waiting: who can be rotated now, by uid.
+        held_up: who can't be, because the proxy isn't there.
+        done: whose new key is accepted and whose old ones have their end.
+        retiring: how many have an old key that isn't gone.
+        until: when the last of those that are known ends.
+    """
+
+    waiting: dict[str, Key] = field(default_factory=dict)
+    held_up: dict[str, Key] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    retiring: int = 0
+    until: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        """How many keys there are to rotate."""
+        return len(self.waiting) + len(self.held_up) + len(self.done)
+
+
+async def reconcile_rotation(world: World, name: str) -> float | None:
+    """Compare what is with what should be, once.
+
+    Returns:
+        After how many seconds to look again, or None.
+    """
+    body = world.cache.get(ROTATION.kind, "", name)
+    if body is None or "deletionTimestamp" in body["metadata"]:
+        world.campaigns.pop(name, None)
+        return None
+    return await guarded(world, body, (), lambda: _pass(world, name, body))
+
+
+async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | None:
+    try:
+        rotation = LiteLLMKeyRotation.model_validate(body)
+    except ValidationError as error:
+        await say(world, body, (), report.unreadable(error))
+        return None
+    if rotation.status.phase in FINISHED:
+        world.campaigns.pop(name, None)
+        return None
+    if rotation.status.started_at is None:
+        await _start(world, body, rotation)
+        return 0.0
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    started = datetime.fromisoformat(rotation.status.started_at)
+    campaign = world.campaigns.get(name)
+    if campaign is None:
+        campaign = world.campaigns[name] = Campaign(
+            not_before=started,
+            grace=seconds(rotation.spec.grace_period),
+            limit=rotation.spec.max_concurrent,
+            wake=world.wake,
+        )
+    count = _look(world, rotation, started)
+    stop = rotation.spec.stop_after_failures
+    stopped = bool(stop) and len(campaign.failures) >= stop
+    campaign.plan(count.waiting, count.held_up, resting=rotation.spec.suspend or stopped)
+    phase = _phase(rotation, count, campaign, stopped=stopped)
+    await report.write_status(world, body, _status(world, rotation, count, campaign, phase))
+    if phase in FINISHED:
+        world.campaigns.pop(name, None)
+        return None
+    pause = _SLOW_SECONDS if phase in ("Retiring", "Suspended") else _LOOK_AGAIN_SECONDS
+    return max(pause, _SHARE * (clock() - begun))
+
+
+async def _start(world: World, body: Mapping[str, Any], rotation: LiteLLMKeyRotation) -> None:
+    """Note when it began, before anything else: what is done since then is known by that."""
+    conditions = Conditions(())
+    conditions.blocked(Blocked(READY, "Starting", "The rotation begins.", stalled=False))
+    generation = rotation.metadata.generation
+    # With its fraction: a key that was made in the same second, but before, is to be rotated.
+    started = world.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+    status = RotationStatus(observed_generation=generation, phase="Running", started_at=started)
+    await report.write_status(
+        world, body, report.dump(status, conditions.render((), generation=generation, now=world.now()))
+    )
+
+
+def _phase(rotation: LiteLLMKeyRotation, count: _Count, campaign: Campaign, *, stopped: bool) -> Phase:
+    left = (count.waiting.keys() | count.held_up.keys()) - campaign.failures.keys()
+    if stopped and not campaign.at_work:
+        return "Stopped"
+    if rotation.spec.suspend and not campaign.at_work:
+        return "Suspended"
+    if left:
+        return "Running"
+    if count.retiring:
+        return "Retiring"
+    return "Failed" if campaign.failures else "Completed"
+
+
+def _status(
+    world: World, rotation: LiteLLMKeyRotation, count: _Count, campaign: Campaign, phase: Phase
+) -> dict[str, Any]:
+    failures = [_failure(key, why) for key, why in sorted(campaign.failures.values())]
+    conditions = Conditions(())
+    said = f"{len(count.done)} of {count.total} keys are rotated"
+    failed = f"{len(failures)} could not be: {listed(each.agent or each.route for each in failures)}"
+    if phase == "Completed":
+        conditions.ready(f"{said}, and the old ones are refused.", phase)
+    elif phase in FINISHED:
+        why = "TooManyFailures" if phase == "Stopped" else "KeysFailed"
+        message = f"{said}; {failed}. Mend what status.failures says, and make another rotation."
+        conditions.blocked(Blocked(READY, why, message, stalled=True))
+    else:
+        until = f" The last of the old ones ends at {timestamp(count.until)}." if count.until else ""
+        routes = sorted({"/".join(key[1:]) for key in count.held_up.values()})
+        waits = f" These wait for their proxy: {listed(routes)}." if routes else ""
+        message = f"{said}{'; ' + failed if failures else ''}.{waits}{until}"
+        conditions.blocked(Blocked(READY, phase, message, stalled=False))
+    now, generation = world.now(), rotation.metadata.generation
+    status = RotationStatus(
+        observed_generation=generation,
+        phase=phase,
+        total=count.total,
+        rotated=len(count.done),
+        failed=len(failures),
+        retiring=count.retiring,
+        started_at=rotation.status.started_at,
+        retiring_until=timestamp(count.until) if count.until else None,
+        completed_at=timestamp(now) if phase in FINISHED else None,
+        failures=failures[:MOST_FAILURES],
+    )
+    return report.dump(status, conditions.render(rotation.status.conditions, generation=generation, now=now))
+
+
+def _failure(key: Key, why: str) -> RotationFailure:
+    kind, namespace, name = key
+    where = f"{namespace}/{name}"
+    return RotationFailure(
+        agent=where if kind == AGENT.kind else "", route=where if kind == ROUTE.kind else "", reason=why
+    )
+
+
+def _look(world: World, rotation: LiteLLMKeyRotation, started: datetime) -> _Count:
+    count = _Count()
+    if "MasterKeys" in rotation.spec.what:
+        for body in _routes(world, rotation):
+            uid, key = body["metadata"]["uid"], (ROUTE.kind, body["metadata"]["namespace"], body["metadata"]["name"])
+            if is_master_key_older(world, body, started):
+                count.waiting[uid] = key
+            else:
+                count.done.add(uid)
+    if "VirtualKeys" in rotation.spec.what:
+        for body in _agents(world, rotation):
+            _look_at_agent(world, body, started, count)
+    return count
+
+
+def _matches(selector: LabelSelector, body: Mapping[str, Any] | None) -> bool:
+    labels = ((body or {}).get("metadata") or {}).get("labels") or {}
+    return all(labels.get(key) == value for key, value in selector.match_labels.items())
+
+
+def _in_namespaces(world: World, rotation: LiteLLMKeyRotation, namespace: str) -> bool:
+    selector = rotation.spec.namespace_selector
+    return not selector.match_labels or _matches(selector, world.cache.get(NAMESPACE.kind, "", namespace))
+
+
+def _routes(world: World, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[str, Any]]:
+    ref = rotation.spec.route_ref
+    for body in sorted(world.cache.all(ROUTE.kind), key=_name):
+        meta = body["metadata"]
+        named = ref is not None and (ref.namespace, ref.name) == (meta["namespace"], meta["name"])
+        # An external proxy's master key isn't ours: where the route is named, that is said; else it isn't meant.
+        meant = named or (ref is None and "managed" in body["spec"])
+        if meant and "deletionTimestamp" not in meta and _in_namespaces(world, rotation, meta["namespace"]):
+            yield body
+
+
+def _agents(world: World, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[str, Any]]:
+    ref = rotation.spec.route_ref
+    for body in sorted(world.cache.all(AGENT.kind), key=_name):
+        meta = body["metadata"]
+        if ref is not None and _route_of(body) != (ref.namespace, ref.name):
+            continue
+        meant = _matches(rotation.spec.selector, body) and _in_namespaces(world, rotation, meta["namespace"])
+        if meant and "deletionTimestamp" not in meta:
+            yield body
+
+
+def _name(body: Mapping[str, Any]) -> tuple[str, str]:
+    return (body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _route_of(body: Mapping[str, Any]) -> tuple[str, str]:
+    ref = body["spec"]["routeRef"]
+    return (ref.get("namespace") or body["metadata"]["namespace"], ref["name"])
+
+
+def _look_at_agent(world: World, body: Mapping[str, Any], started: datetime, count: _Count) -> None:
+    meta = body["metadata"]
+    uid, key = meta["uid"], (AGENT.kind, meta["namespace"], meta["name"])
+    state = world.routes.get(_route_of(body))
+    rows = state.table.of(uid) if state and state.seen else []
+    had_key = bool(((body.get("status") or {}).get("key") or {}).get("hash"))
+    if not rows and not had_key:
+        return  # whatever key it gets is a new one
+    old = [row for row in rows if is_older(world, row, started)]
+    delivered = _delivered(world, body)
+    live = state.table.get(delivered) if state and delivered else None
+    if live is None or is_older(world, live, started) or any(row.expires is None for row in old):
+        there = state is not None and state.usable
+        waits = not there and world.cache.get(ROUTE.kind, *_route_of(body)) is not None
+        (count.held_up if waits else count.waiting)[uid] = key
+        return
+    if not old and live.mark and live.mark.generation == 1:
+        return  # its first key, made since: there was none to rotate
+    count.done.add(uid)
+    if old:
+        count.retiring += 1
+        ends = [end for row in old if (end := ends_at(row))]
+        count.until = max([*ends, *([count.until] if count.until else [])], default=None)
+
+
+def _delivered(world: World, body: Mapping[str, Any]) -> str | None:
+    name = (body["spec"].get("key") or {}).get("secretName") or names.agent_secret(body["metadata"]["name"])
+    secret = world.cache.get(SECRET.kind, body["metadata"]["namespace"], name)
+    return ((secret or {}).get("data") or {}).get(names.API_KEY)
