@@ -15,7 +15,7 @@ from .routes import managed_route
 
 
 def held(url: str = "postgresql://u:p@db/litellm", salt: str = "s" * 16) -> RouteSecrets:
-    return RouteSecrets(SecretStr("sk-"), SecretStr(salt), SecretStr(url), "fingerprint", "digest")
+    return RouteSecrets(SecretStr("sk-"), None, SecretStr(salt), SecretStr(url), "fingerprint", "digest")
 
 
 def variables(pod: dict[str, Any]) -> dict[str, Any]:

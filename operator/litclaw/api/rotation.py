@@ -68,8 +68,8 @@ class RotationSpec(Model):
 class RotationFailure(Model):
     """A key that wasn't rotated."""
 
-    agent: str = Field("", description="<namespace>/<name> of the agent.")
-    route: str = Field("", description="<namespace>/<name> of the route, for a master key.")
+    agent: str | None = Field(None, description="<namespace>/<name> of the agent.")
+    route: str | None = Field(None, description="<namespace>/<name> of the route, for a master key.")
     reason: str = Field("", description="Why, in one word and a sentence.")
 
 

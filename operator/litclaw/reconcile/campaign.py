@@ -16,14 +16,16 @@ class Campaign:
         not_before: keys made before that are to be rotated.
         grace: how long an old key lives on, in seconds.
         limit: how many are worked on at a time.
+        stop: after how many failures no more are taken up; 0: it goes on past any number.
         wake: has a resource looked at.
     """
 
-    def __init__(self, *, not_before: datetime, grace: int, limit: int, wake: Callable[[Key], None]) -> None:
+    def __init__(self, *, not_before: datetime, grace: int, limit: int, stop: int, wake: Callable[[Key], None]) -> None:
         self.not_before = not_before
         self.grace = grace
         self.failures: dict[str, tuple[Key, str]] = {}
         self._limit = limit
+        self._stop = stop
         self._wake = wake
         self._waiting: dict[str, Key] = {}
         self._at_work: dict[str, Key] = {}
@@ -39,8 +41,13 @@ class Campaign:
         self._at_work = {uid: key for uid, key in self._at_work.items() if uid in waiting}
         self.failures = {uid: why for uid, why in self.failures.items() if uid in waiting or uid in held_up}
         taken = self._at_work.keys() | self.failures.keys()
-        self._waiting = {} if resting else {uid: key for uid, key in waiting.items() if uid not in taken}
+        self._waiting = {uid: key for uid, key in waiting.items() if uid not in taken and not resting}
         self._take_up()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there were too many failures."""
+        return 0 < self._stop <= len(self.failures)
 
     @property
     def at_work(self) -> int:
@@ -62,7 +69,7 @@ class Campaign:
         self._take_up()
 
     def _take_up(self) -> None:
-        while self._waiting and len(self._at_work) < self._limit:
+        while self._waiting and not self.stopped and len(self._at_work) < self._limit:
             uid = next(iter(self._waiting))
             key = self._at_work[uid] = self._waiting.pop(uid)
             self._wake(key)

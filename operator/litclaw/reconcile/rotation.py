@@ -90,13 +90,12 @@ async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | Non
             not_before=started,
             grace=seconds(rotation.spec.grace_period),
             limit=rotation.spec.max_concurrent,
+            stop=rotation.spec.stop_after_failures,
             wake=world.wake,
         )
     count = _look(world, rotation, started)
-    stop = rotation.spec.stop_after_failures
-    stopped = bool(stop) and len(campaign.failures) >= stop
-    campaign.plan(count.waiting, count.held_up, resting=rotation.spec.suspend or stopped)
-    phase = _phase(rotation, count, campaign, stopped=stopped)
+    campaign.plan(count.waiting, count.held_up, resting=rotation.spec.suspend)
+    phase = _phase(rotation, count, campaign)
     await report.write_status(world, body, _status(world, rotation, count, campaign, phase))
     if phase in FINISHED:
         world.campaigns.pop(name, None)
@@ -118,9 +117,9 @@ async def _start(world: World, body: Mapping[str, Any], rotation: LiteLLMKeyRota
     )
 
 
-def _phase(rotation: LiteLLMKeyRotation, count: _Count, campaign: Campaign, *, stopped: bool) -> Phase:
+def _phase(rotation: LiteLLMKeyRotation, count: _Count, campaign: Campaign) -> Phase:
     left = (count.waiting.keys() | count.held_up.keys()) - campaign.failures.keys()
-    if stopped and not campaign.at_work:
+    if campaign.stopped and not campaign.at_work:
         return "Stopped"
     if rotation.spec.suspend and not campaign.at_work:
         return "Suspended"
@@ -137,7 +136,7 @@ def _status(
     failures = [_failure(key, why) for key, why in sorted(campaign.failures.values())]
     conditions = Conditions(())
     said = f"{len(count.done)} of {count.total} keys are rotated"
-    failed = f"{len(failures)} could not be: {listed(each.agent or each.route for each in failures)}"
+    failed = f"{len(failures)} could not be: {listed(each.agent or each.route or '' for each in failures)}"
     if phase == "Completed":
         conditions.ready(f"{said}, and the old ones are refused.", phase)
     elif phase in FINISHED:
@@ -169,9 +168,7 @@ def _status(
 def _failure(key: Key, why: str) -> RotationFailure:
     kind, namespace, name = key
     where = f"{namespace}/{name}"
-    return RotationFailure(
-        agent=where if kind == AGENT.kind else "", route=where if kind == ROUTE.kind else "", reason=why
-    )
+    return RotationFailure(agent=where, reason=why) if kind == AGENT.kind else RotationFailure(route=where, reason=why)
 
 
 def _look(world: World, rotation: LiteLLMKeyRotation, started: datetime) -> _Count:
