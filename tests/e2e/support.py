@@ -133,11 +133,13 @@ def _forwarded_port(printed: IO[str], process: subprocess.Popen[bytes]) -> str:
 class Proxy:
     """A real LiteLLM behind its Service."""
 
-    def __init__(self, kube: Kube, namespace: str, service: str, master_key: str, port: int = 4000) -> None:
+    def __init__(
+        self, kube: Kube, namespace: str, service: str, master_key: str, port: int = 4000, target: str = "service"
+    ) -> None:
         self.kube = kube
         self.port = port
         self.namespace = namespace
-        self.service = service
+        self.target = f"{target}/{service}"
         self.master_key = master_key
         self._forward = contextlib.ExitStack()
         self._url: str | None = None
@@ -154,7 +156,7 @@ class Proxy:
         for _ in range(8):
             try:
                 if self._url is None:
-                    forward = self.kube.forward(self.namespace, f"service/{self.service}", self.port)
+                    forward = self.kube.forward(self.namespace, self.target, self.port)
                     self._url = self._forward.enter_context(forward)
                 return httpx.request(
                     method, f"{self._url}{path}", headers=headers, timeout=30, trust_env=False, **given

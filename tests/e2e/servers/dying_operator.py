@@ -1,0 +1,68 @@
+"""The operator, which kills itself at one boundary of one agent's reconcile: before or after a call to the outside.
+
+Usage: dying_operator.py <agent> <boundary>
+       dying_operator.py <agent> -             (lives for as long as it is let)
+
+A boundary is such as ``2 after POST /key/update``: the second such call, when it has been answered. Each that is passed is
+printed, so the first run lists them all.
+"""
+
+import asyncio
+import contextvars
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from typing import Any
+
+from litclaw.handlers import operator
+from litclaw.kube.client import Kube
+from litclaw.litellm.client import LiteLLM
+
+agent, boundary = sys.argv[1:]
+watched: contextvars.ContextVar[bool] = contextvars.ContextVar("watched", default=False)
+passed: Counter[str] = Counter()
+reconcile = operator.reconcile_agent
+
+
+def at(what: str) -> None:
+    """Pass a boundary, or die there."""
+    if not watched.get():
+        return
+    passed[what] += 1
+    print(f"{passed[what]} {what}", flush=True)
+    if f"{passed[what]} {what}" == boundary:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch(owner: type, name: str) -> None:
+    """Have a method say when it is called and when it is done."""
+    call = getattr(owner, name)
+
+    async def watched_call(self: Any, method: str, path: str, *args: Any, **given: Any) -> Any:
+        kind = re.sub(r"/namespaces/[^/]+|/apis/[^/]+/[^/]+|/api/v1", "", path).split("/")
+        what = (
+            f"{method} {path}" if owner is LiteLLM else f"{method} {kind[1]}{'/status' if kind[-1] == 'status' else ''}"
+        )
+        at(f"before {what}")
+        answer = await call(self, method, path, *args, **given)
+        at(f"after {what}")
+        return answer
+
+    setattr(owner, name, watched_call)
+
+
+async def reconcile_agent(world: Any, namespace: str, name: str) -> float | None:
+    """The reconcile, watched where it is the agent's."""
+    watched.set(name == agent)
+    try:
+        return await reconcile(world, namespace, name)
+    finally:
+        watched.set(False)
+
+
+watch(Kube, "_request")
+watch(LiteLLM, "_send")
+operator.reconcile_agent = reconcile_agent
+asyncio.run(operator.Operator(workers=16, health=None).run())

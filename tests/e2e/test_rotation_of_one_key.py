@@ -1,0 +1,94 @@
+"""Rotation of one agent's key, by the annotation and by its age; and the budget, of which there is one."""
+
+import time
+
+from .support import AI, TEAM, Kube, Proxy, agent, eventually
+from .test_agent_key import _events, _key, _spend
+from .test_delete import external
+from .test_rotation import ask, seconds_until, status, wait_generation
+
+
+def test_an_annotation_rotates_one_key_while_the_old_one_lives_on(kube: Kube, proxy: Proxy) -> None:
+    key = {"maxBudget": "5", "rotation": {"gracePeriod": "30m"}}
+    kube.apply(agent("turner", key=key))
+    uid = kube.wait_ready("openclawagent", TEAM, "turner")["metadata"]["uid"]
+    old, before = _key(kube, "turner"), status(kube, "turner")["key"]
+    ask(kube, "turner", "because of a leaver")
+    now = wait_generation(kube, "turner", 2)
+    new = _key(kube, "turner")
+    assert new != old and now["hash"] != before["hash"] and now["alias"] == "team-a/turner"
+    assert proxy.chat(new).status_code == proxy.chat(old).status_code == 200
+    assert 30 * 60 < seconds_until(now["retiringUntil"]) < 30 * 60 + 100
+    rows = {row["token"][:8]: row for row in proxy.rows(uid)}
+    assert rows[now["hash"]]["expires"] is None and rows[before["hash"]]["expires"]
+    assert rows[before["hash"]]["key_alias"].startswith("team-a/turner#1.")
+    secret = kube.must("secret", TEAM, "turner-litellm")["metadata"]["annotations"]
+    assert secret["litclaw.dev/key"] == now["hash"] and secret["reloader.stakater.com/match"] == "true"
+    assert status(kube, "turner")["lastHandledRotation"] == "because of a leaver"
+    assert len(_events(kube, "turner", "KeyRotated")) == 1
+    ask(kube, "turner", "because of a leaver")
+    time.sleep(3)
+    assert status(kube, "turner")["key"]["hash"] == now["hash"], "each value rotates once"
+    route = kube.must("litellmroute", AI, "main")["status"]
+    assert route["keys"]["retiring"] >= 0
+    kube.delete("openclawagent", TEAM, "turner", "--timeout=30s")
+    assert proxy.rows(uid) == [] and proxy.chat(old).status_code == 401, "the old key ends with its agent too"
+
+
+def test_a_key_is_rotated_when_it_is_as_old_as_its_interval(kube: Kube, proxy: Proxy) -> None:
+    defaults = {"rotation": {"interval": "60s", "gracePeriod": "10m"}}
+    kube.apply(
+        {
+            **external("clockwork", "main-litellm"),
+            "spec": {**external("clockwork", "main-litellm")["spec"], "keyDefaults": defaults},
+        }
+    )
+    never, own = {"rotation": {"interval": "0s"}}, {"rotation": {"interval": "720h", "gracePeriod": "1m"}}
+    kube.apply(
+        agent("tick", route="clockwork"),
+        agent("tock", route="clockwork", key=never),
+        agent("slow", route="clockwork", key=own),
+    )
+    for name in ("tick", "tock", "slow"):
+        kube.wait_ready("openclawagent", TEAM, name)
+    turn = seconds_until(status(kube, "tick")["key"]["nextRotation"])
+    assert 40 < turn <= 60, "in the last tenth of the interval"
+    assert 640 * 3600 < seconds_until(status(kube, "slow")["key"]["nextRotation"]) <= 720 * 3600
+    assert "nextRotation" not in status(kube, "tock")["key"]
+    found = wait_generation(kube, "tick", 2, timeout=90)
+    assert 600 < seconds_until(found["retiringUntil"]) < 700
+    assert [status(kube, name)["key"]["generation"] for name in ("tock", "slow")] == [1, 1]
+    kube.run("-n", TEAM, "delete", "openclawagent", "tick", "tock", "slow")
+    kube.delete("litellmroute", AI, "clockwork")
+
+
+def test_rotating_again_and_again_spends_one_budget(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("saver", key={"maxBudget": "0.004", "budgetDuration": "14d", "rotation": {"gracePeriod": "1h"}}))
+    uid = kube.wait_ready("openclawagent", TEAM, "saver")["metadata"]["uid"]
+    first, resets = _key(kube, "saver"), eventually(lambda: status(kube, "saver").get("budgetResetsAt"), timeout=60)
+    spent = _spend(kube, proxy, "saver")
+    for number in range(1, 6):
+        ask(kube, "saver", f"round {number}")
+        wait_generation(kube, "saver", number + 1)
+        assert float(status(kube, "saver")["spend"]) >= spent, "what was spent is carried"
+    assert status(kube, "saver")["budgetResetsAt"] == resets, "the period goes on, though LiteLLM counts it from birth"
+    assert [row["metadata"]["litclaw"]["anew_at"] for row in proxy.rows(uid) if row["expires"] is None] == [resets]
+    # The first key, still alive, goes on spending: that is added to the live one.
+    for _ in range(3):
+        assert proxy.chat(first, "claude-opus-4-6").status_code == 200
+    eventually(lambda: float(status(kube, "saver")["spend"]) >= 1.9 * spent, timeout=90, what="spend beside is added")
+
+    def refused() -> bool:
+        return proxy.chat(_key(kube, "saver"), "claude-opus-4-6").status_code in (400, 422, 429)
+
+    for _ in range(60):
+        if refused():
+            break
+    kube.wait_condition("openclawagent", TEAM, "saver", "WithinBudget", "False", "Spent", timeout=90)
+    ask(kube, "saver", "one more")
+    wait_generation(kube, "saver", 7)
+    assert eventually(refused, timeout=15), "the new key has no new budget"
+    eventually(
+        lambda: proxy.chat(first, "claude-opus-4-6").status_code == 401, timeout=60, what="nor have the old ones"
+    )
+    kube.delete("openclawagent", TEAM, "saver")
