@@ -8,12 +8,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 key_file, url = sys.argv[1:]
 body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
 calls, keys, failures, told = 0, set(), [], 0.0
 while True:
-    key = open(key_file).read()
+    key = Path(key_file).read_text()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/chat/completions", body, headers)
     try:
