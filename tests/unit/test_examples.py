@@ -8,12 +8,13 @@ import pytest
 import yaml
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.crd import custom_resource_definitions
+from litclaw.api.rotation import LiteLLMKeyRotation
 from litclaw.api.route import LiteLLMRoute
 
 from .schemas import fields
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-MODELS = {"LiteLLMRoute": LiteLLMRoute, "OpenClawAgent": OpenClawAgent}
+MODELS = {"LiteLLMRoute": LiteLLMRoute, "OpenClawAgent": OpenClawAgent, "LiteLLMKeyRotation": LiteLLMKeyRotation}
 DOCUMENTS = [
     document
     for path in sorted(EXAMPLES.rglob("*.yaml"))
