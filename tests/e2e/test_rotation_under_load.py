@@ -67,7 +67,7 @@ def caller(name: str) -> Object:
 
 def seen(kube: Kube, name: str) -> Object:
     """What a caller has counted."""
-    lines = kube.run("-n", TEAM, "logs", f"caller-{name}", "--tail=1").stdout.splitlines()
+    lines = kube.run("-n", TEAM, "logs", f"caller-{name}", "--tail=1", check=False).stdout.splitlines()
     assert lines, "it hasn't called yet"
     found: Object = json.loads(lines[-1])
     return found
@@ -161,7 +161,7 @@ def test_killed_at_every_boundary_each_agent_has_one_live_key(kube: Kube, duo: P
 
     def run(name: str, boundary: str, seconds: int = 60) -> list[str]:
         ask(kube, name, f"killed at {boundary}")
-        command = ("timeout", "-s", "KILL", str(seconds), PYTHON, "-c", script, name, boundary)
+        command = (PYTHON, "-c", script, name, boundary, str(seconds))
         done = kube.run("-n", "litclaw-system", "exec", "dying", "--", *command, check=False)
         return [line for line in done.stdout.splitlines() if line]
 

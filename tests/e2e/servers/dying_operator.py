@@ -1,7 +1,8 @@
 """The operator, which kills itself at one boundary of one agent's reconcile: before or after a call to the outside.
 
-Usage: dying_operator.py <agent> <boundary>
-       dying_operator.py <agent> -             (lives for as long as it is let)
+Usage: dying_operator.py <agent> <boundary> <seconds>
+
+It dies after so many seconds where it doesn't come to the boundary; ``-`` is none.
 
 A boundary is such as ``2 after POST /key/update``: the second such call, when it has been answered. Each that is passed is
 printed, so the first run lists them all.
@@ -20,8 +21,10 @@ from litclaw.handlers import operator
 from litclaw.kube.client import Kube
 from litclaw.litellm.client import LiteLLM
 
-agent, boundary = sys.argv[1:]
+agent, boundary, seconds = sys.argv[1:]
+signal.alarm(int(seconds))
 watched: contextvars.ContextVar[bool] = contextvars.ContextVar("watched", default=False)
+KIND = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/([^/]+)")
 passed: Counter[str] = Counter()
 reconcile = operator.reconcile_agent
 
@@ -41,10 +44,8 @@ def watch(owner: type, name: str) -> None:
     call = getattr(owner, name)
 
     async def watched_call(self: Any, method: str, path: str, *args: Any, **given: Any) -> Any:
-        kind = re.sub(r"/namespaces/[^/]+|/apis/[^/]+/[^/]+|/api/v1", "", path).split("/")
-        what = (
-            f"{method} {path}" if owner is LiteLLM else f"{method} {kind[1]}{'/status' if kind[-1] == 'status' else ''}"
-        )
+        kind = KIND.match(path)[1] if owner is Kube else path
+        what = f"{method} {kind}{'/status' if path.endswith('/status') else ''}"
         at(f"before {what}")
         answer = await call(self, method, path, *args, **given)
         at(f"after {what}")
