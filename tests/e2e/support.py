@@ -354,6 +354,16 @@ def let_in(route: str) -> Object:
     }
 
 
+def own_database(kube: Kube, name: str) -> Object:
+    """Make an empty database beside main's own; returns a Secret ``<name>-db`` with its ``URL``."""
+    where = ("-n", AI, "exec", "main-postgres-0", "--", "psql", "--username=litellm", "--dbname=litellm", "--command")
+    kube.run(*where, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    kube.run(*where, f"CREATE DATABASE {name}")
+    return secret(
+        f"{name}-db", URL=kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + f"/{name}"
+    )
+
+
 def served_by(
     name: str, image: str, port: int, files: dict[str, str], args: list[str], env: list[Object] | None = None
 ) -> list[Object]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .support import AI, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route
+from .support import AI, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route, own_database
 from .test_agent_key import _key
 from .test_delete import external
 from .test_rotation import ROTATION, rotation, wait_phase
@@ -17,23 +17,7 @@ NAME = "crown"
 @pytest.fixture(scope="module")
 def crown(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
     """A route of its own with two replicas, in main's PostgreSQL."""
-    kube.run(
-        "-n",
-        AI,
-        "exec",
-        "main-postgres-0",
-        "--",
-        "psql",
-        "-U",
-        "litellm",
-        "-d",
-        "litellm",
-        "-c",
-        "CREATE DATABASE crown",
-    )
-    url = kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + "/crown"
-    meta = {"name": "crown-db", "namespace": AI}
-    kube.apply(let_in(NAME), {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"URL": url}})
+    kube.apply(own_database(kube, NAME), let_in(NAME))
     managed = {"replicas": 2, "database": {"secretRef": {"name": "crown-db", "key": "URL"}}}
     kube.apply(managed_route(NAME, managed=managed))
     kube.wait_ready("litellmroute", AI, NAME, timeout=400)

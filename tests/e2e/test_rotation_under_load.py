@@ -11,7 +11,7 @@ import pytest
 
 from dev.cluster import images
 
-from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, managed_route, pod
+from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, managed_route, own_database, pod
 from .test_agent_key import _key
 from .test_rotation import ROTATION, ask, labelled, of, rotation, status, wait_phase
 
@@ -25,12 +25,7 @@ SERVERS = Path(__file__).parent / "servers"
 @pytest.fixture(scope="module")
 def duo(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
     """A route of its own with two replicas and no Redis, so that they learn late of what one was told."""
-    kube.run(
-        "-n", AI, "exec", "main-postgres-0", "--", "psql", "-U", "litellm", "-d", "litellm", "-c", "CREATE DATABASE duo"
-    )
-    url = kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + "/duo"
-    meta = {"name": "duo-db", "namespace": AI}
-    kube.apply(let_in(NAME), {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"URL": url}})
+    kube.apply(own_database(kube, NAME), let_in(NAME))
     managed = {"replicas": 2, "database": {"secretRef": {"name": "duo-db", "key": "URL"}}}
     kube.apply(managed_route(NAME, managed=managed, models=MODELS))
     kube.wait_ready("litellmroute", AI, NAME, timeout=400)
