@@ -27,6 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.cluster_name += f"-{worker}"
 
 
+# A worker takes one file after another in this order, so what takes longest must not come last.
+_LONGEST = ("test_rotation_under_load", "test_rotation", "test_rotation_of_a_failing_proxy", "test_rotation_of_one_key")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first."""
+    last = len(_LONGEST)
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else last)
+
+
 @pytest.fixture(scope="session")
 def cluster(kind_cluster: KindCluster) -> Cluster:
     """The cluster with the images in its node and the operator deployed from deploy/."""
