@@ -43,7 +43,7 @@ unit: setup
 e2e: setup
 	$(BIN)/python images/build
 	$(BIN)/python -m pytest tests/localkube -v --durations=5
-	$(BIN)/python -m pytest tests/e2e -v --durations=15 -n $(E2E_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest tests/e2e -v --durations=15 -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint unit e2e
 
