@@ -4,6 +4,7 @@ import base64
 import json
 
 from .support import AI, TEAM, Kube, Proxy
+from .test_rotation import ask, wait_generation
 
 OWN = (
     (AI, "main-master-key"),
@@ -13,12 +14,32 @@ OWN = (
 )
 _PUBLIC = {"LITELLM_BASE_URL"}
 _PLACES = (
-    "litellmroutes,openclawagents,configmaps,services,deployments,replicasets,statefulsets,pods,events,"
+    "litellmroutes,openclawagents,litellmkeyrotations,configmaps,services,deployments,replicasets,statefulsets,pods,events,"
     "persistentvolumeclaims,jobs"
 )
 
 
+def shown(kube: Kube) -> dict[str, str]:
+    """Every place that could hold a secret value and must not."""
+    places = {f"{body['kind']} {body['metadata']['name']}": json.dumps(body) for body in kube.list(_PLACES)}
+    for body in kube.list("secrets"):
+        places[f"metadata of Secret {body['metadata']['name']}"] = json.dumps(body["metadata"])
+    log = kube.run("-n", "litclaw-system", "logs", "deployment/litclaw", "--tail=-1").stdout
+    assert log
+    return {**places, "the operator's log": log}
+
+
+def see_no(value: str, what: str, places: dict[str, str]) -> None:
+    """See that a value is in none of them."""
+    shapes = (value, base64.b64encode(value.encode()).decode())
+    found = [place for place, text in places.items() for shape in shapes if shape in text]
+    assert not found, f"{what} is in {found}"
+
+
 def test_no_secret_value_outside_of_secrets(kube: Kube, proxy: Proxy, scout: str) -> None:
+    old = kube.secret(TEAM, "scout-litellm")["LITELLM_API_KEY"]
+    ask(kube, "scout", "to see what is said of it")
+    wait_generation(kube, "scout", 2)
     values = {
         f"{namespace}/{name}:{key}": value
         for namespace, name in OWN
@@ -27,14 +48,7 @@ def test_no_secret_value_outside_of_secrets(kube: Kube, proxy: Proxy, scout: str
     }
     assert len(values) >= 5
     assert all(len(value) >= 16 for value in values.values())
-    places = {f"{body['kind']} {body['metadata']['name']}": json.dumps(body) for body in kube.list(_PLACES)}
-    for body in kube.list("secrets"):
-        places[f"metadata of Secret {body['metadata']['name']}"] = json.dumps(body["metadata"])
-    log = kube.run("-n", "litclaw-system", "logs", "deployment/litclaw", "--tail=-1").stdout
-    assert log
-    places["the operator's log"] = log
-    for what, value in values.items():
-        shapes = (value, base64.b64encode(value.encode()).decode())
-        found = [place for place, text in places.items() for shape in shapes if shape in text]
-        assert not found, f"{what} is in {found}"
+    places = shown(kube)
+    for what, value in {**values, "the key before": old}.items():
+        see_no(value, what, places)
     assert any(len(text) > 1000 for text in places.values())

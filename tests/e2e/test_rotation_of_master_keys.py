@@ -9,6 +9,7 @@ import pytest
 from .support import AI, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route, own_database
 from .test_agent_key import _key
 from .test_delete import external
+from .test_no_leaks import see_no, shown
 from .test_rotation import ROTATION, rotation, wait_phase
 
 NAME = "crown"
@@ -81,6 +82,8 @@ def test_a_new_master_key_rolls_the_proxy_and_the_operator_is_never_locked_out(k
     assert crown.call("GET", "/key/list", key=old).status_code == 401
     assert crown.chat(key).status_code == 200 and crown.chat(_key(kube, "subject")).status_code == 200
     assert _key(kube, "subject") != key
+    for what, value in (("the new master key", new["LITELLM_MASTER_KEY"]), ("the old master key", old)):
+        see_no(value, what, shown(kube))
     kube.wait_ready("litellmroute", AI, NAME)
     kube.delete("openclawagent", TEAM, "subject", "--timeout=60s")
     kube.delete(ROTATION, "", "crown")
