@@ -84,6 +84,7 @@ def test_not_one_request_fails_while_every_key_is_rotated_five_times(kube: Kube,
     for name in WORKERS:
         kube.wait_ready("openclawagent", TEAM, name, timeout=400)
     assert all("This is gpt-4o." in turn(kube, name) for name in WORKERS)
+    kube.run("-n", TEAM, "delete", "pod", *[f"caller-{name}" for name in WORKERS], "--ignore-not-found")
     kube.apply(*[caller(name) for name in WORKERS])
     for name in WORKERS:
         eventually(lambda name=name: seen(kube, name)["calls"] > 10)
