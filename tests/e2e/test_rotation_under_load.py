@@ -96,6 +96,7 @@ def test_not_one_request_fails_while_every_key_is_rotated_five_times(kube: Kube,
         while not stop.is_set():
             for name in WORKERS:
                 answers.append((name, turn(kube, name)))
+            time.sleep(3)
 
     turns = threading.Thread(target=take_turns)
     turns.start()
@@ -113,7 +114,7 @@ def test_not_one_request_fails_while_every_key_is_rotated_five_times(kube: Kube,
     assert len(answers) >= 6 and [each for each in answers if "This is gpt-4o." not in each[1]] == []
     for name in WORKERS:
         found = seen(kube, name)
-        assert found["failures"] == [] and found["keys"] >= 2 and found["calls"] > 500, found
+        assert found["failures"] == [] and found["keys"] >= 2 and found["calls"] > 300, found
         assert status(kube, name)["key"]["generation"] == ROUNDS + 1
         assert "This is gpt-4o." in turn(kube, name)
     for replica in every_replica(kube, duo):
