@@ -33,13 +33,20 @@ class FakeProxy:
         self.clock = clock
         self.rows: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        self.lost: set[str] = set()
 
     def client(self) -> LiteLLM:
         """A client for it."""
         return LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(self.answer))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer as LiteLLM does."""
+        """Answer as LiteLLM does; where the answer is to be lost, when it is done."""
+        answer = self._answer(request)
+        if request.url.path in self.lost:
+            raise httpx.ReadTimeout("lost", request=request)
+        return answer
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         body = json.loads(request.content or b"{}")
         self.calls.append(f"{request.method} {path}")

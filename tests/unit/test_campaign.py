@@ -11,7 +11,12 @@ KEYS: dict[str, Key] = {uid: ("OpenClawAgent", "ns", uid) for uid in "abcdef"}
 def campaign(limit: int = 2, stop: int = 0) -> tuple[Campaign, list[str]]:
     woken: list[str] = []
     made = Campaign(
-        not_before=datetime.now(UTC), grace=0, limit=limit, stop=stop, wake=lambda key: woken.append(key[2])
+        not_before=datetime.now(UTC),
+        grace=0,
+        limit=limit,
+        stop=stop,
+        wake=lambda key: woken.append(key[2]),
+        now=lambda: datetime.now(UTC),
     )
     return made, woken
 

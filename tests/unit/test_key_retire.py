@@ -11,11 +11,12 @@ import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.cache import Cache, fingerprint
 from litclaw.kube.client import Kube
+from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.reconcile.agent_rotation import due, next_rotation
 from litclaw.reconcile.campaign import Campaign
 from litclaw.reconcile.conditions import Blocked
-from litclaw.reconcile.key_period import inherited, start_anew
+from litclaw.reconcile.key_period import inherited, is_over, start_anew
 from litclaw.reconcile.key_retire import settle_others
 from litclaw.reconcile.key_table import KeyTable
 from litclaw.reconcile.world import RouteState, World
@@ -54,7 +55,7 @@ class Scene:
         limits = Limits(max_budget=budget)
         old = KeyRow(OLD_TOKEN, "a#1", limits, 1.0, Mark("c", "u", 1, made=self.clock().isoformat()))
         self.clock.pass_(60)
-        taken = {old.short: 1.0}
+        taken = {old.short: (1.0, 0)}
         mark = Mark("c", "u", 2, made=self.clock().isoformat(), replaces=old.short, grace=grace, taken=taken)
         for row in (old, KeyRow(NEW_TOKEN, "a", limits, 1.0, mark)):
             self.proxy.rows[row.token] = {
@@ -120,7 +121,7 @@ async def test_for_a_leak_it_ends_when_the_new_one_is_seen_in_use(scene: Scene) 
 async def test_a_leak_moves_the_end_of_keys_that_still_live_out_a_longer_time(scene: Scene) -> None:
     await scene.settle()
     scene.clock.pass_(60)
-    campaign = Campaign(not_before=scene.clock(), grace=0, limit=1, stop=0, wake=lambda key: None)
+    campaign = Campaign(not_before=scene.clock(), grace=0, limit=1, stop=0, wake=lambda key: None, now=Clock())
     campaign.plan({"u": ("OpenClawAgent", "n", "a")}, {}, resting=False)
     scene.world.campaigns["leak"] = campaign
     assert due(scene.world, scene.agent, scene.state, scene.row()) == 0
@@ -149,6 +150,31 @@ async def test_of_a_budget_it_is_added_at_once_and_old_keys_stop_when_it_is_spen
     assert scene.proxy.rows[OLD_TOKEN]["blocked"]
 
 
+async def test_an_addition_whose_answer_was_lost_is_not_made_again(scene: Scene) -> None:
+    await scene.settle()
+    await scene.see(OLD_TOKEN, spend=3.0)
+    scene.clock.pass_(90 + 3600 + 91)
+    scene.proxy.lost.add("/key/update")
+    with pytest.raises(LiteLLMError):
+        await scene.settle()
+    assert scene.proxy.rows[NEW_TOKEN]["spend"] == 3.0 and scene.state.table.get(NEW_TOKEN) is None
+    scene.proxy.lost.clear()
+    await scene.see(NEW_TOKEN)
+    await scene.settle()
+    assert scene.proxy.rows[NEW_TOKEN]["spend"] == 3.0 and list(scene.proxy.rows) == [NEW_TOKEN]
+
+
+async def test_an_end_is_moved_up_once_whatever_the_proxys_clock_shows(scene: Scene) -> None:
+    leak = Scene(grace=0)
+    await leak.settle()
+    await leak.see(NEW_TOKEN, last_active=leak.clock().isoformat())
+    await leak.settle()
+    ahead = (leak.clock() + timedelta(seconds=60)).isoformat()
+    await leak.see(OLD_TOKEN, expires=ahead)
+    await leak.settle()
+    assert leak.proxy.rows[OLD_TOKEN]["expires"] == ahead
+
+
 async def test_killed_between_adding_and_deleting_nothing_is_added_twice(scene: Scene) -> None:
     await scene.settle()
     await scene.see(OLD_TOKEN, spend=3.0)
@@ -171,10 +197,12 @@ async def test_a_key_that_is_held_back_needs_no_old_one_beside_it(scene: Scene) 
 async def test_a_period_that_litellm_would_start_over_goes_on(scene: Scene) -> None:
     fortnight = Limits(max_budget=5, budget_duration="14d")
     before = replace(scene.row(OLD_TOKEN), limits=fortnight, budget_resets_at="2026-11-30T00:00:00+00:00")
-    assert inherited(before, fortnight) == before.budget_resets_at
-    assert inherited(before, replace(fortnight, budget_duration="7d")) == ""
+    assert inherited(scene.world, before, fortnight) == before.budget_resets_at
+    assert inherited(scene.world, before, replace(fortnight, budget_duration="7d")) == ""
     monthly = replace(before, limits=replace(fortnight, budget_duration="monthly"))
-    assert inherited(monthly, monthly.limits) == "", "LiteLLM counts it by the calendar"
+    assert inherited(scene.world, monthly, monthly.limits) == "", "LiteLLM counts it by the calendar"
+    over = replace(before, budget_resets_at="2026-11-24T09:55:00+00:00")
+    assert is_over(scene.world, over) and inherited(scene.world, over, fortnight) == ""
     mark = replace(cast(Mark, scene.row().mark), anew_at=before.budget_resets_at or "")
     scene.proxy.rows[NEW_TOKEN].update(budget_duration="14d", metadata=scene.row().marked(mark))
     await scene.see(NEW_TOKEN)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -28,7 +29,7 @@ MARK = Mark("cluster-1", "agent-1", 1)
 
 
 def row(token: str, spend: float = 0, *, taken: dict[str, float] | None = None, agent: str = "agent-1") -> KeyRow:
-    mark = Mark("cluster-1", agent, 1, taken=taken or {})
+    mark = Mark("cluster-1", agent, 1, taken={token: (spent, 0) for token, spent in (taken or {}).items()})
     return KeyRow(token=token, alias="a", limits=Limits(), spend=spend, mark=mark)
 
 
@@ -58,8 +59,16 @@ def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> N
 def test_what_was_taken_over_once_is_not_taken_again() -> None:
     old, new = row("a", 4.0), row("b", 3.75, taken={"a": 3.5})
     assert new.mark and untaken(old, new.mark) == Decimal("0.5")
-    after = row("b", 4.25, taken=taken_over([old]))
+    assert new.mark
+    after = replace(new, spend=4.25, mark=replace(new.mark, taken=taken_over([old])))
     assert after.mark and untaken(old, after.mark) == 0 and spend_of([old, after]) == 4.25
+
+
+def test_a_period_that_has_ended_since_is_told_by_its_date() -> None:
+    old = replace(row("a", 10.0), budget_resets_at="2026-11-24T10:00:00Z")
+    mark = replace(old.mark or MARK, taken=taken_over([old]))
+    assert untaken(replace(old, spend=12.0, budget_resets_at="2026-11-24T10:00:00+00:00"), mark) == 2
+    assert untaken(replace(old, spend=12.0, budget_resets_at="2026-11-24T11:00:00Z"), mark) == 12
 
 
 def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
@@ -73,7 +82,7 @@ def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
         "d",
         "t",
         60,
-        {"x": 0.5},
+        {"x": (0.5, 1796083200)},
         "2026-12-01T00:00:00Z",
     )
     again = row_from({"token": "t", "metadata": json.loads(json.dumps(mark.metadata({"team": "x"})))})

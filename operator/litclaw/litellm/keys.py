@@ -7,6 +7,7 @@ place of the key; a caller may supply the value (at least 16 characters, ``sk-â€
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,16 @@ from pydantic import SecretStr
 _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
 _SHORT = 16
+
+Taken = tuple[float, int]
+"""An amount in US dollars, and the end of the period that it was spent in, in seconds since 1970; 0: there is none."""
+
+
+def utc(text: str) -> datetime:
+    """A time as LiteLLM writes it: ISO 8601, in UTC where it doesn't say."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
 
 CONTROLS = frozenset(
     {
@@ -88,7 +99,7 @@ class Mark:
         asked: digest of the annotation's value that it was made for; empty: there was none.
         replaces: `short` token of the key that lives on beside it for the grace period; empty: none does.
         grace: that period, in seconds.
-        taken: of each older key, by `short` token, how much of its spend this key has taken over, in US dollars.
+        taken: of each older key, by `short` token, how much of its spend this key has taken over.
         anew_at: when its budget starts anew, where LiteLLM would do it later, because it counts from the key's birth.
     """
 
@@ -101,7 +112,7 @@ class Mark:
     asked: str = ""
     replaces: str = ""
     grace: int = 0
-    taken: Mapping[str, float] = field(default_factory=dict)
+    taken: Mapping[str, Taken] = field(default_factory=dict)
     anew_at: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +173,7 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             asked=str(mark.get("asked", "")),
             replaces=str(mark.get("replaces", "")),
             grace=int(mark.get("grace", 0)),
-            taken={str(token): float(spend) for token, spend in (mark.get("taken") or {}).items()},
+            taken={str(token): (float(spend), int(end)) for token, (spend, end) in (mark.get("taken") or {}).items()},
             anew_at=str(mark.get("anew_at", "")),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -196,12 +207,16 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
 
 
 def untaken(row: KeyRow, mark: Mark) -> Decimal:
-    """What an older key has spent that a newer one, by its mark, hasn't taken over yet, in US dollars.
+    """What an older key has spent that a newer one, by its mark, hasn't taken over yet, in US dollars."""
+    spend, (taken, end) = Decimal(str(row.spend)), mark.taken.get(row.short, (0.0, 0))
+    if end != _period_end(row) or spend < Decimal(str(taken)):
+        return spend  # its period has ended since, and it began at nothing
+    return spend - Decimal(str(taken))
 
-    A key that shows less than was taken has seen its period end since.
-    """
-    spend, taken = Decimal(str(row.spend)), Decimal(str(mark.taken.get(row.short, 0.0)))
-    return spend - taken if spend >= taken else spend
+
+def _period_end(row: KeyRow) -> int:
+    """When the period of a key's budget ends, in seconds since 1970; 0: never."""
+    return int(utc(row.budget_resets_at).timestamp()) if row.budget_resets_at else 0
 
 
 def spend_of(rows: Sequence[KeyRow]) -> float:
@@ -221,6 +236,6 @@ def spend_of(rows: Sequence[KeyRow]) -> float:
     return float(own + sum((untaken(row, mark) for row in older), Decimal(0))) if mark else newest.spend
 
 
-def taken_over(rows: Iterable[KeyRow]) -> dict[str, float]:
+def taken_over(rows: Iterable[KeyRow]) -> dict[str, Taken]:
     """For the mark of a key that takes over all that some keys have spent."""
-    return {row.short: row.spend for row in rows}
+    return {row.short: (row.spend, _period_end(row)) for row in rows}

@@ -83,7 +83,7 @@ async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
         again = _look_again(world, agent, seen)
     except Blocked as why:
         if why.stalled and seen.row is None:
-            _settle(world, agent, f"{why.reason}: {why.message}")
+            world.give_up(agent.metadata.uid, f"{why.reason}: {why.message}")
         conditions.blocked(why)
         again = min(why.retry or jittered(_BLOCKED_SECONDS), seen.again or _BLOCKED_SECONDS * 2)
         if agent.spec.suspend:
@@ -93,12 +93,6 @@ async def _pass(world: World, body: Mapping[str, Any]) -> float | None:
     fresh = world.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name) or body
     await report.write_status(world, fresh, _status(world, agent, conditions, seen))
     return again
-
-
-def _settle(world: World, agent: OpenClawAgent, failure: str | None) -> None:
-    """Tell the rotations whose turn it is how it went."""
-    for campaign in campaigns_for(world, agent.metadata.uid):
-        campaign.settle(agent.metadata.uid, failure)
 
 
 def _look_again(world: World, agent: OpenClawAgent, seen: _Seen) -> float:
@@ -187,7 +181,8 @@ async def _converge(
     row, seen.again = await _live_key(world, agent, access)
     seen.row = row
     if due(world, agent, access.state, row) is None:
-        _settle(world, agent, None)
+        for campaign in campaigns_for(world, agent.metadata.uid):
+            campaign.settle(agent.metadata.uid, None)
     conditions.true(KEY_READY, "Suspended" if agent.spec.suspend else "Live")
     _see_budget(row, conditions)
     config = _render(agent, access)

@@ -5,6 +5,7 @@ Secret holds is live; what is registered and never delivered is of the agent's u
 too old is replaced in the same way, but for its end, which comes later: see `key_retire`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ..api import names
@@ -54,6 +55,9 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
         if row is None:
             row = await mint(world, agent, access, live)
         elif grace is not None:
+            await settle_others(
+                world, agent, state, row
+            )  # one that waits for its end gets it, and isn't taken for surplus
             row = await mint(world, agent, access, live, Replacing(row, grace))
             await _tell(world, agent, grace)
         else:
@@ -142,6 +146,9 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
         changes["key_alias"] = agent.alias
     if row.mark and (dict(row.metadata), row.mark) != (agent.spec.key.metadata, wanted_mark(agent, row.mark)):
         changes["metadata"] = row.marked(wanted_mark(agent, row.mark), agent.spec.key.metadata)
+    if "budget_duration" in changes and row.mark and row.mark.anew_at:
+        mark = replace(wanted_mark(agent, row.mark), anew_at="")
+        changes["metadata"] = row.marked(mark, agent.spec.key.metadata)
     if not changes:
         return row
     await access.state.client.update_key(row.token, changes)

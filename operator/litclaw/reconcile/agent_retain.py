@@ -18,6 +18,7 @@ from ..render.metadata import without_owner
 from . import secrets
 from .children import put
 from .conditions import KEY_READY
+from .key_retire import settle_others
 from .world import RouteState, World
 
 
@@ -42,12 +43,14 @@ async def leave_behind(world: World, agent: OpenClawAgent, state: RouteState) ->
 
     Raises:
         LiteLLMError: the proxy couldn't be told.
+        Blocked: a new key isn't accepted yet.
     """
-    for row in state.table.of(agent.metadata.uid):
-        # One that has an end already isn't left behind: it is nobody's when the agent is gone, and the sweep ends it.
-        if row.mark and row.expires is None and row.mark != wanted_mark(agent, row.mark):
-            await _remark(state, row, wanted_mark(agent, row.mark))
     live = world.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    if live and (row := state.table.get(live["data"].get(names.API_KEY, ""))):
+        await settle_others(world, agent, state, row)  # a key of which nobody thinks any more needs an end
+    for row in state.table.of(agent.metadata.uid):
+        if row.mark and row.mark != wanted_mark(agent, row.mark):
+            await _remark(state, row, wanted_mark(agent, row.mark))
     owner = owner_of(live["metadata"]) if live else None
     held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
     if live and held and names.API_KEY in held and owner and owner.uid == agent.metadata.uid:

@@ -8,7 +8,7 @@ from ..api import names
 from ..api.agent import OpenClawAgent
 from ..api.duration import seconds
 from ..api.rotation import DEFAULT_GRACE
-from ..litellm.keys import KeyRow
+from ..litellm.keys import KeyRow, utc
 from ..render.metadata import digest
 from .campaign import Campaign
 from .world import RouteState, World
@@ -37,7 +37,9 @@ def wish(agent: OpenClawAgent, state: RouteState) -> Wish:
     """The agent's own wish and, where it has none, the route's."""
     own, default = agent.spec.key.rotation, state.key_defaults.rotation
     grace = own.grace_period or default.grace_period or DEFAULT_GRACE
-    return Wish(seconds(own.interval or default.interval or "0s"), seconds(grace))
+    interval = seconds(own.interval or default.interval or "0s")
+    # Or old keys would pile up.
+    return Wish(interval, min(seconds(grace), interval) if interval else seconds(grace))
 
 
 def asked(agent: OpenClawAgent) -> str:
@@ -51,10 +53,9 @@ def made_at(row: KeyRow) -> datetime:
     if row.mark is None or not row.mark.made:
         return NEVER_MADE
     try:
-        made = datetime.fromisoformat(row.mark.made)
+        return utc(row.mark.made)
     except ValueError:
         return NEVER_MADE
-    return made if made.tzinfo else made.replace(tzinfo=UTC)
 
 
 def next_rotation(agent: OpenClawAgent, state: RouteState, row: KeyRow) -> datetime | None:

@@ -50,6 +50,7 @@ async def guarded(
 
 async def say(world: World, body: Mapping[str, Any], rests_on: Sequence[str], why: Blocked) -> None:
     """Say why nothing more is known of a resource. What its status knows already is kept."""
+    world.give_up(body["metadata"]["uid"], f"{why.reason}: {why.message}")
     conditions = Conditions(rests_on)
     conditions.blocked(why)
     generation = int(body["metadata"].get("generation", 0))

@@ -1,7 +1,6 @@
 """A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -11,16 +10,16 @@ from ..api.agent import OpenClawAgent
 from ..kube.errors import ConflictError
 from ..kube.resources import AGENT
 from ..litellm.errors import AliasTakenError
-from ..litellm.keys import KeyRow, Mark, new_key, spend_of, taken_over
+from ..litellm.keys import KeyRow, Mark, new_key, spend_of, taken_over, utc
 from ..render.agent_secret import agent_secret
 from .agent_access import Access
 from .agent_hold import Hold
 from .agent_retain import wanted_mark
-from .agent_rotation import asked
+from .agent_rotation import asked, campaigns_for
 from .children import put
 from .conditions import KEY_READY, Blocked
 from .key_end import end_keys
-from .key_period import inherited
+from .key_period import inherited, is_over
 from .world import World
 
 PROXY_SECONDS = 10.0
@@ -53,18 +52,20 @@ async def mint(
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
     old = await _as_they_are(agent, access)
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    spend = spend_of(old) if old else _spend_of_a_lost_key(world, agent, state.url)
+    counted = [replace(row, spend=0.0) if is_over(world, row) else row for row in old]
+    spend = spend_of(counted) if old else _spend_of_a_lost_key(world, agent, state.url)
     mark = Mark(
         cluster=world.cluster,
         agent=agent.metadata.uid,
         generation=generation,
-        made=world.now().isoformat(),
+        # By another clock, now may be before the rotation began; and then it would be made again and again.
+        made=max([world.now(), *(each.not_before for each in campaigns_for(world, agent.metadata.uid))]).isoformat(),
         held=Hold.SUSPENDED.value if agent.spec.suspend else "",
         asked=asked(agent),
         replaces=replacing.row.short if replacing else "",
         grace=replacing.grace if replacing else 0,
         taken=taken_over(old),
-        anew_at=inherited(replacing.row if replacing else None, access.limits),
+        anew_at=inherited(world, replacing.row if replacing else None, access.limits),
     )
     mark = wanted_mark(agent, mark)
     for row in old:
@@ -100,7 +101,7 @@ def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
     status = agent.status
     if status.base_url != url or not status.spend:
         return 0.0
-    if status.budget_resets_at and datetime.fromisoformat(status.budget_resets_at) <= world.now():
+    if status.budget_resets_at and utc(status.budget_resets_at) <= world.now():
         return 0.0
     return float(status.spend)
 
@@ -119,14 +120,34 @@ async def _generate(
         spend=spend,
     )
     try:
-        return await generate()
+        made = await generate()
     except AliasTakenError:
         async for row in client.list_keys(alias=agent.alias):
             if not await _may_take(world, agent, row):
                 raise
             access.state.table.put(row)
             await _free_alias(access, row)
-    return await generate()
+        made = await generate()
+    return await _endless(access, made)
+
+
+async def _endless(access: Access, made: KeyRow) -> KeyRow:
+    """Take off an end that the proxy gives every key (its ``default_key_generate_params`` or upper bounds).
+
+    Raises:
+        Blocked: it can't be taken off, and so the key would end unseen.
+    """
+    if made.expires is None:
+        return made
+    await access.state.client.update_key(made.token, {"duration": None})
+    fresh = await access.state.client.key(made.token)
+    if fresh and fresh.expires is None:
+        return fresh
+    await end_keys(access.state, [made.token])
+    message = (
+        "LiteLLM gives every key an end, by its key_generate_params, and doesn't take it off: remove duration there."
+    )
+    raise Blocked(KEY_READY, "KeyExpires", message, stalled=True, retry=60.0)
 
 
 async def _may_take(world: World, agent: OpenClawAgent, row: KeyRow) -> bool:

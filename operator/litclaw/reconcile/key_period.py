@@ -1,29 +1,32 @@
 """The period of a budget, which a key's successor goes on with.
 
-LiteLLM counts most periods by the calendar, so two keys' ends are the same. Those of days other than 1, 7 and 30, and of
-several months, it counts from the key's birth (1.106.2, ``duration_parser.py``), and its API sets no date: there the
-successor's mark keeps the date, and we start the budget anew.
+LiteLLM counts days, weeks and months by the calendar, so two keys' ends are the same. Other periods it counts from the
+key's birth or from what the clock shows then (1.106.2, ``duration_parser.py``), and its API sets no date: there the
+successor's mark keeps the date, and we start the budget anew. LiteLLM starts budgets anew by a job every ten minutes, so a
+period may be over and a key not know it yet.
 """
 
-import re
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from ..litellm.keys import KeyRow, Limits, taken_over
+from ..litellm.keys import KeyRow, Limits, taken_over, utc
 from .world import RouteState, World
 
-_FROM_BIRTH = re.compile(r"(?P<count>\d+)(?P<unit>d|w|mo)")
-_BY_THE_CALENDAR = {("d", 1), ("d", 7), ("d", 30), ("w", 1), ("mo", 1)}
+_BY_THE_CALENDAR = {"daily", "weekly", "monthly", "24h", "1d", "7d", "30d", "1w", "1mo"}
 
 
-def inherited(before: KeyRow | None, limits: Limits) -> str:
-    """For the mark of a key's successor: when its budget starts anew, where LiteLLM would do that later."""
+def inherited(world: World, before: KeyRow | None, limits: Limits) -> str:
+    """For the mark of a key's successor: when its budget starts anew, where LiteLLM might do that later."""
     if before is None or before.limits.budget_duration != limits.budget_duration:
         return ""
-    match = _FROM_BIRTH.fullmatch(limits.budget_duration or "")
-    if match is None or (match["unit"], int(match["count"])) in _BY_THE_CALENDAR:
+    if limits.budget_duration in (None, *_BY_THE_CALENDAR) or is_over(world, before):
         return ""
     return anew_at(before) or ""
+
+
+def is_over(world: World, row: KeyRow) -> bool:
+    """Whether a key's period is over, though it still shows what was spent in it."""
+    end = anew_at(row)
+    return end is not None and utc(end) <= world.now()
 
 
 def anew_at(row: KeyRow) -> str | None:
@@ -35,8 +38,7 @@ def seconds_until_anew(world: World, row: KeyRow) -> float | None:
     """After how many seconds the budget is to be started anew by us; None: LiteLLM does it."""
     if row.mark is None or not row.mark.anew_at:
         return None
-    end = datetime.fromisoformat(row.mark.anew_at)
-    return ((end if end.tzinfo else end.replace(tzinfo=UTC)) - world.now()).total_seconds()
+    return (utc(row.mark.anew_at) - world.now()).total_seconds()
 
 
 async def start_anew(world: World, state: RouteState, row: KeyRow) -> KeyRow:

@@ -5,13 +5,14 @@ docs/design/rotation.md says why each of the times is what it is.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.resources import ROUTE
-from ..litellm.keys import KeyRow, taken_over, untaken
+from ..litellm.errors import LiteLLMError
+from ..litellm.keys import KeyRow, taken_over, untaken, utc
 from . import secrets
 from .agent_rotation import campaigns_for, is_older
 from .conditions import KEY_READY, Blocked
@@ -32,8 +33,7 @@ def ends_at(row: KeyRow) -> datetime | None:
     """When the proxy itself refuses a key."""
     if row.expires is None:
         return None
-    end = datetime.fromisoformat(row.expires)
-    return end if end.tzinfo else end.replace(tzinfo=UTC)
+    return utc(row.expires)
 
 
 def retiring_until(world: World, state: RouteState, uid: str) -> datetime | None:
@@ -86,7 +86,7 @@ async def _give_ends(
     assert row.mark is not None
     for other in replaced:
         await _end_in(world, state, other, UPTAKE_SECONDS + row.mark.grace)
-    if row.mark.grace < UPTAKE_SECONDS:
+    if row.mark.grace == 0:
         state.hurry_until = world.now() + timedelta(seconds=UPTAKE_SECONDS)
         world.wake_after((ROUTE.kind, *agent.route_key), _HURRY_SECONDS)
 
@@ -110,11 +110,10 @@ async def _go_on(world: World, agent: OpenClawAgent, state: RouteState, row: Key
         end = ends_at(other)
         if other.token == row.token or end is None:
             continue
-        wanted = _wanted_end(world, agent, row, other)
-        if wanted is not None and end > max(wanted, now) + _ROUGHLY:
-            await _end_in(world, state, other, (wanted - now).total_seconds())
-            end = max(wanted, now)
-        elif spent and not other.blocked:
+        if await _moved_up(world, agent, state, row, other):
+            again.append(_HURRY_SECONDS)
+            continue
+        if spent and not other.blocked:
             await state.client.block_key(other.token)
             state.table.put(replace(other, blocked=True))
         settled = end + timedelta(seconds=SETTLE_SECONDS)
@@ -127,21 +126,32 @@ async def _go_on(world: World, agent: OpenClawAgent, state: RouteState, row: Key
         tokens = [other.token for other in over]
         await state.client.delete_keys(tokens)
         state.table.drop(tokens)
+        for token in tokens:
+            state.moved_up.pop(token, None)
     return min(again, default=None)
 
 
-def _wanted_end(world: World, agent: OpenClawAgent, row: KeyRow, other: KeyRow) -> datetime | None:
-    """When an old key is to end by what is known now; None: as it was given."""
+async def _moved_up(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow, other: KeyRow) -> bool:
+    """Have an old key end sooner, where it was to live for longer than what is now wanted; once for each shorter time.
+
+    Its end is by the proxy's clock, so it can't be judged too closely by ours.
+    """
     assert row.mark is not None
-    now = world.now()
-    wanted: list[datetime] = []
-    if row.used and other.short == row.mark.replaces and row.mark.grace < UPTAKE_SECONDS:
-        wanted.append(now + timedelta(seconds=row.mark.grace))
-    for campaign in campaigns_for(world, agent.metadata.uid):
-        if is_older(world, other, campaign.not_before):
-            grace = campaign.grace + (0 if row.used else UPTAKE_SECONDS)
-            wanted.append(now + timedelta(seconds=grace))
-    return min(wanted, default=None)
+    campaigns = [each for each in campaigns_for(world, agent.metadata.uid) if is_older(world, other, each.not_before)]
+    graces = [campaign.grace for campaign in campaigns]
+    if row.used and other.short == row.mark.replaces and row.mark.grace == 0:
+        graces.append(0)
+    if not graces:
+        return False
+    wanted = min(graces) + (UPTAKE_SECONDS if min(graces) or not row.used else 0)
+    end = ends_at(other)
+    if end is None or end <= world.now() + timedelta(seconds=wanted) + _ROUGHLY:
+        return False
+    if wanted >= state.moved_up.get(other.token, wanted + 1):
+        return False
+    await _end_in(world, state, other, wanted)
+    state.moved_up[other.token] = wanted
+    return True
 
 
 async def _take_over(agent: OpenClawAgent, state: RouteState, row: KeyRow, over: Sequence[KeyRow]) -> None:
@@ -153,16 +163,22 @@ async def _take_over(agent: OpenClawAgent, state: RouteState, row: KeyRow, over:
     worth = Decimal(str(row.limits.max_budget)) * _WORTH if row.limits.max_budget is not None else None
     if not over and (worth is None or beside <= worth):
         return
-    fresh = await _fresh(state, others)
-    beside = sum((untaken(other, mark) for other in fresh), Decimal(0))
-    if not beside:
-        return
+    # The mark as the proxy has it: the answer to the last update may have been lost.
     live = await state.client.key(row.token)
     if live is None or live.mark is None:
         return  # the next look finds that
+    fresh = await _fresh(state, others)
+    beside = sum((untaken(other, live.mark) for other in fresh), Decimal(0))
+    if not beside:
+        state.table.put(live)
+        return
     mark = replace(live.mark, taken={**live.mark.taken, **taken_over(fresh)})
     spend = float(Decimal(str(live.spend)) + beside)
-    await state.client.update_key(row.token, {"spend": spend, "metadata": live.marked(mark)})
+    try:
+        await state.client.update_key(row.token, {"spend": spend, "metadata": live.marked(mark)})
+    except LiteLLMError:
+        state.table.drop([row.token])  # whether it is done isn't known, so the next look reads it
+        raise
     state.table.put(replace(live, spend=spend, mark=mark))
 
 

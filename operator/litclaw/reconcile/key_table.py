@@ -99,6 +99,10 @@ class KeyTable:
             seen = {
                 row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
             }
+            # Pages shift while keys are deleted, and a row may be on none of them; so what is missing is asked for.
+            for token in self._rows.keys() - seen.keys() - touched.keys():
+                if row := await client.key(token):
+                    seen[token] = row
         finally:
             self._touched = None
         for token, row in touched.items():

@@ -47,12 +47,6 @@ def _made_at(secret: Mapping[str, Any]) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def refuse(world: World, route: LiteLLMRoute, why: str) -> None:
-    """Tell the rotations whose turn it is that the route's master key can't be rotated."""
-    for campaign in campaigns_for(world, route.metadata.uid):
-        campaign.settle(route.metadata.uid, why)
-
-
 async def renew(world: World, route: LiteLLMRoute, managed: Managed, deployment: Mapping[str, Any] | None) -> None:
     """Put a new master key into the Secret where a rotation asks for it and none is on its way yet.
 
@@ -68,10 +62,10 @@ async def renew(world: World, route: LiteLLMRoute, managed: Managed, deployment:
     if managed.master_key_secret_ref:
         ref = managed.master_key_secret_ref
         why = f"Secret {ref.name}, named in spec.managed.masterKeySecretRef, is its owner's: put a new key there."
-        return refuse(world, route, f"NotOurs: {why} The proxy is rolled out by itself then.")
+        return world.give_up(route.metadata.uid, f"NotOurs: {why} The proxy is rolled out by itself then.")
     if deployment and names.ANNOTATION_SALT not in (deployment["metadata"].get("annotations") or {}):
         why = "the proxy has never had a salt, so what LiteLLM has encrypted can be read with the old master key alone."
-        return refuse(world, route, f"NoSalt: {why}")
+        return world.give_up(route.metadata.uid, f"NoSalt: {why}")
     name, namespace = names.route_master_key(route.metadata.name), route.metadata.namespace
     live = await look(world, SECRET.kind, namespace, name)
     held = await secrets.values(world, namespace, name)

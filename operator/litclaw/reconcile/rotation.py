@@ -5,9 +5,9 @@ cover them.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,16 +18,18 @@ from ..api.kubernetes import LabelSelector
 from ..api.rotation import FINISHED, MOST_FAILURES, LiteLLMKeyRotation, Phase, RotationFailure, RotationStatus
 from ..kube.cache import Key
 from ..kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE, SECRET
+from ..litellm.keys import KeyRow
 from . import report
-from .agent_rotation import is_older
+from .agent_rotation import is_older, made_at
 from .campaign import Campaign
 from .conditions import READY, Blocked, Conditions, listed, timestamp
 from .guard import guarded, say
-from .key_retire import ends_at
+from .key_retire import UPTAKE_SECONDS, ends_at
 from .master_key import is_master_key_older
-from .world import World
+from .world import RouteState, World
 
 _LOOK_AGAIN_SECONDS = 1.0
+_ROUGHLY = timedelta(seconds=30)
 _SLOW_SECONDS = 5.0
 _SHARE = 20.0  # a pass that takes a second is made every twenty
 
@@ -85,6 +87,8 @@ async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | Non
     begun = clock()
     started = datetime.fromisoformat(rotation.status.started_at)
     campaign = world.campaigns.get(name)
+    if campaign and campaign.looked_at == rotation.metadata.generation and campaign.look_at > begun:
+        return campaign.look_at - begun
     if campaign is None:
         campaign = world.campaigns[name] = Campaign(
             not_before=started,
@@ -92,8 +96,10 @@ async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | Non
             limit=rotation.spec.max_concurrent,
             stop=rotation.spec.stop_after_failures,
             wake=world.wake,
+            now=world.now,
         )
     count = _look(world, rotation, started)
+    looked = clock()
     campaign.plan(count.waiting, count.held_up, resting=rotation.spec.suspend)
     phase = _phase(rotation, count, campaign)
     await report.write_status(world, body, _status(world, rotation, count, campaign, phase))
@@ -101,7 +107,9 @@ async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | Non
         world.campaigns.pop(name, None)
         return None
     pause = _SLOW_SECONDS if phase in ("Retiring", "Suspended") else _LOOK_AGAIN_SECONDS
-    return max(pause, _SHARE * (clock() - begun))
+    pause = max(pause, _SHARE * (looked - begun))
+    campaign.looked_at, campaign.look_at = rotation.metadata.generation, begun + pause
+    return pause
 
 
 async def _start(world: World, body: Mapping[str, Any], rotation: LiteLLMKeyRotation) -> None:
@@ -147,6 +155,8 @@ def _status(
         until = f" The last of the old ones ends at {timestamp(count.until)}." if count.until else ""
         routes = sorted({"/".join(key[1:]) for key in count.held_up.values()})
         waits = f" These wait for their proxy: {listed(routes)}." if routes else ""
+        late = sorted("/".join(key[1:]) for key in campaign.late.values())
+        waits += f" These take long, and their conditions say why: {listed(late)}." if late else ""
         message = f"{said}{'; ' + failed if failures else ''}.{waits}{until}"
         conditions.blocked(Blocked(READY, phase, message, stalled=False))
     now, generation = world.now(), rotation.metadata.generation
@@ -181,8 +191,9 @@ def _look(world: World, rotation: LiteLLMKeyRotation, started: datetime) -> _Cou
             else:
                 count.done.add(uid)
     if "VirtualKeys" in rotation.spec.what:
+        latest = world.now() + timedelta(seconds=seconds(rotation.spec.grace_period) + UPTAKE_SECONDS) + _ROUGHLY
         for body in _agents(world, rotation):
-            _look_at_agent(world, body, started, count)
+            _look_at_agent(world, body, started, latest, count)
     return count
 
 
@@ -227,7 +238,12 @@ def _route_of(body: Mapping[str, Any]) -> tuple[str, str]:
     return (ref.get("namespace") or body["metadata"]["namespace"], ref["name"])
 
 
-def _look_at_agent(world: World, body: Mapping[str, Any], started: datetime, count: _Count) -> None:
+def _look_at_agent(world: World, body: Mapping[str, Any], started: datetime, latest: datetime, count: _Count) -> None:
+    """See where an agent's key stands.
+
+    Args:
+        latest: old keys that live longer than that, because of a longer grace period, are to end sooner.
+    """
     meta = body["metadata"]
     uid, key = meta["uid"], (AGENT.kind, meta["namespace"], meta["name"])
     state = world.routes.get(_route_of(body))
@@ -238,11 +254,12 @@ def _look_at_agent(world: World, body: Mapping[str, Any], started: datetime, cou
     old = [row for row in rows if is_older(world, row, started)]
     delivered = _delivered(world, body)
     live = state.table.get(delivered) if state and delivered else None
-    if live is None or is_older(world, live, started) or any(row.expires is None for row in old):
+    if live is None or is_older(world, live, started) or any(_lives_on(state, row, latest) for row in old):
         there = state is not None and state.usable
         waits = not there and world.cache.get(ROUTE.kind, *_route_of(body)) is not None
         (count.held_up if waits else count.waiting)[uid] = key
         return
+    old += [row for other in world.routes.values() if other is not state for row in _left(other, uid, old, started)]
     if not old and live.mark and live.mark.generation == 1:
         return  # its first key, made since: there was none to rotate
     count.done.add(uid)
@@ -250,6 +267,22 @@ def _look_at_agent(world: World, body: Mapping[str, Any], started: datetime, cou
         count.retiring += 1
         ends = [end for row in old if (end := ends_at(row))]
         count.until = max([*ends, *([count.until] if count.until else [])], default=None)
+
+
+def _lives_on(state: RouteState | None, row: KeyRow, latest: datetime) -> bool:
+    """Whether an old key has no end yet, or one that can be moved up."""
+    end = ends_at(row)
+    if end is None:
+        return True
+    return end > latest and not row.blocked and state is not None and row.token not in state.moved_up
+
+
+def _left(state: RouteState, uid: str, known: Sequence[KeyRow], started: datetime) -> Iterator[KeyRow]:
+    """An agent's old keys at a proxy that it has left."""
+    tokens = {row.token for row in known}
+    for row in state.table.of(uid):
+        if row.token not in tokens and made_at(row) < started:
+            yield row
 
 
 def _delivered(world: World, body: Mapping[str, Any]) -> str | None:

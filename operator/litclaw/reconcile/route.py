@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 from ..api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from ..kube.resources import ROUTE
 from ..render.route_service import service_url
-from . import master_key, report, route_connect, route_deploy, route_observe
+from . import report, route_connect, route_deploy, route_observe
 from .conditions import PROXY_READY, Blocked, Conditions
 from .finalizer import hold
 from .guard import guarded, say
@@ -73,6 +73,8 @@ async def _pass(world: World, key: tuple[str, str], body: Mapping[str, Any]) -> 
     except Blocked as why:
         if why.condition != "ModelsReady" and not why.serving and (state := world.routes.get(key)):
             state.usable = False
+        if why.stalled:
+            world.give_up(route.metadata.uid, f"{why.reason}: {why.message}")
         conditions.blocked(why)
         again = why.retry or _BLOCKED_SECONDS
     held = world.routes.get(key)
@@ -100,7 +102,7 @@ async def _converge(world: World, route: LiteLLMRoute, conditions: Conditions, s
         key, authorities = await route_connect.read_secrets(world, route, external)
         conditions.true("SecretsReady", "Found")
         await route_deploy.withdraw(world, route)
-        master_key.refuse(world, route, _NOT_OURS)
+        world.give_up(route.metadata.uid, _NOT_OURS)
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked(PROXY_READY, "InvalidSpec", message, stalled=True)

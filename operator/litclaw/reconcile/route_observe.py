@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..api import names
@@ -19,12 +19,10 @@ from ..litellm.errors import (
     UnauthorizedError,
     UntrustedError,
 )
-from ..litellm.keys import KeyRow
 from ..render.address import Reach, host, reach
 from ..render.openclaw_config import ModelFacts, model_facts
 from .conditions import PROXY_READY, Blocked, Conditions, listed
 from .key_end import end_keys
-from .key_retire import ends_at
 from .world import RouteState, World
 
 log = logging.getLogger(__name__)
@@ -165,8 +163,8 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
     for uid in state.table.agents():
         rows = state.table.of(uid)
         if uid in unknown:
-            orphans += [row.token for row in rows if not _is_left(world, row, rows)]
-        elif uid in agents and _has_moved(world, agents[uid], key, state):
+            orphans += [row.token for row in rows if row.mark and not row.mark.retained]
+        elif uid in agents and await _has_moved(world, agents[uid], key, state):
             orphans += [row.token for row in rows]
     if not orphans:
         return
@@ -177,14 +175,7 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
         raise blocked_by(error, route) from None
 
 
-def _is_left(world: World, row: KeyRow, rows: Sequence[KeyRow]) -> bool:
-    """Whether a key was left behind by its agent, or lives out its time beside one that was."""
-    kept = any(other.mark and other.mark.retained for other in rows)
-    end = ends_at(row)
-    return bool(row.mark and row.mark.retained) or (kept and end is not None and end > world.now())
-
-
-def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:
+async def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], state: RouteState) -> bool:
     """Whether an agent has been given a key of another route's proxy. Nothing is said of what it asks for now."""
     spec, meta = body["spec"], body["metadata"]
     wanted = (spec["routeRef"].get("namespace") or meta["namespace"], spec["routeRef"]["name"])
@@ -196,5 +187,7 @@ def _has_moved(world: World, body: Mapping[str, Any], key: tuple[str, str], stat
     name = (spec.get("key") or {}).get("secretName") or names.agent_secret(meta["name"])
     secret = world.cache.get(SECRET.kind, meta["namespace"], name)
     delivered = ((secret or {}).get("data") or {}).get(names.API_KEY)
-    # One proxy may have several routes, and then both tables hold the agent's key.
-    return delivered is not None and other.table.get(delivered) is not None and state.table.get(delivered) is None
+    if delivered is None or other.table.get(delivered) is None or state.table.get(delivered) is not None:
+        return False
+    # One proxy may have several routes, under several names; then it knows the agent's key, though this table may not yet.
+    return other.url != state.url and await state.client.key(delivered) is None

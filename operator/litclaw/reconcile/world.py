@@ -38,6 +38,7 @@ class RouteState:
         usable: whether keys can be made there now.
         facts: the models that agents may use, in the route's order.
         limited: whether the proxy serves more models than the route gives away.
+        moved_up: of old keys whose end was moved up, by token, in how many seconds it was then to come.
         hurry_until: until when the keys are read more often, because an old one waits for the use of a new one.
     """
 
@@ -51,6 +52,7 @@ class RouteState:
     facts: tuple[ModelFacts, ...] = ()
     limited: bool = False
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
+    moved_up: dict[str, float] = field(default_factory=dict)
     hurry_until: datetime = _LONG_AGO
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
@@ -118,6 +120,12 @@ class World:
             ref = body["spec"]["routeRef"]
             if (ref.get("namespace") or body["metadata"]["namespace"], ref["name"]) == route:
                 yield body
+
+    def give_up(self, uid: str, why: str) -> None:
+        """Tell the rotations whose turn it is with a resource that its key can't be rotated."""
+        for campaign in self.campaigns.values():
+            if campaign.covers(uid):
+                campaign.settle(uid, why)
 
     def show_agents(self, route: tuple[str, str], view: object) -> None:
         """Have the agents of a route looked at when what they see of it has changed."""

@@ -44,7 +44,11 @@ class Moody(BaseHTTPRequestHandler):
         if now.isdigit() and not reads:
             return self.answer(int(now), b'{"error": {"message": "in no mood", "type": "internal_server_error"}}')
         real = http.client.HTTPConnection(real_host, real_port, timeout=60)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() not in ("host", "connection", "accept-encoding")
+        }
         real.request(self.command, self.path, body, headers)
         response = real.getresponse()
         content = response.read()
