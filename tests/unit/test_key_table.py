@@ -1,0 +1,36 @@
+"""What a proxy holds of this cluster's keys, read a page at a time while they change."""
+
+import httpx
+from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.keys import KeyRow, Limits, Mark
+from litclaw.reconcile.key_table import KeyTable
+
+from .proxies import MASTER
+
+
+def raw(token: str) -> dict[str, object]:
+    """A key as LiteLLM lists it."""
+    return {"token": token, "key_alias": token, "metadata": Mark("c", token, 1).metadata({})}
+
+
+async def test_a_row_that_slipped_between_two_pages_is_asked_for() -> None:
+    there = {"a", "b"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/key/info":
+            token = request.url.params["key"]
+            found = token in there
+            return httpx.Response(
+                200 if found else 404, json={"info": raw(token)} if found else {"error": {"message": "Key not found"}}
+            )
+        # While the first page was read, a key on it was deleted, and b moved from the second page to the first.
+        return httpx.Response(
+            200, json={"keys": [raw("a")] if request.url.params["page"] == "1" else [], "total_pages": 2}
+        )
+
+    table = KeyTable("c")
+    for token in ("a", "b", "gone"):
+        table.put(KeyRow(token, token, Limits(), 0.0, Mark("c", token, 1)))
+    async with LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(answer)) as client:
+        assert await table.refresh(client) == {"gone"}
+    assert table.get("a") and table.get("b") and table.get("gone") is None
