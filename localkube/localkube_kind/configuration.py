@@ -8,12 +8,16 @@ from typing import Any
 from . import build, image, pki
 from .layout import API_PORT, CONTAINERD_SOCKET, DNS_IP, KUBELET, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
+_READS = ["get", "list", "watch"]
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        {"level": "None", "verbs": ["get", "list", "watch"]},
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"], "verbs": _READS},
+        # All that pods ask for, their reads too: it shows which permissions they use.
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None", "verbs": _READS},
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
         {"level": "Metadata"},
     ],

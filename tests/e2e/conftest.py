@@ -12,7 +12,15 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret, what_pods_need
+from .support import (
+    AI,
+    TEAM,
+    Kube,
+    Proxy,
+    agent,
+    make_main,
+    operator_policy,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +51,8 @@ def cluster(kind_cluster: KindCluster) -> Cluster:
     found = of_kind(kind_cluster)
     if os.environ.get("LITCLAW_INSTALL") != "0":
         install(found, sayer())
+    # The tests' own servers listen where no proxy of the default policy does, as an owner's may.
+    Kube(found).apply(operator_policy(AI))
     return found
 
 
@@ -61,16 +71,7 @@ def kube(cluster: Cluster) -> Kube:
 @pytest.fixture(scope="session")
 def proxy(kube: Kube) -> Iterator[Proxy]:
     """The route ``main`` in namespace ``ai``, ready, and its LiteLLM."""
-    for name in (AI, TEAM):
-        kube.apply(namespace(name))
-    kube.apply(
-        *what_pods_need(AI),
-        *python_server("painter", "painter", 8080),
-        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
-    )
-    kube.apply(main_route())
-    kube.wait_ready("litellmroute", AI, "main", timeout=600)
-    found = Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
+    found = Proxy(kube, AI, "main-litellm", make_main(kube))
     yield found
     found.close()
 

@@ -309,6 +309,20 @@ def main_route() -> Object:
     )
 
 
+def make_main(kube: Kube) -> str:
+    """The route ``main`` in namespace ``ai`` and all that it needs, until it is ready; returns its master key."""
+    for name in (AI, TEAM):
+        kube.apply(namespace(name))
+    kube.apply(
+        *what_pods_need(AI),
+        *python_server("painter", "painter", 8080),
+        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
+    )
+    kube.apply(main_route())
+    kube.wait_ready("litellmroute", AI, "main", timeout=600)
+    return kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"]
+
+
 def agent(name: str, *, route: str = "main", **spec: Any) -> Object:
     """An agent of namespace ``team-a``."""
     return resource("OpenClawAgent", name, TEAM, {"routeRef": {"name": route, "namespace": AI}, **spec})
@@ -362,6 +376,53 @@ def own_database(kube: Kube, name: str) -> Object:
     return secret(
         f"{name}-db", URL=kube.secret(AI, "main-postgres")["DATABASE_URL"].removesuffix("/litellm") + f"/{name}"
     )
+
+
+def pod_monitors() -> Object:
+    """As much of the prometheus-operator's CRD as the API server needs to take a PodMonitor."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    kinds = {"kind": "PodMonitor", "listKind": "PodMonitorList", "plural": "podmonitors", "singular": "podmonitor"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "podmonitors.monitoring.coreos.com",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"},
+        },
+        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": kinds, "versions": [version]},
+    }
+
+
+def operator_policy(namespace: str) -> Object:
+    """A NetworkPolicy beside the operator's own that opens a namespace's pods to it, at every port."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"proxies-in-{namespace}", "namespace": "litclaw-system"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "litclaw"}},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]},
+            ],
+        },
+    }
+
+
+def python_reaches(kube: Kube, source: tuple[str, str], host: str, port: int, python: str = "python3") -> bool:
+    """Whether a pod with a Python gets a connection.
+
+    Args:
+        source: the pod's namespace, and its name or what it is one of (``deployment/litclaw``).
+    """
+    code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
+    return kube.run("-n", source[0], "exec", source[1], "--", python, "-c", code, check=False).returncode == 0
+
+
+def operator_reaches(kube: Kube, host: str, port: int) -> bool:
+    """Whether the operator's pod gets a connection."""
+    return python_reaches(kube, ("litclaw-system", "deployment/litclaw"), host, port, "/opt/litclaw/bin/python")
 
 
 def served_by(
