@@ -8,12 +8,18 @@ from typing import Annotated, cast
 import typer
 
 from .. import __version__
-from . import logs
+from . import logs, output
+from .status import status
 
 _RECURSION = 30_000
 """The API server takes objects of 10,000 levels, and every one has to be parsed before it can be refused."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=output.Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()
@@ -53,6 +59,9 @@ def crds(
         else:
             output.mkdir(parents=True, exist_ok=True)
             (output / name).write_text(text)
+
+
+app.command()(status)
 
 
 @app.command()

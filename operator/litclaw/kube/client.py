@@ -48,20 +48,29 @@ class Kube:
         self._api = api
 
     @classmethod
-    async def connect(cls) -> Self:
+    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
         """Connect with the pod's service account or, outside a cluster, with the kubeconfig.
 
+        Args:
+            kubeconfig: a file to be used instead, also inside of a cluster.
+            context: one of the kubeconfig's contexts; left out: its current one.
+
         Raises:
-            kubernetes.aio.config.ConfigException: neither is there.
+            kubernetes.aio.config.ConfigException: there is nothing to connect with.
         """
         configuration = Configuration()
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and not (kubeconfig or context):
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(client_configuration=configuration)
+            await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
         return cls(ApiClient(configuration))
+
+    @property
+    def host(self) -> str:
+        """URL of the API server."""
+        return str(self._api.configuration.host)
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,15 +101,47 @@ class Kube:
         Args:
             labels: a label selector; empty: all.
         """
-        found: set[str] = set()
+        found, version = await self._pages(resource.path(None), labels, _METADATA_LIST)
+        return {item["metadata"]["uid"] for item in found}, version
+
+    async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
+        """All objects of a kind, in the cluster or in one namespace.
+
+        Args:
+            labels: a label selector; empty: all.
+        """
+        found, _ = await self._pages(resource.path(namespace), labels, "application/json")
+        return [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in found]
+
+    async def metadata(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
+        """`objects`, of their metadata alone: no value of a Secret is sent."""
+        found, _ = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
+        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+
+    async def _pages(self, path: str, labels: str, accept: str) -> tuple[list[Object], int]:
+        found: list[Object] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._request("GET", resource.path(None), query, accept=_METADATA_LIST)
-            found |= {item["metadata"]["uid"] for item in page.get("items") or []}  # null where there are none
+            page = await self._request("GET", path, query, accept=accept)
+            found += page.get("items") or []  # null where there are none
             meta = page.get("metadata", {})
             if not meta.get("continue"):
                 return found, int(meta.get("resourceVersion") or 0)
             query["continue"] = meta["continue"]
+
+    async def version(self) -> str:
+        """The API server's release, such as ``v1.36.3``."""
+        return str((await self._request("GET", "/version")).get("gitVersion", ""))
+
+    async def create(self, manifest: Mapping[str, Any], *, manager: str = names.FIELD_MANAGER) -> Object:
+        """Create an object that may not be there yet.
+
+        Raises:
+            ConflictError: there is one of that name.
+            KubeError: the API server refuses it or can't be reached.
+        """
+        resource, namespace = BY_KIND[manifest["kind"]], manifest["metadata"].get("namespace")
+        return await self._request("POST", resource.path(namespace), {"fieldManager": manager}, manifest)
 
     async def apply(
         self,

@@ -44,6 +44,15 @@ NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "netwo
 POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 """Not every cluster knows this kind: see `Kube.serves`."""
 
+# What only the command line reads.
+DEFINITION: Final = Resource(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
+ACCESS_REVIEW: Final = Resource(
+    "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
+)
+
 CHILDREN: Final = (
     SECRET,
     CONFIG_MAP,
@@ -59,4 +68,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, ACCESS_REVIEW, *CHILDREN)}

@@ -1,0 +1,127 @@
+"""The way to the cluster: the options that say which, and what to tell a user where it can't be asked."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import typer
+import yaml
+
+from ..kube.client import Kube, own_namespace
+from ..kube.errors import KubeError, UnavailableError
+from .output import Exit, Fault
+
+T = TypeVar("T")
+
+KubeconfigOption = Annotated[
+    str | None, typer.Option("--kubeconfig", help="Kubeconfig to use; left out: $KUBECONFIG or ~/.kube/config.")
+]
+ContextOption = Annotated[
+    str | None, typer.Option("--context", help="Context of the kubeconfig; left out: its current one.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which cluster is meant.
+
+    Args:
+        kubeconfig: a file; None: kubectl's own default, or in a pod its service account.
+        context: one of its contexts; None: the current one.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+
+    @property
+    def named(self) -> str:
+        """For a message."""
+        context = f"context {self.context!r} of " if self.context else ""
+        return f"{context}{self.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
+
+
+def ask(target: Target, work: Callable[[Kube], Awaitable[T]]) -> T:
+    """Do something with the cluster.
+
+    Raises:
+        Fault: the cluster can't be asked.
+    """
+
+    async def run() -> T:
+        async with connected(target) as kube:
+            return await work(kube)
+
+    return asyncio.run(run())
+
+
+@contextlib.asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Kube]:
+    """The cluster's API.
+
+    Raises:
+        Fault: the cluster can't be asked.
+    """
+    kube = await connect(target)
+    async with kube:
+        try:
+            yield kube
+        except KubeError as error:
+            raise fault_of(error, kube.host, target) from None
+
+
+async def connect(target: Target) -> Kube:
+    """Connect without asking anything.
+
+    Raises:
+        Fault: there is no kubeconfig, or it can't be used.
+    """
+    from kubernetes.aio.config import ConfigException
+
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # what it would say is told here
+    try:
+        return await Kube.connect(target.kubeconfig, target.context)
+    except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        # The library stumbles over a file that isn't there or isn't a kubeconfig.
+        why = str(error) if isinstance(error, (ConfigException, OSError)) else "it isn't there, or isn't a kubeconfig"
+        message = f"{target.named} can't be used: {why}"
+        remedy = "Name a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context."
+        raise Fault(message, remedy, Exit.CLUSTER) from None
+
+
+def fault_of(error: KubeError, host: str, target: Target) -> Fault:
+    """What to tell of an API server that doesn't do as asked."""
+    if isinstance(error, UnavailableError) and error.status == 0:
+        remedy = f"Does the cluster run, and is it the one that is meant? It is named in {target.named}."
+        return Fault(f"the API server {host} can't be reached: {error.message}", remedy, Exit.CLUSTER)
+    if error.status == 401:
+        return Fault(f"the API server {host} doesn't know you", f"Log in anew: see {target.named}.", Exit.CLUSTER)
+    if error.status == 403:
+        remedy = "Ask the cluster's administrator for that right, or look at one namespace only with -n."
+        return Fault(f"you aren't allowed to: {error.message}", remedy, Exit.CLUSTER)
+    if error.status == 404 and not error.reason:
+        remedy = "Install Litclaw, or its CRDs alone: `litclaw crds | kubectl apply --server-side -f -`."
+        return Fault(f"the cluster {host} doesn't know Litclaw's resources", remedy, Exit.CLUSTER)
+    return Fault(f"the API server {host} refuses it: {error.message or error.reason}", "", Exit.CLUSTER)
+
+
+def current_namespace(target: Target) -> str:
+    """The namespace that is meant where none is named, as for kubectl: the context's, or the pod's own.
+
+    Raises:
+        Fault: the kubeconfig can't be used.
+    """
+    from kubernetes.aio.config import ConfigException, list_kube_config_contexts
+
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and not (target.kubeconfig or target.context):
+        return own_namespace() or "default"
+    try:
+        contexts, current = list_kube_config_contexts(target.kubeconfig)
+    except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return "default"  # connecting says what is wrong
+    wanted = target.context or current["name"]
+    chosen: Mapping[str, Any] = next((each for each in contexts if each["name"] == wanted), {})
+    return str((chosen.get("context") or {}).get("namespace") or "default")
