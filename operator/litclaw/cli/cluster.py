@@ -81,7 +81,7 @@ async def connect(target: Target) -> Kube:
     """
     from kubernetes.aio.config import ConfigException
 
-    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # what it would say is told here
+    _quiet()
     try:
         return await Kube.connect(target.kubeconfig, target.context)
     except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
@@ -90,6 +90,10 @@ async def connect(target: Target) -> Kube:
         message = f"{target.named} can't be used: {why}"
         remedy = "Name a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context."
         raise Fault(message, remedy, Exit.CLUSTER) from None
+
+
+def _quiet() -> None:
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # what it would say is told here
 
 
 def fault_of(error: KubeError, host: str, target: Target) -> Fault:
@@ -118,6 +122,7 @@ def current_namespace(target: Target) -> str:
 
     if os.environ.get("KUBERNETES_SERVICE_HOST") and not (target.kubeconfig or target.context):
         return own_namespace() or "default"
+    _quiet()
     try:
         contexts, current = list_kube_config_contexts(target.kubeconfig)
     except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):

@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from . import logs, output
+from .rotate import rotate
 from .status import status
 
 _RECURSION = 30_000
@@ -62,6 +63,7 @@ def crds(
 
 
 app.command()(status)
+app.command()(rotate)
 
 
 @app.command()
