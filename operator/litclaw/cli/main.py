@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from . import logs, output
+from .render import render
 from .rotate import rotate
 from .status import status
 
@@ -63,6 +64,7 @@ def crds(
 
 
 app.command()(status)
+app.command()(render)
 app.command()(rotate)
 
 

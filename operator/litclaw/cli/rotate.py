@@ -12,7 +12,7 @@ from ..api.duration import seconds
 from ..api.rotation import DEFAULT_GRACE, ROTATION_KIND, RotationSpec
 from ..kube.client import Kube
 from ..kube.errors import ConflictError, InvalidError, KubeError
-from ..kube.resources import AGENT, ROTATION, ROUTE
+from ..kube.resources import AGENT, ROUTE
 from . import completion, output, rotate_agents, rotate_wait
 from .cluster import ContextOption, KubeconfigOption, Target, ask, current_namespace
 from .output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
@@ -146,7 +146,9 @@ def rotate(
     if wait:
         rotate_wait.wait_for(target, wanted.name, patience, form)
     elif form is Form.TABLE:
-        output.tell(f"See how far it is: `litclaw rotate --attach {wanted.name}`, or `kubectl get llkr {wanted.name} -w`.")
+        output.tell(
+            f"See how far it is: `litclaw rotate --attach {wanted.name}`, or `kubectl get llkr {wanted.name} -w`."
+        )
     else:
         output.data(made, form)
 
@@ -218,7 +220,9 @@ def _labels(selector: str) -> dict[str, str]:
         key, value = key.strip(), value.removeprefix("=").strip()
         if not equals or not key or key.endswith("!") or not value or "=" in value:
             message = f"--selector {part!r} isn't label=value"
-            raise Fault(message, "A rotation selects by labels and their values only: team=research,tier=1.", Exit.USAGE)
+            raise Fault(
+                message, "A rotation selects by labels and their values only: team=research,tier=1.", Exit.USAGE
+            )
         found[key] = value
     return found
 

@@ -66,7 +66,9 @@ async def _read(kube: Kube, keys: Keys) -> list[dict[str, Any]]:
     for namespace, name in keys:
         body = await kube.get(AGENT, namespace, name)
         if body is None:
-            raise Fault(f"there is no agent {namespace}/{name}", "`litclaw status -A --agents` lists those that there are.")
+            raise Fault(
+                f"there is no agent {namespace}/{name}", "`litclaw status -A --agents` lists those that there are."
+            )
         found.append(body)
     return found
 
@@ -110,4 +112,8 @@ async def _wait(kube: Kube, keys: Keys, value: str, patience: Patience) -> list[
 
 def _why(body: Body) -> str:
     seen = health(body)
-    return f"{seen.reason}: {seen.message}" if seen.message else "it is ready; does the operator run? `litclaw doctor` tells."
+    return (
+        f"{seen.reason}: {seen.message}"
+        if seen.message
+        else "it is ready; does the operator run? `litclaw doctor` tells."
+    )

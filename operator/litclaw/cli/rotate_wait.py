@@ -186,7 +186,9 @@ def _conclude(name: str, body: Mapping[str, Any]) -> None:
             lines.append(f"  and {seen.failed - len(failures)} more")
         stopped = " and was stopped" if seen.phase == "Stopped" else ""
         why = condition(body, "Ready").get("message") or ""
-        remedy = "\n".join([*lines, *([why] if why else []), "Mend these, then rotate again: keys that are new are rotated too."])
+        remedy = "\n".join(
+            [*lines, *([why] if why else []), "Mend these, then rotate again: keys that are new are rotated too."]
+        )
         raise Fault(f"{ROTATION_KIND} {name} has {plural(seen.failed, 'failure')}{stopped}: {seen.line()}", remedy)
     if seen.retiring:
         until = f"until {seen.retiring_until:%Y-%m-%d %H:%M:%SZ}" if seen.retiring_until else "for their grace period"

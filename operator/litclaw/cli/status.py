@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from ..kube.client import Kube
@@ -58,14 +59,18 @@ class Seen:
     @property
     def wrong(self) -> list[RouteRow | AgentRow]:
         """What isn't as it should be."""
-        return [row for row in (*self.routes, *self.agents) if row.ready is not True]
+        rows: list[RouteRow | AgentRow] = [*self.routes, *self.agents]
+        return [row for row in rows if row.ready is not True]
 
 
 def status(
     namespace: Annotated[
         str | None,
         typer.Option(
-            "--namespace", "-n", help="Only of this one; left out: of the context's.", autocompletion=completion.namespaces
+            "--namespace",
+            "-n",
+            help="Only of this one; left out: of the context's.",
+            autocompletion=completion.namespaces,
         ),
     ] = None,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")] = False,
@@ -73,11 +78,15 @@ def status(
         str | None,
         typer.Option(help="Only this route, [namespace/]name, and its agents.", autocompletion=completion.routes),
     ] = None,
-    selector: Annotated[str, typer.Option("--selector", "-l", help="Only agents with these labels, as kubectl's.")] = "",
+    selector: Annotated[
+        str, typer.Option("--selector", "-l", help="Only agents with these labels, as kubectl's.")
+    ] = "",
     not_ready: Annotated[bool, typer.Option("--not-ready", help="Only what isn't as it should be.")] = False,
     routes: Annotated[bool, typer.Option("--routes", help="Routes alone.")] = False,
     agents: Annotated[bool, typer.Option("--agents", help="Agents alone.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew whenever it changes, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it anew whenever it changes, until Ctrl-C.")
+    ] = False,
     form: FormOption = Form.TABLE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -135,11 +144,10 @@ def _place(row: RouteRow | AgentRow) -> tuple[str, str]:
 async def _routes(kube: Kube, scope: Scope, used: set[tuple[str, str]]) -> list[dict[str, Any]]:
     if not scope.routes:
         return []
+    found: list[dict[str, Any]] = []
     if scope.route:
-        used, found = {scope.route}, []
-    elif scope.labels:
-        found = []
-    else:
+        used = {scope.route}
+    elif not scope.labels:
         found = await kube.objects(ROUTE, scope.namespace)
     known = {(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found}
     for namespace, name in sorted(used - known):
@@ -170,7 +178,11 @@ def picture(seen: Seen, out: Console) -> RenderableType:
     if seen.routes:
         parts.append(_routes_table(seen.routes, out))
     if seen.agents:
-        parts += [Text(""), _agents_table(seen.agents, out, moment_)] if parts else [_agents_table(seen.agents, out, moment_)]
+        parts += (
+            [Text(""), _agents_table(seen.agents, out, moment_)]
+            if parts
+            else [_agents_table(seen.agents, out, moment_)]
+        )
     if seen.wrong:
         parts += [Text(""), Text(f"What is wrong ({plural(len(seen.wrong), 'resource')})", style="bold")]
         parts += [part for row in seen.wrong for part in _wrong(row)]
@@ -249,7 +261,7 @@ def _used(row: AgentRow, out: Console) -> RenderableType:
     bar = ProgressBar(
         total=1.0, completed=min(row.share, 1.0), width=_BAR, complete_style=style, finished_style=style, style="grey35"
     )
-    grid = output.Table.grid(padding=(0, 1))
+    grid = Table.grid(padding=(0, 1))
     grid.add_row(bar, Text(percent, style=style))
     return grid
 

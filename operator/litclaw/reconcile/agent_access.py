@@ -56,7 +56,7 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if state is None or not state.facts:
         message = f"Waits for {where}, which isn't ready: its conditions say why."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotReady", message, stalled=False)
-    models = _models(agent, where, state)
+    models = models_of(agent, where, state.facts)
     return Access(state=state, models=models, limits=_limits(agent, state))
 
 
@@ -65,18 +65,37 @@ def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
         allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
     except ValidationError:
         return False  # the route's own condition says what is wrong with it
-    if namespace == route["metadata"]["namespace"] or allowed.from_ == "All":
+    body = world.cache.get(NAMESPACE.kind, "", namespace)
+    labels = (body or {}).get("metadata", {}).get("labels") or {}
+    return allows(allowed, route["metadata"]["namespace"], namespace, labels)
+
+
+def allows(allowed: AllowedNamespaces, home: str, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether a route is for the agents of a namespace.
+
+    Args:
+        home: the route's own namespace.
+        labels: the namespace's.
+    """
+    if namespace == home or allowed.from_ == "All":
         return True
     if allowed.from_ == "Same" or allowed.selector is None:
         return False
-    body = world.cache.get(NAMESPACE.kind, "", namespace)
-    labels = (body or {}).get("metadata", {}).get("labels") or {}
     return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
 
 
-def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelFacts, ...]:
+def models_of(agent: OpenClawAgent, where: str, facts: tuple[ModelFacts, ...]) -> tuple[ModelFacts, ...]:
+    """The models that an agent may use, in its own order.
+
+    Args:
+        where: the route, for the message.
+        facts: the route's models.
+
+    Raises:
+        Blocked: the agent names one that the route hasn't.
+    """
     spec = agent.spec
-    known = {facts.name: facts for facts in state.facts}
+    known = {each.name: each for each in facts}
     named = [("spec.models", name) for name in spec.models]
     named += [("spec.defaultModel", spec.default_model)] if spec.default_model else []
     named += [("spec.fallbackModels", name) for name in spec.fallback_models]
@@ -85,7 +104,7 @@ def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelF
         if name not in known:
             message = f"{where} has no model {name!r}, named in {field}: it has {listed(known)}."
             raise Blocked(ROUTE_ACCEPTED, "ModelNotFound", message, stalled=True)
-    return tuple(known[name] for name in spec.models) or state.facts
+    return tuple(known[name] for name in spec.models) or facts
 
 
 def _limits(agent: OpenClawAgent, state: RouteState) -> Limits:
