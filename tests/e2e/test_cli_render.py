@@ -13,7 +13,9 @@ from litclaw.kube.diff import covers
 from .cli import litclaw
 from .support import AI, POD_SETTINGS, TEAM, Kube, Object, Proxy, agent, eventually, what_pods_need
 
-KINDS = "secrets,configmaps,services,persistentvolumeclaims,deployments,statefulsets,networkpolicies,poddisruptionbudgets"
+KINDS = (
+    "secrets,configmaps,services,persistentvolumeclaims,deployments,statefulsets,networkpolicies,poddisruptionbudgets"
+)
 GATEWAY = "drawn"
 
 
@@ -82,7 +84,9 @@ def test_every_object_is_rendered_as_the_operator_applies_it(
     """Neither one more nor one less, and no secret value."""
     files = given(kube, drawn, tmp_path)
     done = litclaw(kube, "render", "-f", str(files), "--model-info", str(info), "-o", "json")
-    rendered = {(e["kind"], e["metadata"]["namespace"], e["metadata"]["name"]): e for e in json.loads(done.stdout)["items"]}
+    rendered = {
+        (e["kind"], e["metadata"]["namespace"], e["metadata"]["name"]): e for e in json.loads(done.stdout)["items"]
+    }
     assert [key for key in rendered if key[0] == "Job"] == [("Job", AI, "main-migrate-xxxxxxxx")]
     owners = {drawn["metadata"]["uid"], kube.must("litellmroute", AI, "main")["metadata"]["uid"]}
     live = {

@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from . import logs, output
+from .doctor import doctor
 from .render import render
 from .rotate import rotate
 from .status import status
@@ -64,6 +65,7 @@ def crds(
 
 
 app.command()(status)
+app.command()(doctor)
 app.command()(render)
 app.command()(rotate)
 

@@ -92,8 +92,8 @@ def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
     secrets: list[Manifest] = []
     database: list[Manifest] = []
     if managed.master_key_secret_ref is None:
-        data = {names.MASTER_KEY: MADE_UP}
-        secrets.append(generated_secret(route, names.route_master_key(name), "master-key", data))
+        data, made = {names.MASTER_KEY: MADE_UP}, {names.ANNOTATION_MADE: UNKNOWN}
+        secrets.append(generated_secret(route, names.route_master_key(name), "master-key", data, made))
     if managed.salt_key_secret_ref is None:
         secrets.append(generated_secret(route, names.route_salt_key(name), "salt-key", {names.SALT_KEY: MADE_UP}))
     if managed.database.embedded:
@@ -160,7 +160,7 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
         authorities = f"{UNKNOWN}\n"
         remarks.append("ca.crt is what the Secret of the route's caBundleSecretRef holds.")
     configmap = agent_configmap(agent, config.text, authorities)
-    objects = [agent_secret(agent, key=MADE_UP, base_url=url), configmap]
+    objects = [_key_secret(agent, url), configmap]
     if gateway := agent.spec.gateway:
         objects += [
             gateway_token_secret(agent, MADE_UP),
@@ -233,6 +233,12 @@ def _peer(route: LiteLLMRoute, url: str, manifests: Manifests, remarks: list[str
             f"the NetworkPolicy opens the pods and port behind Service {'/'.join(found)}: add its manifest to see them."
         )
     return address_peer(url)
+
+
+def _key_secret(agent: OpenClawAgent, url: str) -> Manifest:
+    secret = agent_secret(agent, key=MADE_UP, token=UNKNOWN, base_url=url)
+    secret["metadata"]["annotations"][names.ANNOTATION_KEY] = UNKNOWN  # which has only the token's first characters
+    return secret
 
 
 def _with_known_digest(deployment: Manifest, *, known: bool) -> Manifest:
