@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from litclaw.cli.offline import MADE_UP, UNKNOWN
 from litclaw.kube.cache import owner_of
 from litclaw.kube.diff import covers
