@@ -9,16 +9,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 
 from ..api import names
 from .errors import NotFoundError, UnavailableError, from_response
 from .resources import BY_KIND, Resource
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
 
 Object = dict[str, Any]
 
@@ -44,7 +45,7 @@ class Kube:
         ...         print(await kube.get(SECRET, "default", "x"))
     """
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: "ApiClient") -> None:
         self._api = api
 
     @classmethod
@@ -58,6 +59,10 @@ class Kube:
         Raises:
             kubernetes.aio.config.ConfigException: there is nothing to connect with.
         """
+        # Half of the time that a command takes to start, and those that ask no cluster don't need it.
+        from kubernetes.aio import config
+        from kubernetes.aio.client import ApiClient, Configuration
+
         configuration = Configuration()
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
