@@ -175,7 +175,7 @@ def test_a_pipe_gets_whole_lines_and_a_narrow_terminal_nothing_that_is_cut() -> 
         conditions=conditions(Ready=("False", "Unreachable", "It can't be reached. " * 8)), url="http://x:4000"
     )
     seen = status.Seen([route_row(body)], [row])
-    wide = Console(width=output._WIDE, force_terminal=False, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    wide = Console(width=output.WIDE, force_terminal=False, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     wide.print(status.picture(seen, wide))
     lines = wide.export_text().splitlines()
     assert any("team-a/scout" in line and "12.50" in line and "25%" in line for line in lines)

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 import yaml
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-_WIDE: Final = 100_000
+WIDE: Final = 100_000
 """Columns where nobody sets a width."""
 
 
@@ -81,7 +81,7 @@ FormOption = Annotated[Form, typer.Option("--output", "-o", help="A table for pe
 def console(*, stderr: bool = False) -> Console:
     """Where to print to."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _WIDE)
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else WIDE)
 
 
 def tell(text: str) -> None:
@@ -105,15 +105,24 @@ def data(value: Any, form: Form) -> None:
         print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000), end="")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[RenderableType]], right: Sequence[str] = ()) -> Table:
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[RenderableType]],
+    right: Sequence[str] = (),
+    fixed: Sequence[str] = (),
+) -> Table:
     """A table without lines, as kubectl's are.
 
     Args:
+        columns: their headings.
+        rows: a cell a column.
         right: columns of figures, which are aligned to the right.
+        fixed: columns whose cells stay on a line; where the terminal is too narrow it is the others that take more.
     """
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_edge=False)
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        made.add_column(name, justify=side, overflow="fold", no_wrap=name in fixed)
     for row in rows:
         made.add_row(*row)
     return made

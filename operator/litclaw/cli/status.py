@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -24,8 +26,7 @@ from .view import AgentRow, RouteRow, agent_row, camel, moment, now, route_of, r
 
 _BAR = 10
 _EVERY_SECONDS = 2.0
-_NARROW = 110
-"""Columns of a terminal below which the least needed columns of a table are left out."""
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +191,17 @@ def picture(seen: Seen, out: Console) -> RenderableType:
 
 
 def _ready(row: RouteRow | AgentRow) -> Text:
+    """In a word; the reason is told below the tables."""
     if row.ready is True:
-        return Text("yes" if row.reason == "Ready" else row.reason, style="green" if row.reason == "Ready" else "cyan")
-    return Text(row.reason, style="red" if row.stalled else "yellow")
+        return Text("rests", style="cyan") if row.reason == "Suspended" else Text("yes", style="green")
+    return Text("no", style="red") if row.stalled else Text("not yet", style="yellow")
 
 
 def _wrong(row: RouteRow | AgentRow) -> list[RenderableType]:
     kind = ROUTE.kind if isinstance(row, RouteRow) else AGENT.kind
-    head = Text.assemble((f"{kind} {row.namespace}/{row.name}", "bold"), "  ", _ready(row))
+    head = Text.assemble(
+        (f"{kind} {row.namespace}/{row.name}", "bold"), "  ", (row.reason, "red" if row.stalled else "yellow")
+    )
     return [head, Padding(Text(row.message), (0, 0, 0, 2))] if row.message else [head]
 
 
@@ -212,13 +216,13 @@ def _routes_table(rows: Sequence[RouteRow], out: Console) -> RenderableType:
             str(row.agents),
             str(row.live_keys),
             str(row.retiring_keys),
-            row.spend or "-",
+            _usd(row.spend),
             row.url or "-",
         ]
         for row in rows
     ]
-    columns, cells = _fitting(columns, cells, out, ["URL"])
-    return table(columns, cells, right=["MODELS", "AGENTS", "KEYS", "RETIRING", "SPENT"])
+    right = ["MODELS", "AGENTS", "KEYS", "RETIRING", "SPENT"]
+    return _fitting(out, columns, cells, right, ["URL", "MODELS", "LITELLM", "RETIRING"])
 
 
 def _agents_table(rows: Sequence[AgentRow], out: Console, at: datetime) -> RenderableType:
@@ -229,26 +233,37 @@ def _agents_table(rows: Sequence[AgentRow], out: Console, at: datetime) -> Rende
             _ready(row),
             row.route,
             row.model or "-",
-            row.spend or "-",
-            row.budget or "-",
+            _usd(row.spend),
+            _usd(row.budget),
             _used(row, out),
             age((at - made).total_seconds()) if (made := moment(row.key_rotated_at)) else "-",
             age((due - at).total_seconds()) if (due := moment(row.next_rotation)) else "-",
         ]
         for row in rows
     ]
-    columns, cells = _fitting(columns, cells, out, ["ROUTE", "MODEL"])
-    return table(columns, cells, right=["SPENT", "BUDGET", "KEY AGE", "ROTATES IN"])
+    right = ["SPENT", "BUDGET", "KEY AGE", "ROTATES IN"]
+    return _fitting(out, columns, cells, right, ["MODEL", "ROUTE", "ROTATES IN", "KEY AGE"])
 
 
 def _fitting(
-    columns: list[str], cells: list[list[RenderableType]], out: Console, spare: list[str]
-) -> tuple[list[str], list[list[RenderableType]]]:
-    """Without the spare columns where the terminal is narrow."""
-    if out.width >= _NARROW:
-        return columns, cells
-    kept = [index for index, name in enumerate(columns) if name not in spare]
-    return [columns[index] for index in kept], [[row[index] for index in kept] for row in cells]
+    out: Console, columns: list[str], cells: list[list[RenderableType]], right: list[str], spare: list[str]
+) -> Table:
+    """A table that fits the terminal, without as many of the spare columns as that takes."""
+    left_out: list[str] = []
+    while True:
+        kept = [index for index, name in enumerate(columns) if name not in left_out]
+        made = table([columns[i] for i in kept], [[row[i] for i in kept] for row in cells], right, fixed=columns[1:])
+        natural = Measurement.get(out, out.options.update(max_width=output.WIDE), made).maximum
+        if len(left_out) == len(spare) or natural <= out.width:
+            return made
+        left_out.append(spare[len(left_out)])
+
+
+def _usd(amount: str) -> str:
+    """To the cent, which is enough to look at."""
+    if not amount:
+        return "-"
+    return "<0.01" if 0 < Decimal(amount) < _CENT else f"{Decimal(amount):.2f}"
 
 
 def _used(row: AgentRow, out: Console) -> RenderableType:
