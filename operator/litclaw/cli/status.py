@@ -77,7 +77,9 @@ def status(
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")] = False,
     route: Annotated[
         str | None,
-        typer.Option(help="Only this route, [namespace/]name, and its agents.", autocompletion=completion.routes),
+        typer.Option(
+            metavar="[NAMESPACE/]NAME", help="Only this route and its agents.", autocompletion=completion.routes
+        ),
     ] = None,
     selector: Annotated[
         str, typer.Option("--selector", "-l", help="Only agents with these labels, as kubectl's.")
