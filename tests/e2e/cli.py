@@ -59,8 +59,8 @@ def at_terminal(kube: Kube, *args: str, columns: int = 80, status: int = 0) -> s
 
 
 def plain(shown: str) -> list[str]:
-    """The lines of a terminal without colours and movements."""
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r", "").splitlines()
+    """The lines of a terminal without colours and movements; one that is drawn anew counts anew."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r", "\n").splitlines()
 
 
 def as_account(kube: Kube, namespace: str, name: str, rules: list[Object], folder: Path) -> Path:
