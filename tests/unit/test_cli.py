@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from litclaw.cli import output, status
+from litclaw.cli import cluster, output, status
 from litclaw.cli.main import app
 from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING
 from litclaw.cli.rotate_wait import standing
 from litclaw.cli.view import agent_row, health, route_row
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError, UnavailableError, from_response
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -194,3 +196,56 @@ def test_how_far_a_rotation_is_is_a_line() -> None:
     body["status"]["retiringUntil"] = "2026-11-24T11:00:00Z"
     line = standing(body).line()
     assert line == "Retiring: 2 of 3 keys rotated, 1 failed, 2 old keys still live until 2026-11-24 11:00:00Z"
+
+
+class Answers(Kube):
+    """A cluster that gives some answers in turn; what is an error is raised."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.closed = False
+
+    async def answer(self) -> object:
+        """The next one."""
+        found = self.answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+
+async def test_a_long_wait_endures_an_api_server_that_is_away_and_credentials_that_run_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """New credentials are asked for once; refused again, it is told."""
+    monkeypatch.setattr(cluster, "_AGAIN_SECONDS", 0.0)
+    away, unknown = UnavailableError(0, "Unreachable", ""), KubeError(401, "Unauthorized", "")
+    old, new = Answers(away, away, unknown), Answers("found")
+
+    async def connect(_: cluster.Target) -> Kube:
+        return new
+
+    line = cluster.Line(cluster.Target(), old, connect)
+    assert await line.read(lambda kube: kube.answer()) == "found"  # type: ignore[attr-defined]
+    assert old.closed and line.kube is new
+    new.answers = [unknown, unknown]
+    with pytest.raises(KubeError):
+        await line.read(lambda kube: kube.answer())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UnavailableError(0, "Unreachable", "TimeoutError from the API server"), "can't be reached"),
+        (KubeError(401, "Unauthorized", "Unauthorized"), "doesn't know you"),
+        (from_response(403, b'{"reason": "Forbidden", "message": "no"}'), "you aren't allowed to: no"),
+        (from_response(404, b"404 page not found"), "doesn't know Litclaw's resources"),
+        (from_response(500, b"{}"), "refuses it"),
+    ],
+)
+def test_what_a_cluster_answers_becomes_a_sentence_and_status_3(error: KubeError, said: str) -> None:
+    """With something to do where there is something."""
+    fault = cluster.fault_of(error, "https://here", cluster.Target())
+    assert said in fault.message and fault.status == 3

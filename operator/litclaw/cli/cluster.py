@@ -1,10 +1,9 @@
 """The way to the cluster: the options that say which, and what to tell a user where it can't be asked."""
 
 import asyncio
-import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +15,8 @@ from ..kube.errors import KubeError, UnavailableError
 from .output import Exit, Fault
 
 T = TypeVar("T")
+_AWAY_SECONDS = 60.0
+_AGAIN_SECONDS = 1.0
 
 KubeconfigOption = Annotated[
     str | None, typer.Option("--kubeconfig", help="Kubeconfig to use; left out: $KUBECONFIG or ~/.kube/config.")
@@ -51,26 +52,63 @@ def ask(target: Target, work: Callable[[Kube], Awaitable[T]]) -> T:
         Fault: the cluster can't be asked.
     """
 
-    async def run() -> T:
-        async with connected(target) as kube:
-            return await work(kube)
-
-    return asyncio.run(run())
+    return hold(target, lambda line: work(line.kube))
 
 
-@contextlib.asynccontextmanager
-async def connected(target: Target) -> AsyncIterator[Kube]:
-    """The cluster's API.
+class Line:
+    """A connection for a long wait: an API server that is away for a moment is waited for, and credentials that have run
+    out, as those of cloud providers do after minutes, are asked for anew.
+    """
+
+    def __init__(self, target: Target, kube: Kube, connect: Callable[[Target], Awaitable[Kube]]) -> None:
+        self._target = target
+        self._connect = connect
+        self.kube = kube
+
+    async def read(self, work: Callable[[Kube], Awaitable[T]]) -> T:
+        """Do something that may be done twice.
+
+        Raises:
+            KubeError: it can't be done.
+        """
+        clock = asyncio.get_running_loop().time
+        started, renewed = clock(), False
+        while True:
+            try:
+                return await work(self.kube)
+            except UnavailableError:
+                if clock() - started > _AWAY_SECONDS:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
+            except KubeError as error:
+                if error.status != 401 or renewed:
+                    raise
+                renewed = True
+                await self.close()
+                self.kube = await self._connect(self._target)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.kube.__aexit__(None, None, None)
+
+
+def hold(target: Target, work: Callable[[Line], Awaitable[T]]) -> T:
+    """Do something with the cluster that takes long.
 
     Raises:
         Fault: the cluster can't be asked.
     """
-    kube = await connect(target)
-    async with kube:
+
+    async def run() -> T:
+        line = Line(target, await connect(target), connect)
         try:
-            yield kube
+            return await work(line)
         except KubeError as error:
-            raise fault_of(error, kube.host, target) from None
+            raise fault_of(error, line.kube.host, target) from None
+        finally:
+            await line.close()
+
+    return asyncio.run(run())
 
 
 async def connect(target: Target) -> Kube:

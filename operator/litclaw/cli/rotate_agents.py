@@ -10,7 +10,7 @@ from ..api import names
 from ..kube.client import Kube
 from ..kube.resources import AGENT
 from . import output
-from .cluster import Target, ask
+from .cluster import Line, Target, ask, hold
 from .output import Exit, Fault, Form, plural
 from .rotate_wait import Patience
 from .view import Body, health, now, title
@@ -41,7 +41,7 @@ def rotate_agents(
     output.tell(f"{plural(len(keys), 'agent')} asked for a new key: {names.ANNOTATION_ROTATE}={value}.")
     if patience:
         try:
-            bodies = ask(target, lambda kube: _wait(kube, keys, value, patience))
+            bodies = hold(target, lambda line: _wait(line, keys, value, patience))
         except KeyboardInterrupt:
             output.tell("\nNo longer watched; the new keys are made all the same.")
             raise typer.Exit(int(Exit.INTERRUPTED)) from None
@@ -89,12 +89,12 @@ async def _annotate(kube: Kube, bodies: Sequence[Body], value: str, manager: str
         await kube.apply(manifest, manager=manager)
 
 
-async def _wait(kube: Kube, keys: Keys, value: str, patience: Patience) -> list[dict[str, Any]]:
+async def _wait(line: Line, keys: Keys, value: str, patience: Patience) -> list[dict[str, Any]]:
     clock = asyncio.get_running_loop().time
     started = clock()
     told: set[str] = set()
     while True:
-        bodies = await _read(kube, keys)
+        bodies = await line.read(lambda kube: _read(kube, keys))
         done = [body for body in bodies if (body.get("status") or {}).get("lastHandledRotation") == value]
         for body in done:
             if title(body) not in told:

@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from ..api.rotation import FINISHED, ROTATION_KIND
-from ..kube.client import Kube
 from ..kube.resources import ROTATION
 from . import output
-from .cluster import Target, ask
+from .cluster import Line, Target, hold
 from .output import Exit, Fault, Form, age, condition, plural
 from .view import moment, now
 
@@ -83,7 +82,7 @@ def wait_for(target: Target, name: str, patience: Patience, form: Form) -> None:
         typer.Exit: it was interrupted.
     """
     try:
-        body = ask(target, lambda kube: _watched(kube, name, patience))
+        body = hold(target, lambda line: _watched(line, name, patience))
     except KeyboardInterrupt:
         output.tell(f"\nNo longer watched; {ROTATION_KIND} {name} goes on. Watch it again:\n{_again(name)}")
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
@@ -96,12 +95,12 @@ def _again(name: str) -> str:
     return f"  litclaw rotate --attach {name}\n  kubectl get llkr {name} -w"
 
 
-async def _watched(kube: Kube, name: str, patience: Patience) -> dict[str, Any]:
+async def _watched(line: Line, name: str, patience: Patience) -> dict[str, Any]:
     out = output.console(stderr=True)
     if not out.is_terminal:
-        return await _look_until(kube, name, patience, _Lines())
+        return await _look_until(line, name, patience, _Lines())
     with _bar(out) as progress:
-        return await _look_until(kube, name, patience, _Bar(progress))
+        return await _look_until(line, name, patience, _Bar(progress))
 
 
 class _Lines:
@@ -156,11 +155,11 @@ class _Bar:
         self._progress.console.print(text, markup=False)
 
 
-async def _look_until(kube: Kube, name: str, patience: Patience, shown: _Lines | _Bar) -> dict[str, Any]:
+async def _look_until(line: Line, name: str, patience: Patience, shown: _Lines | _Bar) -> dict[str, Any]:
     clock = asyncio.get_running_loop().time
     started, warned = clock(), False
     while True:
-        body = await kube.get(ROTATION, None, name)
+        body = await line.read(lambda kube: kube.get(ROTATION, None, name))
         if body is None:
             raise Fault(f"there is no {ROTATION_KIND} {name}", "`kubectl get llkr` lists those that there are.")
         seen = standing(body)

@@ -20,7 +20,7 @@ from ..kube.client import Kube
 from ..kube.errors import KubeError
 from ..kube.resources import AGENT, ROUTE
 from . import completion, output
-from .cluster import ContextOption, KubeconfigOption, Target, ask, connected, current_namespace
+from .cluster import ContextOption, KubeconfigOption, Line, Target, ask, current_namespace, hold
 from .output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
 from .view import AgentRow, RouteRow, agent_row, camel, moment, now, route_of, route_row
 
@@ -111,7 +111,7 @@ def status(
         agents=agents or both,
     )
     if watch:
-        asyncio.run(_watch(target, scope))
+        hold(target, lambda line: _watch(line, scope))
         return
     seen = ask(target, lambda kube: look(kube, scope))
     if form is Form.TABLE:
@@ -283,18 +283,18 @@ def _used(row: AgentRow, out: Console) -> RenderableType:
     return grid
 
 
-async def _watch(target: Target, scope: Scope) -> None:
+async def _watch(line: Line, scope: Scope) -> None:
     out = output.console()
-    async with connected(target) as kube:
-        if not out.is_terminal:
-            before: Seen | None = None
-            while True:
-                seen = await look(kube, scope)
-                if seen != before:
-                    _print(out, seen, scope)
-                before = seen
-                await asyncio.sleep(_EVERY_SECONDS)
-        with Live(console=out, screen=True, auto_refresh=False) as live:
-            while True:
-                live.update(picture(await look(kube, scope), out), refresh=True)
-                await asyncio.sleep(_EVERY_SECONDS)
+    if not out.is_terminal:
+        before: Seen | None = None
+        while True:
+            seen = await line.read(lambda kube: look(kube, scope))
+            if seen != before:
+                _print(out, seen, scope)
+            before = seen
+            await asyncio.sleep(_EVERY_SECONDS)
+    with Live(console=out, screen=True, auto_refresh=False) as live:
+        while True:
+            seen = await line.read(lambda kube: look(kube, scope))
+            live.update(picture(seen, out), refresh=True)
+            await asyncio.sleep(_EVERY_SECONDS)
