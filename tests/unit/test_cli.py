@@ -1,6 +1,7 @@
 """What the commands refuse before they ask a cluster, how they fail without one, and how they print."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from litclaw.cli.view import agent_row, health, route_row
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError, UnavailableError, from_response
 from rich.console import Console
+from typer.main import get_command
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,16 +100,19 @@ def test_help_says_what_the_exit_statuses_mean(command: str) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands_and_options(shell: str) -> None:
     """By what `--show-completion` prints, which asks litclaw itself."""
-    program = str(Path(sys.executable).parent / "litclaw")
-    words = {"bash": {"COMP_WORDS": "litclaw ro", "COMP_CWORD": "1"}}.get(
-        shell, {"_TYPER_COMPLETE_ARGS": "litclaw ro", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    )
-    env = {**os.environ, **words, "_LITCLAW_COMPLETE": f"complete_{shell}"}
-    done = subprocess.run([program], env=env, capture_output=True, text=True, check=True)
+    words = {"COMP_WORDS": "litclaw ro", "COMP_CWORD": "1"}
+    words |= {"_TYPER_COMPLETE_ARGS": "litclaw ro", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    runner = CliRunner(env={**words, "_LITCLAW_COMPLETE": f"complete_{shell}"})
+    done = runner.invoke(app, prog_name="litclaw")
     assert "rotate" in done.stdout and "status" not in done.stdout
+
+
+def test_the_shells_script_asks_litclaw() -> None:
+    """As it is installed."""
+    program = str(Path(sys.executable).parent / "litclaw")
     env = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = subprocess.run([program, "--show-completion", shell], env=env, capture_output=True, text=True, check=True)
-    assert "_LITCLAW_COMPLETE" in done.stdout
+    done = subprocess.run([program, "--show-completion", "bash"], env=env, capture_output=True, text=True, check=True)
+    assert "_LITCLAW_COMPLETE=complete_bash" in done.stdout
 
 
 def test_the_permissions_that_doctor_asks_for_are_those_of_deploy() -> None:
@@ -222,12 +227,13 @@ async def test_a_long_wait_endures_an_api_server_that_is_away_and_credentials_th
     """New credentials are asked for once; refused again, it is told."""
     monkeypatch.setattr(cluster, "_AGAIN_SECONDS", 0.0)
     away, unknown = UnavailableError(0, "Unreachable", ""), KubeError(401, "Unauthorized", "")
-    old, new = Answers(away, away, unknown), Answers("found")
+    old, new = Answers("first", away, away, unknown), Answers("found")
 
     async def connect(_: cluster.Target) -> Kube:
         return new
 
     line = cluster.Line(cluster.Target(), old, connect)
+    assert await line.read(lambda kube: kube.answer()) == "first"  # type: ignore[attr-defined]
     assert await line.read(lambda kube: kube.answer()) == "found"  # type: ignore[attr-defined]
     assert old.closed and line.kube is new
     new.answers = [unknown, unknown]
@@ -249,3 +255,22 @@ def test_what_a_cluster_answers_becomes_a_sentence_and_status_3(error: KubeError
     """With something to do where there is something."""
     fault = cluster.fault_of(error, "https://here", cluster.Target())
     assert said in fault.message and fault.status == 3
+
+
+def test_the_page_on_the_command_line_has_every_option_and_no_other() -> None:
+    """Of the four commands that people use."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    known: set[str] = set()
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        options = {name for param in command.params for name in param.opts if name.startswith("--")}
+        known |= options
+        if command.name in ("status", "doctor", "render", "rotate"):
+            common = {"--help", "--output", "--namespace", "--all-namespaces", "--selector", "--filename"}
+            section = page.split(f"\n## litclaw {command.name}\n")[1].split("\n## ")[0]
+            missing = options - common - set(re.findall(r"--[a-z-]+", section + page.split("## litclaw status")[0]))
+            assert not missing, (command.name, missing)
+    others = {"--install-completion", "--show-completion", "--dry-run"}
+    written = {
+        option for option in re.findall(r"litclaw [a-z]+[^`\n]*", page) for option in re.findall(r"--[a-z-]+", option)
+    }
+    assert written <= known | others

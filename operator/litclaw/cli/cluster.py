@@ -64,6 +64,7 @@ class Line:
         self._target = target
         self._connect = connect
         self.kube = kube
+        self._answered = False
 
     async def read(self, work: Callable[[Kube], Awaitable[T]]) -> T:
         """Do something that may be done twice.
@@ -75,9 +76,9 @@ class Line:
         started, renewed = clock(), False
         while True:
             try:
-                return await work(self.kube)
+                found = await work(self.kube)
             except UnavailableError:
-                if clock() - started > _AWAY_SECONDS:
+                if not self._answered or clock() - started > _AWAY_SECONDS:
                     raise
                 await asyncio.sleep(_AGAIN_SECONDS)
             except KubeError as error:
@@ -86,6 +87,9 @@ class Line:
                 renewed = True
                 await self.close()
                 self.kube = await self._connect(self._target)
+            else:
+                self._answered = True
+                return found
 
     async def close(self) -> None:
         """Close the connection."""

@@ -243,10 +243,11 @@ async def selected(kube: Kube, wanted: Wanted) -> Selected:
     routes: list[dict[str, Any]] = []
     if "VirtualKeys" in wanted.read.what:
         agents = await kube.objects(AGENT, wanted.namespace, labels=wanted.labels)
-        agents = [body for body in agents if route is None or route_of(body) == route]
+        agents = [body for body in agents if _has_key(body) and (route is None or route_of(body) == route)]
     if "MasterKeys" in wanted.read.what:
         routes = await kube.objects(ROUTE, wanted.namespace)
-        routes = [body for body in routes if _has_own_master_key(body) and (route is None or _key(body) == route)]
+        # An external proxy's master key isn't the operator's; where its route is named, the rotation says so.
+        routes = [body for body in routes if (_key(body) == route if route else "managed" in body["spec"])]
     return Selected(sorted(agents, key=_key), sorted(routes, key=_key))
 
 
@@ -254,9 +255,15 @@ def _key(body: Body) -> tuple[str, str]:
     return (body["metadata"]["namespace"], body["metadata"]["name"])
 
 
-def _has_own_master_key(route: Body) -> bool:
-    managed = route["spec"].get("managed")
-    return managed is not None and "masterKeySecretRef" not in managed
+def _has_key(agent: Body) -> bool:
+    """Whether there is something to rotate: a key that an agent is yet to get is new anyway."""
+    status = agent.get("status") or {}
+    return "deletionTimestamp" not in agent["metadata"] and bool((status.get("key") or {}).get("hash"))
+
+
+def _is_owners(route: Body) -> bool:
+    """Whether a route's master key is its owner's to change."""
+    return "masterKeySecretRef" in route["spec"].get("managed", {"masterKeySecretRef": None})
 
 
 def _count(found: Selected | None) -> str:
@@ -298,7 +305,8 @@ def _show(wanted: Wanted, found: Selected, form: Form) -> None:
         rows = [[title(body), "/".join(route_of(body)), _key_age(body, at)] for body in found.agents]
         output.show(output.console(), table(["AGENT", "ROUTE", "KEY AGE"], rows, right=["KEY AGE"]))
     if found.routes:
-        output.show(output.console(), table(["MASTER KEY OF ROUTE"], [[title(body)] for body in found.routes]))
+        rows = [[title(body), "refused: it is its owner's" if _is_owners(body) else ""] for body in found.routes]
+        output.show(output.console(), table(["MASTER KEY OF ROUTE", ""], rows))
     what = _count(found) or "nothing"
     output.tell(f"Nothing is made: {what} would be rotated, old keys living on for {wanted.read.grace_period}.")
 
