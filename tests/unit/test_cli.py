@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,18 @@ def test_a_pipe_gets_whole_lines_and_a_narrow_terminal_nothing_that_is_cut() -> 
     assert all(len(line) <= 80 for line in text.splitlines())
     for word in ("team-a/scout", "12.50", "50.00", "25%", "Unreachable", "can't be reached"):
         assert word in text
+
+
+def test_what_is_wrong_with_many_is_told_once() -> None:
+    """A route that is down has all of its agents waiting."""
+    waiting = conditions(Ready=("False", "RouteNotReady", "Waits for LiteLLMRoute ai/main."))
+    bodies = [agent(conditions=waiting) for _ in range(1000)]
+    rows = [replace(agent_row(body), name=f"a-{number}") for number, body in enumerate(bodies)]
+    out = Console(width=output.WIDE, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    out.print(status.picture(status.Seen([], rows), out))
+    lines = out.export_text().splitlines()
+    assert len(lines) == 1000 + len(["headings", "blank", "title", "who", "what"])
+    assert lines[-2].startswith("OpenClawAgent team-a/a-0, team-a/a-1, ") and "and 995 more  RouteNotReady" in lines[-2]
 
 
 def test_how_far_a_rotation_is_is_a_line() -> None:

@@ -26,6 +26,7 @@ from .view import AgentRow, RouteRow, agent_row, camel, moment, now, route_of, r
 
 _BAR = 10
 _EVERY_SECONDS = 2.0
+_MOST_NAMED = 5
 _CENT = Decimal("0.01")
 
 
@@ -188,7 +189,7 @@ def picture(seen: Seen, out: Console) -> RenderableType:
         )
     if seen.wrong:
         parts += [Text(""), Text(f"What is wrong ({plural(len(seen.wrong), 'resource')})", style="bold")]
-        parts += [part for row in seen.wrong for part in _wrong(row)]
+        parts += _wrong(seen.wrong)
     return Group(*parts)
 
 
@@ -199,12 +200,20 @@ def _ready(row: RouteRow | AgentRow) -> Text:
     return Text("no", style="red") if row.stalled else Text("not yet", style="yellow")
 
 
-def _wrong(row: RouteRow | AgentRow) -> list[RenderableType]:
-    kind = ROUTE.kind if isinstance(row, RouteRow) else AGENT.kind
-    head = Text.assemble(
-        (f"{kind} {row.namespace}/{row.name}", "bold"), "  ", (row.reason, "red" if row.stalled else "yellow")
-    )
-    return [head, Padding(Text(row.message), (0, 0, 0, 2))] if row.message else [head]
+def _wrong(rows: Sequence[RouteRow | AgentRow]) -> list[RenderableType]:
+    """What is wrong, once for all of whom it is said: a route that is down has many agents waiting."""
+    alike: dict[tuple[str, bool, str, str], list[str]] = {}
+    for row in rows:
+        kind = ROUTE.kind if isinstance(row, RouteRow) else AGENT.kind
+        alike.setdefault((kind, row.stalled, row.reason, row.message), []).append(f"{row.namespace}/{row.name}")
+    parts: list[RenderableType] = []
+    for (kind, stalled, reason, message), names in alike.items():
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        who = f"{kind} {', '.join(names[:_MOST_NAMED])}{more}"
+        parts.append(Text.assemble((who, "bold"), "  ", (reason, "red" if stalled else "yellow")))
+        if message:
+            parts.append(Padding(Text(message), (0, 0, 0, 2)))
+    return parts
 
 
 def _routes_table(rows: Sequence[RouteRow], out: Console) -> RenderableType:
