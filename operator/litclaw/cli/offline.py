@@ -180,16 +180,19 @@ def _with_uid(given: R) -> R:
 
 
 def _may_use(route: LiteLLMRoute, agent: OpenClawAgent, manifests: Manifests, remarks: list[str]) -> bool:
-    namespace, home = agent.metadata.namespace, route.metadata.namespace
     allowed: AllowedNamespaces = route.spec.allowed_namespaces
-    if namespace in manifests.namespaces or allowed.from_ != "Selector" or namespace == home:
-        labels = {**manifests.namespaces.get(namespace, {}), _NAMESPACE_NAME: namespace}
-        return allows(allowed, home, namespace, labels)
-    wanted = allowed.selector.match_labels if allowed.selector else {}
-    if set(wanted) <= {_NAMESPACE_NAME}:
-        return allows(allowed, home, namespace, {_NAMESPACE_NAME: namespace})
-    remarks.append(f"whether the route allows namespace {namespace} depends on its labels: add its manifest to see.")
-    return True
+    namespace, named = agent.metadata.namespace, {_NAMESPACE_NAME: agent.metadata.namespace}
+    labels = manifests.namespaces.get(namespace)
+    if labels is not None:
+        labels = {**labels, **named}
+    elif allowed.selector and set(allowed.selector.match_labels) == {_NAMESPACE_NAME}:
+        labels = named  # the one label that every namespace has
+    answer = allows(allowed, route.metadata.namespace, namespace, labels)
+    if answer is None:
+        remarks.append(
+            f"whether the route allows namespace {namespace} depends on its labels: add its manifest to see."
+        )
+    return answer is not False
 
 
 def _facts(route: LiteLLMRoute, info: Info | None, remarks: list[str]) -> tuple[ModelFacts, ...]:

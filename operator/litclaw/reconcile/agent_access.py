@@ -60,27 +60,32 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     return Access(state=state, models=models, limits=_limits(agent, state))
 
 
-def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
+def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool | None:
+    """Whether a route is for a namespace; None where that rests on labels that can't be read."""
     try:
         allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
     except ValidationError:
         return False  # the route's own condition says what is wrong with it
     body = world.cache.get(NAMESPACE.kind, "", namespace)
-    labels = (body or {}).get("metadata", {}).get("labels") or {}
+    labels = None if body is None else body["metadata"].get("labels") or {}
     return allows(allowed, route["metadata"]["namespace"], namespace, labels)
 
 
-def allows(allowed: AllowedNamespaces, home: str, namespace: str, labels: Mapping[str, str]) -> bool:
-    """Whether a route is for the agents of a namespace.
+def allows(allowed: AllowedNamespaces, home: str, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
+    """Whether a route is for the agents of a namespace; None where that rests on labels that aren't known.
 
     Args:
+        allowed: what the route says.
         home: the route's own namespace.
-        labels: the namespace's.
+        namespace: the agents'.
+        labels: the namespace's; None: not known.
     """
     if namespace == home or allowed.from_ == "All":
         return True
     if allowed.from_ == "Same" or allowed.selector is None:
         return False
+    if labels is None:
+        return None
     return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
 
 
