@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from litclaw.cli import cluster, output, status
+from litclaw.cli.checks.operator import Found, check_operator
 from litclaw.cli.main import app
 from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING
 from litclaw.cli.rotate_wait import standing
@@ -287,3 +288,19 @@ def test_the_page_on_the_command_line_has_every_option_and_no_other() -> None:
         option for option in re.findall(r"litclaw [a-z]+[^`\n]*", page) for option in re.findall(r"--[a-z-]+", option)
     }
     assert written <= known | others
+
+
+def operator(*args: str) -> Found:
+    """An operator's Deployment with some arguments."""
+    pod = {"containers": [{"image": "registry:5000/litclaw:0.1.0@sha256:ab", "args": ["run", *args]}]}
+    return Found({"metadata": {"name": "litclaw", "namespace": "ops"}, "spec": {"template": {"spec": pod}}})
+
+
+def test_how_an_operator_is_told_to_run_is_read_from_its_arguments() -> None:
+    """In both forms that an option may have."""
+    assert operator().namespaces == () and operator().elects and operator().account == "default"
+    assert operator("--namespaces=b,a").namespaces == operator("--namespaces", "a, b").namespaces == ("a", "b")
+    assert not operator("--no-leader-elect").elects
+    assert operator("--cluster-id", "x").option("--cluster-id") == "x"
+    [_, release] = check_operator(operator())
+    assert release.outcome == "ok" and "as this litclaw" in release.detail

@@ -18,6 +18,7 @@ from .check import Check, fail, objects, ok, skip, warn
 _LABELS = f"{names.LABEL_NAME}={names.MANAGED_BY}"
 _INSTALL = "kubectl apply --server-side -k deploy/default"
 _LEASE = "litclaw"
+_SYSTEM = "kube-system"
 _AT_A_TIME = 16
 
 
@@ -53,15 +54,26 @@ class Found:
         return str(self._pod["containers"][0]["image"])
 
     @property
+    def _args(self) -> list[str]:
+        return [str(each) for each in self._pod["containers"][0].get("args") or []]
+
+    def option(self, name: str) -> str:
+        """What it is told by an option; empty: nothing."""
+        for index, arg in enumerate(self._args):
+            option, equals, value = arg.partition("=")
+            if option == name:
+                return value if equals else next(iter(self._args[index + 1 : index + 2]), "")
+        return ""
+
+    @property
     def namespaces(self) -> tuple[str, ...]:
         """Where it watches and acts; empty: in the whole cluster."""
-        args = [str(each) for each in self._pod["containers"][0].get("args") or []]
-        for index, arg in enumerate(args):
-            option, equals, value = arg.partition("=")
-            if option == "--namespaces":
-                given = value if equals else (args[index + 1] if index + 1 < len(args) else "")
-                return tuple(sorted({name.strip() for name in given.split(",")} - {""}))
-        return ()
+        return tuple(sorted({name.strip() for name in self.option("--namespaces").split(",")} - {""}))
+
+    @property
+    def elects(self) -> bool:
+        """Whether it works only as the leader."""
+        return "--no-leader-elect" not in self._args
 
 
 async def find_operator(kube: Kube, namespace: str | None) -> tuple[Found | None, list[Check]]:
@@ -151,9 +163,11 @@ async def check_permissions(kube: Kube, found: Found) -> Check:
     """Whether the operator's service account may do what this release does."""
     name = "permissions"
     user = f"system:serviceaccount:{found.namespace}:{found.account}"
-    asked = [(each, found.namespace) for each in LEADING]
+    asked = [(each, found.namespace) for each in LEADING] if found.elects else []
     if found.namespaces:
         asked += [(each, where) for each in IN_NAMESPACES for where in found.namespaces]
+        if not found.option("--cluster-id"):
+            asked.append((Permission("", "namespaces", "get", _SYSTEM), _SYSTEM))  # whose uid stands for the cluster
     else:
         asked += [(each, "") for each in (*IN_NAMESPACES, *IN_CLUSTER)]
     limit = asyncio.Semaphore(_AT_A_TIME)
