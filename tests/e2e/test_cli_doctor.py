@@ -64,17 +64,21 @@ def test_an_agent_that_is_not_ready_fails_with_what_to_do(kube: Kube, scout: str
 
 @contextmanager
 def changed(kube: Kube, kind: str, name: str, change: Any) -> Iterator[None]:
-    """A cluster-wide object as it is with a change, and as before afterwards."""
+    """A cluster-wide object of the installation as it is with a change, and as before afterwards.
+
+    By server-side apply, as it was installed: another field manager would be in the way of the next installation.
+    """
     before = json.loads(kube.run("get", kind, name, "-o", "json").stdout)
+    before.pop("status", None)
     for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"):
         before["metadata"].pop(field, None)
     other = json.loads(json.dumps(before))
     change(other)
-    kube.run("replace", "-f", "-", stdin=json.dumps(other))
+    kube.apply(other)
     try:
         yield
     finally:
-        kube.run("replace", "-f", "-", stdin=json.dumps(before))
+        kube.apply(before)
 
 
 def test_a_stale_crd_and_the_remedy_that_is_named(kube: Kube, scout: str) -> None:
