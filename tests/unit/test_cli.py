@@ -13,7 +13,7 @@ from litclaw.cli import cluster, output, status
 from litclaw.cli.checks.operator import Found, check_operator
 from litclaw.cli.main import app
 from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING
-from litclaw.cli.rotate_wait import standing
+from litclaw.cli.rotate_wait import conclude, standing
 from litclaw.cli.view import agent_row, health, route_row
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError, UnavailableError, from_response
@@ -304,3 +304,20 @@ def test_how_an_operator_is_told_to_run_is_read_from_its_arguments() -> None:
     assert operator("--cluster-id", "x").option("--cluster-id") == "x"
     [_, release] = check_operator(operator())
     assert release.outcome == "ok" and "as this litclaw" in release.detail
+
+
+def test_a_rotation_with_failures_ends_with_their_names() -> None:
+    """And one that has none to name, with what its condition says."""
+    failures = [{"agent": "team-a/x", "reason": "AliasTaken: it is."}, {"route": "ai/main", "reason": "NotOurs: no."}]
+    status_ = {"phase": "Failed", "total": 3, "rotated": 1, "failed": 2, "failures": failures}
+    with pytest.raises(output.Fault) as told:
+        conclude("r", {"status": status_})
+    assert told.value.status == 1 and "r has 2 failures" in told.value.message
+    assert told.value.remedy.startswith("  team-a/x: AliasTaken: it is.\n  ai/main: NotOurs: no.\nMend that")
+    ready = conditions(Ready=("False", "Stopped", "Too many."))
+    with pytest.raises(output.Fault) as told:
+        conclude("r", {"status": {"phase": "Stopped", "failed": 1, "conditions": ready}})
+    assert "and was stopped" in told.value.message and "  and 1 more" in told.value.remedy
+    with pytest.raises(output.Fault) as told:
+        conclude("r", {"status": {"phase": "Failed", "conditions": ready}})
+    assert told.value.remedy.startswith("  Too many.\n")

@@ -60,7 +60,7 @@ def rotate(
     agents: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAMESPACE/]NAME...",
+            metavar="[NAMESPACE/]NAME",
             help="Single agents, instead of a selection: each is asked for by its annotation litclaw.dev/rotate.",
             autocompletion=completion.agents,
             show_default=False,

@@ -88,7 +88,7 @@ def wait_for(target: Target, name: str, patience: Patience, form: Form) -> None:
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
     if form is not Form.TABLE:
         output.data(body, form)
-    _conclude(name, body)
+    conclude(name, body)
 
 
 def _again(name: str) -> str:
@@ -176,7 +176,12 @@ async def _look_until(line: Line, name: str, patience: Patience, shown: _Lines |
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _conclude(name: str, body: Mapping[str, Any]) -> None:
+def conclude(name: str, body: Mapping[str, Any]) -> None:
+    """Say how a rotation has ended, or how far it is.
+
+    Raises:
+        Fault: it has failures.
+    """
     seen, status = standing(body), body.get("status") or {}
     if seen.failed or seen.phase in ("Failed", "Stopped"):
         failures = status.get("failures") or []
@@ -184,10 +189,8 @@ def _conclude(name: str, body: Mapping[str, Any]) -> None:
         if seen.failed > len(failures):
             lines.append(f"  and {seen.failed - len(failures)} more")
         stopped = " and was stopped" if seen.phase == "Stopped" else ""
-        why = condition(body, "Ready").get("message") or ""
-        remedy = "\n".join(
-            [*lines, *([why] if why else []), "Mend these, then rotate again: keys that are new are rotated too."]
-        )
+        lines = lines or [f"  {condition(body, 'Ready').get('message') or 'no reason is given'}"]
+        remedy = "\n".join([*lines, "Mend that, then rotate again: a new rotation is for all that it selects."])
         raise Fault(f"{ROTATION_KIND} {name} has {plural(seen.failed, 'failure')}{stopped}: {seen.line()}", remedy)
     if seen.retiring:
         until = f"until {seen.retiring_until:%Y-%m-%d %H:%M:%SZ}" if seen.retiring_until else "for their grace period"
