@@ -8,12 +8,16 @@ from typing import Any
 from . import build, image, pki
 from .layout import API_PORT, CONTAINERD_SOCKET, DNS_IP, KUBELET, NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
+_READS = ["get", "list", "watch"]
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        {"level": "None", "verbs": ["get", "list", "watch"]},
+        # A pod's reads are logged, those of the cluster's own parts aren't: they are most of all there is.
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system", "system:nodes"], "verbs": _READS},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"], "verbs": _READS},
+        {"level": "None", "verbs": _READS},
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
         {"level": "Metadata"},
     ],
