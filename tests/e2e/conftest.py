@@ -12,7 +12,19 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import AI, TEAM, Kube, Proxy, agent, main_route, namespace, python_server, secret, what_pods_need
+from .support import (
+    AI,
+    TEAM,
+    Kube,
+    Proxy,
+    agent,
+    main_route,
+    namespace,
+    operator_reaches,
+    python_server,
+    secret,
+    what_pods_need,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +55,8 @@ def cluster(kind_cluster: KindCluster) -> Cluster:
     found = of_kind(kind_cluster)
     if os.environ.get("LITCLAW_INSTALL") != "0":
         install(found, sayer())
+    # The tests' own servers listen where no proxy of the default policy does, as an owner's may.
+    Kube(found).apply(operator_reaches(AI))
     return found
 
 

@@ -364,6 +364,22 @@ def own_database(kube: Kube, name: str) -> Object:
     )
 
 
+def operator_reaches(namespace: str) -> Object:
+    """A NetworkPolicy beside the operator's own that opens a namespace's pods to it, at every port."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"proxies-in-{namespace}", "namespace": "litclaw-system"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "litclaw"}},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]},
+            ],
+        },
+    }
+
+
 def served_by(
     name: str, image: str, port: int, files: dict[str, str], args: list[str], env: list[Object] | None = None
 ) -> list[Object]:

@@ -1,0 +1,316 @@
+"""Argo CD and Flux: what they see settles, and what Git has written is never changed by anybody else."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .health import argo, flux
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, main_route, managed_route, resource
+
+MANAGERS = ("argocd-controller", "kustomize-controller")
+TRACKED = {"metadata": {"labels": {"app.kubernetes.io/instance": "agents"}, "annotations": {"example.com/from": "git"}}}
+
+
+def _tracked(manifest: Object) -> Object:
+    """With the label and the annotation of a GitOps tool."""
+    return {**manifest, "metadata": {**manifest["metadata"], **TRACKED["metadata"]}}
+
+
+def _route(name: str, secret: str = "main-master-key") -> Object:
+    reference = {"name": secret, "key": "LITELLM_MASTER_KEY"}
+    url = f"http://main-litellm.{AI}.svc.cluster.local:4000"
+    spec = {"external": {"url": url, "masterKeySecretRef": reference}, "allowedNamespaces": {"from": "All"}}
+    return resource("LiteLLMRoute", name, AI, spec)
+
+
+class Git:
+    """Manifests in a folder, and a tool that applies them and looks for drift as Argo CD and Flux do: server-side."""
+
+    def __init__(self, kube: Kube, folder: Path, manager: str) -> None:
+        self._kube = kube
+        self._folder = folder
+        self._flags = ("--server-side", f"--field-manager={manager}", "--force-conflicts", "-f", str(folder))
+
+    def commit(self, *manifests: Object) -> None:
+        """Put manifests into the folder, in the place of those of the same name, and apply all."""
+        for manifest in manifests:
+            name = f"{manifest['kind']}-{manifest['metadata']['name']}.json".lower()
+            (self._folder / name).write_text(json.dumps(manifest))
+        self._kube.run("apply", *self._flags)
+
+    def drift(self) -> str:
+        """What the next sync would change; empty: nothing."""
+        done = self._kube.run("diff", *self._flags, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout
+
+
+@pytest.fixture(params=MANAGERS)
+def git(request: pytest.FixtureRequest, kube: Kube, proxy: Proxy, tmp_path: Path) -> Git:
+    return Git(kube, tmp_path, request.param)
+
+
+def _fields(tree: Any, path: str = "") -> set[str]:
+    """The paths of managed fields, such as ``spec.key``."""
+    own = {f"{path}.{key[2:]}".lstrip("."): below for key, below in tree.items() if key.startswith("f:")}
+    return set(own) | {found for at, below in own.items() for found in _fields(below, at)}
+
+
+def _written_by_us(body: Object) -> set[str]:
+    entries = [entry for entry in body["metadata"]["managedFields"] if entry["manager"] == "litclaw"]
+    return {field for entry in entries for field in _fields(entry["fieldsV1"]) if not field.startswith("status")}
+
+
+def test_no_drift_and_nothing_of_gits_is_written(kube: Kube, git: Git) -> None:
+    scout = _tracked(agent("git-scout", route="git-route", key={"maxBudget": "5"}))
+    git.commit(_tracked(_route("git-route")), scout)
+    kube.wait_ready("openclawagent", TEAM, "git-scout")
+    assert git.drift() == ""
+    kube.patch("openclawagent", TEAM, "git-scout", {"spec": {"key": {"maxBudget": "6"}}})
+    assert "maxBudget" in git.drift(), "what somebody changes by hand is drift"
+    git.commit(scout)
+    kube.wait_ready("openclawagent", TEAM, "git-scout")
+    generation = kube.must("openclawagent", TEAM, "git-scout")["metadata"]["generation"]
+
+    # Suspended in Git.
+    git.commit({**scout, "spec": {**scout["spec"], "suspend": True}})
+    kube.wait_condition("openclawagent", TEAM, "git-scout", "Ready", "True", "Suspended")
+    assert git.drift() == ""
+    git.commit(scout)
+    kube.wait_condition("openclawagent", TEAM, "git-scout", "Ready", "True", "Ready")
+    assert git.drift() == ""
+
+    # Repaired by the operator.
+    for kind, name in (("secret", "git-scout-litellm"), ("configmap", "git-scout-openclaw")):
+        uid = kube.must(kind, TEAM, name)["metadata"]["uid"]
+        kube.delete(kind, TEAM, name)
+        eventually(lambda kind=kind, name=name, uid=uid: kube.must(kind, TEAM, name)["metadata"]["uid"] != uid)
+    kube.wait_ready("openclawagent", TEAM, "git-scout")
+    assert git.drift() == ""
+
+    body = kube.run("-n", TEAM, "get", "oca", "git-scout", "-o", "json", "--show-managed-fields").stdout
+    found = json.loads(body)
+    assert found["metadata"]["generation"] == generation + 2, "only Git has written the spec, twice"
+    assert _written_by_us(found) <= {"metadata", "metadata.finalizers"}
+    assert argo(found)[0] == "Healthy" and flux(found) == "Current"
+    kube.delete("openclawagent", TEAM, "git-scout")
+    kube.delete("litellmroute", AI, "git-route")
+
+
+def test_a_managed_route_doesnt_drift(kube: Kube, git: Git) -> None:
+    git.commit(_tracked(main_route()))
+    kube.wait_ready("litellmroute", AI, "main")
+    kube.delete("service", AI, "main-litellm")
+    eventually(lambda: kube.get("service", AI, "main-litellm"))
+    kube.wait_ready("litellmroute", AI, "main")
+    assert git.drift() == ""
+    body = json.loads(kube.run("-n", AI, "get", "llr", "main", "-o", "json", "--show-managed-fields").stdout)
+    assert _written_by_us(body) <= {"metadata", "metadata.finalizers"}
+    kube.patch(
+        "litellmroute",
+        AI,
+        "main",
+        {"metadata": {"labels": {"app.kubernetes.io/instance": None}, "annotations": {"example.com/from": None}}},
+    )
+
+
+def test_one_commit_in_any_order(kube: Kube, proxy: Proxy) -> None:
+    """Agent, route and Secret, each order of who comes first; each waits for what it needs and nothing is stuck."""
+    master = {"LITELLM_MASTER_KEY": proxy.master_key}
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "any-key", "namespace": AI}, "stringData": master}
+    parts = [key, _route("any-route", "any-key"), agent("any-scout", route="any-route")]
+    for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1)):
+        for number in order:
+            kube.apply(parts[number])
+            if number != order[-1]:  # what came first is seen to lack something, before that comes
+                eventually(lambda: number == 0 or _seen(kube, parts[number]))
+        kube.wait_ready("openclawagent", TEAM, "any-scout")
+        kube.wait_ready("litellmroute", AI, "any-route")
+        kube.delete("openclawagent", TEAM, "any-scout")
+        kube.delete("litellmroute", AI, "any-route")
+        kube.delete("secret", AI, "any-key")
+
+
+def _seen(kube: Kube, manifest: Object) -> bool:
+    meta = manifest["metadata"]
+    return bool(kube.condition(manifest["kind"], meta["namespace"], meta["name"]))
+
+
+@pytest.mark.parametrize("made_by", ["external-secrets", "sealed-secrets"])
+def test_secrets_of_other_controllers(kube: Kube, proxy: Proxy, made_by: str) -> None:
+    """The master key of a route and the API key of a model, made, owned and labelled by another controller."""
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"owner-of-{made_by}", "namespace": AI}}
+    kube.apply(owner)
+    meta = {
+        "name": made_by,
+        "namespace": AI,
+        "labels": {"app.kubernetes.io/managed-by": made_by, "reconcile.external-secrets.io/managed": "true"},
+        "annotations": {"reconcile.external-secrets.io/data-hash": "5a1f", "sealedsecrets.bitnami.com/managed": "true"},
+        "ownerReferences": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "name": f"owner-of-{made_by}",
+                "uid": kube.must("configmap", AI, f"owner-of-{made_by}")["metadata"]["uid"],
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+    values = {"LITELLM_MASTER_KEY": proxy.master_key, "KEY": "sk-of-a-provider"}
+    kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "immutable": True, "stringData": values})
+    before = kube.must("secret", AI, made_by)
+    name = f"by-{made_by}"
+    kube.apply(_route(name, made_by), agent(name, route=name))
+    kube.wait_ready("openclawagent", TEAM, name)
+    model = {
+        "name": "gpt-4o",
+        "litellmParams": {"model": "openai/gpt-4o", "mock_response": "hi"},
+        "apiKeySecretRef": {"name": made_by, "key": "KEY"},
+    }
+    # Deployed with both keys from there; its pods needn't start for that to be seen.
+    managed = {
+        "database": {"embedded": {"storage": "1Gi"}},
+        "masterKeySecretRef": {"name": made_by, "key": "LITELLM_MASTER_KEY"},
+    }
+    kube.apply(managed_route(f"{name}-too", managed=managed, models=[model]))
+    kube.wait_condition("litellmroute", AI, f"{name}-too", "SecretsReady", "True")
+    kube.delete("openclawagent", TEAM, name)
+    for route in (name, f"{name}-too"):
+        kube.delete("litellmroute", AI, route)
+    assert kube.must("secret", AI, made_by) == before, "a Secret that isn't ours was written to"
+    kube.delete("secret", AI, made_by)
+    kube.delete("configmap", AI, f"owner-of-{made_by}")
+
+
+def _dry(kube: Kube, *args: str, stdin: str | None = None) -> Object:
+    """What the API server would make of a change, without making it."""
+    found: Object = json.loads(kube.run(*args, "--dry-run=server", "-o", "json", stdin=stdin).stdout)
+    return found
+
+
+def test_health_in_every_state(kube: Kube, proxy: Proxy, scout: str) -> None:
+    def health(kind: str, namespace: str, name: str) -> tuple[str, str]:
+        body = kube.must(kind, namespace, name)
+        return argo(body)[0], flux(body)
+
+    assert health("litellmroute", AI, "main") == ("Healthy", "Current")
+    assert health("openclawagent", TEAM, scout) == ("Healthy", "Current")
+
+    # New: the operator hasn't seen it.
+    for manifest in (managed_route("new"), agent("new")):
+        new = _dry(kube, "create", "-f", "-", stdin=json.dumps(manifest))
+        assert argo(new)[0] == "Progressing" and flux(new) in ("InProgress", "Unknown")
+
+    # An older generation's status says nothing of this one.
+    change = json.dumps({"spec": {"key": {"maxBudget": "7"}}})
+    changed = _dry(kube, "-n", TEAM, "patch", "oca", scout, "--type=merge", "-p", change)
+    assert changed["status"]["observedGeneration"] < changed["metadata"]["generation"]
+    assert argo(changed)[0] == "Progressing" and flux(changed) == "InProgress"
+
+    # Reconciling: a proxy starts, and so its agent waits.
+    kube.apply(managed_route("starting"), agent("early", route="starting"))
+    kube.wait_condition("litellmroute", AI, "starting", "Reconciling", "True")
+    kube.wait_condition("openclawagent", TEAM, "early", "Reconciling", "True")
+    assert health("litellmroute", AI, "starting") == ("Progressing", "InProgress")
+    assert health("openclawagent", TEAM, "early") == ("Progressing", "InProgress")
+    kube.delete("openclawagent", TEAM, "early")
+    kube.delete("litellmroute", AI, "starting")
+
+    # Stalled: somebody has to mend it, and the message says what.
+    kube.apply(agent("lost", route="nowhere"), _route("keyless", "no-such-secret"))
+    kube.wait_condition("openclawagent", TEAM, "lost", "Stalled", "True")
+    kube.wait_condition("litellmroute", AI, "keyless", "Stalled", "True")
+    assert health("openclawagent", TEAM, "lost") == ("Degraded", "Failed")
+    assert health("litellmroute", AI, "keyless") == ("Degraded", "Failed")
+    assert argo(kube.must("openclawagent", TEAM, "lost"))[1].startswith("RouteNotFound: ")
+
+    # Suspended: at rest, and nothing waits for it.
+    kube.patch("openclawagent", TEAM, scout, {"spec": {"suspend": True}})
+    kube.wait_condition("openclawagent", TEAM, scout, "Ready", "True", "Suspended")
+    assert health("openclawagent", TEAM, scout) == ("Suspended", "Current")
+    kube.patch("openclawagent", TEAM, scout, {"spec": {"suspend": False}})
+
+    # Deleting: held by a finalizer of somebody else's.
+    for kind, namespace, name in (("openclawagent", TEAM, "lost"), ("litellmroute", AI, "keyless")):
+        kube.patch(kind, namespace, name, {"metadata": {"finalizers": ["example.com/held"]}})
+        kube.run("-n", namespace, "delete", kind, name, "--wait=false")
+        assert argo(kube.must(kind, namespace, name)) == ("Progressing", "Is being deleted.")
+        kube.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
+        eventually(lambda kind=kind, namespace=namespace, name=name: kube.get(kind, namespace, name) is None)
+
+
+ROTATION = {
+    "Pending": ("Progressing", "InProgress"),
+    "Running": ("Progressing", "InProgress"),
+    "Retiring": ("Progressing", "InProgress"),
+    "Suspended": ("Suspended", "Current"),
+    "Completed": ("Healthy", "Current"),
+    "Failed": ("Degraded", "Failed"),
+    "Stopped": ("Degraded", "Failed"),
+}
+
+
+def test_health_of_a_rotation(kube: Kube, proxy: Proxy) -> None:
+    """Every phase, as the API server would have it; nobody's key is selected."""
+    spec = {"selector": {"matchLabels": {"nobody": "has-this"}}, "suspend": True}
+    rotation = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation"}
+    new = {**rotation, "metadata": {"name": "resting"}, "spec": spec}
+    assert argo(_dry(kube, "create", "-f", "-", stdin=json.dumps(new)))[0] == "Progressing"
+    kube.apply(new)
+    for phase, wanted in ROTATION.items():
+        broken = phase in ("Failed", "Stopped")
+        states = {
+            "Ready": phase in ("Completed", "Suspended"),
+            "Reconciling": wanted[0] == "Progressing",
+            "Stalled": broken,
+        }
+        conditions = [
+            {
+                "type": type_,
+                "status": str(holds),
+                "reason": phase,
+                "message": f"It is {phase}.",
+                "lastTransitionTime": "2026-11-24T10:00:00Z",
+                "observedGeneration": 1,
+            }
+            for type_, holds in states.items()
+        ]
+        status = {"status": {"phase": phase, "observedGeneration": 1, "conditions": conditions}}
+        args = ("patch", "llkr", "resting", "--subresource=status", "--type=merge", "-p", json.dumps(status))
+        body = _dry(kube, *args)
+        assert (argo(body)[0], flux(body)) == wanted, phase
+        older = {"status": {**status["status"], "observedGeneration": 0}}
+        old = _dry(kube, *args[:-1], json.dumps(older))
+        assert argo(old)[0] == "Progressing" and flux(old) == "InProgress"
+    kube.run("delete", "llkr", "resting")
+
+
+def test_argos_configmap_takes_the_health_checks(kube: Kube, proxy: Proxy) -> None:
+    """The component in a kustomization with an argocd-cm that has settings of its own."""
+    root = Path(__file__).resolve().parents[2]
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "x"}}
+        (Path(folder) / "argocd-cm.json").write_text(json.dumps(config))
+        flux_kustomization = {
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": "agents", "namespace": "flux-system"},
+            "spec": {"interval": "10m", "path": "./agents", "prune": True, "sourceRef": {"kind": "x", "name": "y"}},
+        }
+        (Path(folder) / "flux.json").write_text(json.dumps(flux_kustomization))
+        kustomization = {
+            "resources": ["argocd-cm.json", "flux.json"],
+            "components": [f"../deploy/components/{tool}" for tool in ("argocd", "flux")],
+        }
+        (Path(folder) / "kustomization.yaml").write_text(json.dumps(kustomization))
+        built = kube.run("kustomize", folder).stdout
+        done = kube.run("-n", AI, "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=built.split("---")[0])
+        data = json.loads(done.stdout)["data"]
+        assert data.pop("url") == "x"
+        kinds = ("LiteLLMRoute", "OpenClawAgent", "LiteLLMKeyRotation")
+        assert data.keys() == {f"resource.customizations.health.litclaw.dev_{kind}" for kind in kinds}
+        assert "healthCheckExprs" in built and "interval: 10m" in built
