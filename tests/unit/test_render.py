@@ -35,6 +35,10 @@ def route(**spec: object) -> LiteLLMRoute:
         ("http://[fd00:ec2::254]", Reach.LINK_LOCAL),
         ("http://[64:ff9b::a9fe:a9fe]", Reach.LINK_LOCAL),
         ("http://[::ffff:169.254.169.254]", Reach.LINK_LOCAL),
+        ("http://[::a9fe:a9fe]", Reach.LINK_LOCAL),
+        ("http://[2002:a9fe:a9fe::1]", Reach.LINK_LOCAL),
+        ("http://[fe80::1%25eth0]", Reach.LINK_LOCAL),
+        ("http://[::1]", Reach.LOOPBACK),
         ("http://metadata.google.internal", Reach.LINK_LOCAL),
     ],
 )

@@ -48,6 +48,10 @@ class External(Model):
             "url must be http:// or https:// with a host and no user, query or fragment, "
             "such as https://litellm.example.com",
         ),
+        Says(
+            "!self.matches('/([.]|%2[eE]){1,2}(/|$)')",
+            "url has a dot segment in its path: write the path that is meant",
+        ),
         Says("isURL(self)", "url must be a URL, such as https://litellm.example.com"),
         Says(
             "!self.matches('^https?://(169[.]254[.]|0[.]0[.]0[.]0|metadata([.]google[.]internal)?([:/]|$)|"

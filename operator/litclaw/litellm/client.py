@@ -1,6 +1,8 @@
 """The admin API of one LiteLLM proxy.
 
 The master key goes to the proxy's own URL only: redirects aren't followed, and no proxy from the environment is used.
+Nothing is sent before the address that a connection has reached is seen not to be a link-local or metadata one: what a
+name resolved to when somebody looked is no promise of what it resolves to now.
 An answer's text reaches an error only after every key in it has been blanked, because LiteLLM may echo what was sent.
 """
 
@@ -16,12 +18,14 @@ from typing import Any, Self
 import httpx
 from pydantic import SecretStr
 
+from ..render.address import Reach, reach_of_ip
 from .errors import (
     AliasTakenError,
     LicenceError,
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
+    RefusedAddressError,
     RejectedError,
     UnauthorizedError,
     UnavailableError,
@@ -280,7 +284,9 @@ class LiteLLM:
         try:
             async with (
                 asyncio.timeout(_ALL_IN_ALL_SECONDS),
-                self._http.stream(method, path, json=payload, params=params, headers=headers) as response,
+                self._http.stream(
+                    method, path, json=payload, params=params, headers=headers, extensions={"trace": self._connected}
+                ) as response,
             ):
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
@@ -299,6 +305,20 @@ class LiteLLM:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
             raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None
+
+    async def _connected(self, event: str, info: Mapping[str, Any]) -> None:
+        """Look where a new connection has led to, before a byte goes over it.
+
+        Raises:
+            RefusedAddressError: to a link-local or metadata address.
+        """
+        if event != "connection.connect_tcp.complete":
+            return
+        stream = info["return_value"]
+        address = str(stream.get_extra_info("server_addr")[0])
+        if reach_of_ip(address) is Reach.LINK_LOCAL:
+            await stream.aclose()
+            raise RefusedAddressError(f"{self.url} leads to {address}, a link-local or metadata address")
 
     def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
         status = answer.status

@@ -9,6 +9,10 @@ class UnreachableError(LiteLLMError):
     """No answer: no such host, connection refused, time-out. Passes by itself or by mending the URL."""
 
 
+class RefusedAddressError(LiteLLMError):
+    """The proxy's name leads to a link-local or metadata address: no key was sent there, and none will be."""
+
+
 class UntrustedError(LiteLLMError):
     """The proxy's certificate isn't signed by an authority that is trusted, or isn't for its name."""
 

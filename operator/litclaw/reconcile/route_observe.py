@@ -15,6 +15,7 @@ from ..litellm.errors import (
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
+    RefusedAddressError,
     RejectedError,
     UnauthorizedError,
     UntrustedError,
@@ -61,6 +62,8 @@ def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
         return Blocked(PROXY_READY, "MasterKeyRefused", message, stalled=True)
     if isinstance(error, NoDatabaseError):
         return Blocked(PROXY_READY, "NoDatabase", f"{error}: give LiteLLM a database_url.", stalled=True)
+    if isinstance(error, RefusedAddressError):
+        return Blocked(PROXY_READY, "LinkLocalAddress", f"{error}: mend the URL.", stalled=True, retry=60.0)
     if isinstance(error, NotLiteLLMError | RejectedError):
         return Blocked(PROXY_READY, "NotLiteLLM", f"{error}.", stalled=True)
     if isinstance(error, UntrustedError):

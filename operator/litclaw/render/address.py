@@ -26,6 +26,7 @@ _METADATA = frozenset(
 )
 """Where clouds answer with a machine's credentials, besides 169.254.169.254: Alibaba, Azure, Oracle, AWS, Google."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # an IPv4 address in an IPv6 one, as it was once written
 
 _PRIVATE_SUFFIXES = (".svc", ".cluster.local", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
 
@@ -40,14 +41,17 @@ def host(url: str) -> str:
     return (urlsplit(url).hostname or "").rstrip(".").lower()
 
 
-def _reach_of_ip(text: str) -> Reach | None:
+def reach_of_ip(text: str) -> Reach | None:
+    """Where an IP address is; None for what is none."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
         return None
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
-    if isinstance(ip, ipaddress.IPv6Address) and ip in _NAT64:
+    if isinstance(ip, ipaddress.IPv6Address) and ip.sixtofour:
+        ip = ip.sixtofour
+    if isinstance(ip, ipaddress.IPv6Address) and (ip in _NAT64 or ip in _COMPATIBLE and int(ip) > 0xFFFF):
         ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     if ip in _METADATA:
         return Reach.LINK_LOCAL
@@ -67,13 +71,13 @@ def reach(url: str, resolved: Iterable[str] = ()) -> Reach:
         resolved: IP addresses that the host's name has been seen to resolve to; the most dangerous one counts.
     """
     name = host(url)
-    if by_ip := _reach_of_ip(name):
+    if by_ip := reach_of_ip(name):
         return by_ip
     if name in ("metadata", "metadata.google.internal"):
         return Reach.LINK_LOCAL
     if name == "localhost" or name.endswith(".localhost"):
         return Reach.LOOPBACK
-    seen = {found for address in resolved if (found := _reach_of_ip(address))}
+    seen = {found for address in resolved if (found := reach_of_ip(address))}
     if Reach.LINK_LOCAL in seen:
         return Reach.LINK_LOCAL
     if ".svc." in f"{name}." or "." not in name or name.endswith(_PRIVATE_SUFFIXES):
