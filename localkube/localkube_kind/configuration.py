@@ -14,9 +14,9 @@ _AUDIT_POLICY: dict[str, Any] = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # A pod's reads are logged, those of the cluster's own parts aren't: they are most of all there is.
-        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system", "system:nodes"], "verbs": _READS},
-        {"level": "Metadata", "userGroups": ["system:serviceaccounts"], "verbs": _READS},
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"], "verbs": _READS},
+        # All that pods ask for, their reads too: it shows which permissions they use.
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
         {"level": "None", "verbs": _READS},
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
         {"level": "Metadata"},

@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log: metadata of every write."""
+        """The API server's audit log: metadata of every write, and of the reads of pods."""
         return self.logs / "audit.log"
 
     @property

@@ -364,6 +364,22 @@ def own_database(kube: Kube, name: str) -> Object:
     )
 
 
+def pod_monitors() -> Object:
+    """As much of the prometheus-operator's CRD as the API server needs to take a PodMonitor."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    kinds = {"kind": "PodMonitor", "listKind": "PodMonitorList", "plural": "podmonitors", "singular": "podmonitor"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "podmonitors.monitoring.coreos.com",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"},
+        },
+        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": kinds, "versions": [version]},
+    }
+
+
 def operator_reaches(namespace: str) -> Object:
     """A NetworkPolicy beside the operator's own that opens a namespace's pods to it, at every port."""
     return {

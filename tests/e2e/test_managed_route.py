@@ -13,28 +13,12 @@ import pytest
 from dev.cluster import ROOT, Cluster, docker_runs
 
 from .images import REDIS_IMAGE
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, main_route, pod
+from .support import AI, TEAM, Kube, Proxy, agent, eventually, main_route, pod, pod_monitors
 
 NAME = "main-litellm"
 PROXY_PODS = "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy"
 PASSWORD = "not-a-real-password"
 OPTIONAL = ("horizontalpodautoscaler", "poddisruptionbudget", "podmonitor")
-
-
-def pod_monitors() -> Object:
-    """As much of the prometheus-operator's CRD as the API server needs to take a PodMonitor."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    kinds = {"kind": "PodMonitor", "listKind": "PodMonitorList", "plural": "podmonitors", "singular": "podmonitor"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "podmonitors.monitoring.coreos.com",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"},
-        },
-        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": kinds, "versions": [version]},
-    }
 
 
 def running(kube: Kube) -> list[str]:

@@ -1,0 +1,149 @@
+"""The operator has the permissions that it uses and no other: the whole story under them, with the API server's log."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .audit import log_of, requests
+from .support import AI, TEAM, Kube, Proxy, agent, eventually, managed_route, pod_monitors, resource
+
+Use = tuple[str, str, str]
+"""API group, resource with its subresource, verb."""
+
+NAME = "story"
+# Asked for by an admission plugin that only some clusters have (OwnerReferencesPermissionEnforcement), of the one who
+# writes an ownerReference: no request of the operator's own.
+ONLY_WHERE_OWNERS_ARE_CHECKED = {
+    ("litclaw.dev", f"{plural}/finalizers", "update") for plural in ("litellmroutes", "openclawagents")
+}
+
+
+def _granted(kube: Kube) -> set[Use]:
+    """What the operator's roles allow, from the cluster."""
+    roles = [
+        json.loads(kube.run(*args, "-o", "json").stdout)
+        for args in (
+            ("get", "clusterrole", "litclaw"),
+            ("get", "clusterrole", "litclaw-cluster"),
+            ("-n", "litclaw-system", "get", "role", "litclaw-leader"),
+        )
+    ]
+    rules = [rule for role in roles for rule in role["rules"]]
+    return {
+        (group, name, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def _used(entries: list[dict[str, Any]]) -> Counter[Use]:
+    """What was asked for. A server-side apply that has made an object has used create too."""
+    found: Counter[Use] = Counter()
+    for entry in entries:
+        if not (ref := entry.get("objectRef")) or "resource" not in ref:
+            continue  # discovery, which everybody may
+        name = "/".join(part for part in (ref["resource"], ref.get("subresource")) if part)
+        found[ref.get("apiGroup", ""), name, entry["verb"]] += 1
+        if entry["verb"] == "patch" and entry["responseStatus"]["code"] == 201:
+            found[ref.get("apiGroup", ""), name, "create"] += 1
+    return found
+
+
+@pytest.fixture
+def log(kube: Kube, proxy: Proxy, kind_cluster: Any) -> Iterator[tuple[Path, int]]:
+    """The log, and where it is when the operator starts anew."""
+    found = log_of(kind_cluster.name)
+    start = found.stat().st_size
+    kube.apply(pod_monitors())
+    kube.run("-n", "litclaw-system", "rollout", "restart", "deployment/litclaw")
+    kube.run("-n", "litclaw-system", "rollout", "status", "deployment/litclaw", "--timeout=180s")
+    yield found, start
+    for kind, namespace in (("openclawagent", TEAM), ("litellmroute", AI)):
+        kube.run("-n", namespace, "delete", kind, "-l", f"of={NAME}", "--ignore-not-found")
+    kube.delete("crd", AI, "podmonitors.monitoring.coreos.com")
+
+
+def _labelled(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": {"of": NAME}}}
+
+
+def _gone(kube: Kube, *wanted: tuple[str, str, str]) -> None:
+    for kind, namespace, name in wanted:
+        eventually(lambda kind=kind, namespace=namespace, name=name: kube.get(kind, namespace, name) is None)
+
+
+def _tell(kube: Kube) -> None:
+    """A route with everything around it and an agent with a gateway: made, changed, healed, rotated and ended."""
+    managed = {
+        "database": {"embedded": {"storage": "1Gi"}},
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 2},
+        "monitoring": {"enabled": True},
+    }
+    kube.apply(_labelled(managed_route(NAME, managed=managed)))
+    external = {
+        "url": f"http://main-litellm.{AI}.svc.cluster.local:4000",
+        "masterKeySecretRef": {"name": "main-master-key", "key": "LITELLM_MASTER_KEY"},
+    }
+    spec = {"external": external, "allowedNamespaces": {"from": "All"}}
+    kube.apply(_labelled(resource("LiteLLMRoute", f"{NAME}-external", AI, spec)))
+    teller = agent(NAME, route=f"{NAME}-external", gateway={"storage": "1Gi"})
+    kube.apply(_labelled(teller))
+    kube.wait_condition("openclawagent", TEAM, NAME, "KeyReady", "True")
+    eventually(lambda: kube.get("deployment", TEAM, f"{NAME}-openclaw"))
+
+    # New keys for it.
+    rotation = {"selector": {"matchLabels": {"of": NAME}}, "gracePeriod": "0s"}
+    llkr = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation", "metadata": {"name": NAME}}
+    kube.apply({**llkr, "spec": rotation})
+    eventually(lambda: kube.must("litellmkeyrotation", "", NAME)["status"]["rotated"] == 1, timeout=120)
+
+    # What is taken back is removed: the gateway, other names for what the agent has.
+    names = {"key": {"secretName": f"{NAME}-other"}, "config": {"configMapName": f"{NAME}-other"}}
+    kube.patch("openclawagent", TEAM, NAME, {"spec": {"gateway": None, **names}})
+    _gone(kube, *((kind, TEAM, f"{NAME}-openclaw") for kind in ("deployment", "service", "networkpolicy", "configmap")))
+    _gone(kube, ("secret", TEAM, f"{NAME}-litellm"))
+    kube.wait_ready("openclawagent", TEAM, NAME)
+
+    # A migration that can't start, and the way back.
+    kube.wait_ready("litellmroute", AI, NAME, timeout=240)
+    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"image": "registry.invalid/litellm:1"}}})
+    jobs = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=migration"
+    eventually(lambda: any(job["status"].get("active") for job in kube.list("jobs", "-l", jobs)))
+    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"image": None}}})
+    eventually(lambda: not any(job["status"].get("active") for job in kube.list("jobs", "-l", jobs)))
+
+    # Without what stood around it, and then elsewhere.
+    less = {"autoscaling": None, "monitoring": None, "networkPolicy": {"enabled": False}}
+    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": less}})
+    kinds = ("horizontalpodautoscaler", "poddisruptionbudget", "podmonitor", "networkpolicy")
+    _gone(kube, *((kind, AI, f"{NAME}-litellm") for kind in kinds))
+    moved = {"managed": None, "external": external, "models": None}
+    kube.patch("litellmroute", AI, NAME, {"spec": moved})
+    _gone(kube, *((kind, AI, f"{NAME}-litellm") for kind in ("deployment", "service", "configmap")))
+
+    kube.run("delete", "litellmkeyrotation", NAME)
+    kube.delete("openclawagent", TEAM, NAME)
+    for name in (NAME, f"{NAME}-external"):
+        kube.delete("litellmroute", AI, name)
+
+
+def test_every_permission_is_used_and_none_is_missing(kube: Kube, log: tuple[Path, int]) -> None:
+    path, start = log
+    _tell(kube)
+    entries = requests(path, start)
+    used, granted = _used(entries), _granted(kube)
+    forbidden = {f"{entry['verb']} {entry['requestURI']}" for entry in entries if _is_forbidden(entry)}
+    assert not forbidden, "the operator may not do what it tries to do"
+    unused = granted - used.keys() - ONLY_WHERE_OWNERS_ARE_CHECKED
+    assert not unused, f"granted and not used: {sorted(unused)}"
+    assert used.keys() <= granted
+
+
+def _is_forbidden(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("responseStatus", {}).get("code") == 403)
