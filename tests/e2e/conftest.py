@@ -20,7 +20,7 @@ from .support import (
     agent,
     main_route,
     namespace,
-    operator_reaches,
+    operator_policy,
     python_server,
     secret,
     what_pods_need,
@@ -56,7 +56,7 @@ def cluster(kind_cluster: KindCluster) -> Cluster:
     if os.environ.get("LITCLAW_INSTALL") != "0":
         install(found, sayer())
     # The tests' own servers listen where no proxy of the default policy does, as an owner's may.
-    Kube(found).apply(operator_reaches(AI))
+    Kube(found).apply(operator_policy(AI))
     return found
 
 

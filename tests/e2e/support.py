@@ -380,7 +380,7 @@ def pod_monitors() -> Object:
     }
 
 
-def operator_reaches(namespace: str) -> Object:
+def operator_policy(namespace: str) -> Object:
     """A NetworkPolicy beside the operator's own that opens a namespace's pods to it, at every port."""
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -394,6 +394,21 @@ def operator_reaches(namespace: str) -> Object:
             ],
         },
     }
+
+
+def python_reaches(kube: Kube, source: tuple[str, str], host: str, port: int, python: str = "python3") -> bool:
+    """Whether a pod with a Python gets a connection.
+
+    Args:
+        source: the pod's namespace, and its name or what it is one of (``deployment/litclaw``).
+    """
+    code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
+    return kube.run("-n", source[0], "exec", source[1], "--", python, "-c", code, check=False).returncode == 0
+
+
+def operator_reaches(kube: Kube, host: str, port: int) -> bool:
+    """Whether the operator's pod gets a connection."""
+    return python_reaches(kube, ("litclaw-system", "deployment/litclaw"), host, port, "/opt/litclaw/bin/python")
 
 
 def served_by(

@@ -15,6 +15,8 @@ from .support import (
     agent,
     eventually,
     has_pod_settings,
+    operator_reaches,
+    python_reaches,
     what_pods_need,
 )
 
@@ -25,6 +27,7 @@ GATEWAY: Object = {
     "storage": "1Gi",
     "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]}]},
 }
+_SOCKET = {"connect": "open", "timeout": "shut", "error": "shut"}
 
 
 def _agent(**spec: object) -> Object:
@@ -49,6 +52,16 @@ def _run(kube: Kube, *command: str) -> str:
     where = ("-n", TEAM, "exec", f"deployment/{NAME}-openclaw", "-c", "openclaw", "--")
     done = kube.run(*where, *command, check=False)
     return done.stdout + done.stderr
+
+
+def _reaches(kube: Kube, host: str, port: int) -> bool:
+    """Whether the gateway's pod gets a connection."""
+    say = "(what) => () => { console.log(what); process.exit() }"
+    script = f"const say = {say}; const s = require('net').connect({port}, '{host}'); s.setTimeout(3000)"
+    events = ";".join(f"s.on('{event}', say('{what}'))" for event, what in _SOCKET.items())
+    found = _run(kube, "node", "-e", f"{script};{events}").split()
+    assert found in (["open"], ["shut"]), found
+    return found == ["open"]
 
 
 def _answer(kube: Kube) -> str:
@@ -113,6 +126,14 @@ def test_the_network_is_open_to_dns_and_the_proxy_alone(kube: Kube, proxy: Proxy
     assert {port["port"] for port in dns["ports"]} == {53, 5353}
     assert peer["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": AI}
     assert peer["ports"] == [{"port": 4000, "protocol": "TCP"}]
+    if operator_reaches(kube, f"main-postgres.{AI}.svc.cluster.local", 5432):
+        pytest.skip("this cluster doesn't enforce NetworkPolicies")
+    assert _reaches(kube, f"main-litellm.{AI}.svc.cluster.local", 4000)
+    assert not _reaches(kube, "kubernetes.default.svc.cluster.local", 443)
+    assert not _reaches(kube, f"painter.{AI}.svc.cluster.local", 8080)
+    painter = (AI, "deployment/painter")
+    gateway = (f"{NAME}-openclaw.{TEAM}.svc.cluster.local", 18789)
+    assert not python_reaches(kube, painter, *gateway, "/opt/litclaw/bin/python"), "of another namespace"
 
 
 def test_a_suspended_gateway_is_scaled_to_zero_and_keeps_its_volume(kube: Kube, proxy: Proxy, keeper: None) -> None:

@@ -1,12 +1,12 @@
-"""Who reaches a managed route's pods over the network, where the cluster enforces NetworkPolicies."""
+"""Who reaches a managed route's pods and the operator's over the network, where the cluster enforces NetworkPolicies."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from dev.cluster import images
+from dev.cluster import NAMESPACE, images
 
-from .support import AI, TEAM, Kube, Proxy, eventually, pod
+from .support import AI, TEAM, Kube, Proxy, eventually, operator_policy, operator_reaches, pod, python_reaches
 
 PROXY = (f"main-litellm.{AI}.svc.cluster.local", 4000)
 DATABASE = (f"main-postgres.{AI}.svc.cluster.local", 5432)
@@ -37,8 +37,7 @@ def probes(kube: Kube, proxy: Proxy) -> Iterator[None]:
 
 def reaches(kube: Kube, source: str, host: str, port: int) -> bool:
     """Whether the probe of a namespace gets a connection."""
-    code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
-    return kube.run("-n", source, "exec", "probe", "--", "python3", "-c", code, check=False).returncode == 0
+    return python_reaches(kube, (source, "probe"), host, port)
 
 
 @pytest.fixture
@@ -47,6 +46,44 @@ def enforced(kube: Kube, probes: None) -> None:
     address = kube.must("pod", TEAM, "wall")["status"]["podIP"]
     if reaches(kube, TEAM, address, 8000):
         pytest.skip("this cluster doesn't enforce NetworkPolicies")
+
+
+OPERATOR = (f"litclaw.{NAMESPACE}.svc.cluster.local", 8080)
+
+
+def test_the_operator_is_reached_by_prometheus_alone(kube: Kube, enforced: None) -> None:
+    for source in (AI, TEAM):
+        assert not reaches(kube, source, *OPERATOR)
+    kube.run("-n", TEAM, "label", "pod", "probe", "app.kubernetes.io/name=prometheus")
+    eventually(lambda: reaches(kube, TEAM, *OPERATOR))
+    kube.run("-n", TEAM, "label", "pod", "probe", "app.kubernetes.io/name-")
+    eventually(lambda: not reaches(kube, TEAM, *OPERATOR))
+
+
+def test_the_operator_reaches_the_api_server_and_proxies_alone(kube: Kube, enforced: None) -> None:
+    assert operator_reaches(kube, "kubernetes.default.svc.cluster.local", 443)
+    assert operator_reaches(kube, *PROXY)
+    address = kube.must("pod", TEAM, "probe")["status"]["podIP"]
+    assert reaches(kube, AI, address, 8000) and not operator_reaches(kube, address, 8000)
+    assert not operator_reaches(kube, *DATABASE)
+    # As docs/install.md says for a proxy at another port.
+    more = operator_policy(TEAM)
+    kube.apply(more)
+    eventually(lambda: operator_reaches(kube, address, 8000))
+    kube.delete("networkpolicy", NAMESPACE, more["metadata"]["name"])
+    eventually(lambda: not operator_reaches(kube, address, 8000))
+
+
+def test_what_we_run_is_where_the_strictest_standard_is_enforced(kube: Kube, proxy: Proxy, scout: str) -> None:
+    found = [
+        body["metadata"]["namespace"]
+        for selector in ("app.kubernetes.io/managed-by=litclaw", "app.kubernetes.io/name=litclaw")
+        for body in kube.list("pods", "-l", selector)
+    ]
+    assert {AI, NAMESPACE} <= set(found)
+    for name in set(found):
+        labels = kube.must("namespace", "", name)["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted", name
 
 
 def test_the_policies_are_there_and_follow_the_route(kube: Kube, probes: None) -> None:
