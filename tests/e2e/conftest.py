@@ -18,12 +18,8 @@ from .support import (
     Kube,
     Proxy,
     agent,
-    main_route,
-    namespace,
+    make_main,
     operator_policy,
-    python_server,
-    secret,
-    what_pods_need,
 )
 
 
@@ -75,16 +71,7 @@ def kube(cluster: Cluster) -> Kube:
 @pytest.fixture(scope="session")
 def proxy(kube: Kube) -> Iterator[Proxy]:
     """The route ``main`` in namespace ``ai``, ready, and its LiteLLM."""
-    for name in (AI, TEAM):
-        kube.apply(namespace(name))
-    kube.apply(
-        *what_pods_need(AI),
-        *python_server("painter", "painter", 8080),
-        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
-    )
-    kube.apply(main_route())
-    kube.wait_ready("litellmroute", AI, "main", timeout=600)
-    found = Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
+    found = Proxy(kube, AI, "main-litellm", make_main(kube))
     yield found
     found.close()
 

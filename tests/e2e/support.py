@@ -309,6 +309,20 @@ def main_route() -> Object:
     )
 
 
+def make_main(kube: Kube) -> str:
+    """The route ``main`` in namespace ``ai`` and all that it needs, until it is ready; returns its master key."""
+    for name in (AI, TEAM):
+        kube.apply(namespace(name))
+    kube.apply(
+        *what_pods_need(AI),
+        *python_server("painter", "painter", 8080),
+        secret("painter-key", KEY="the-key-of-the-painter", ORGANIZATION="o-1"),
+    )
+    kube.apply(main_route())
+    kube.wait_ready("litellmroute", AI, "main", timeout=600)
+    return kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"]
+
+
 def agent(name: str, *, route: str = "main", **spec: Any) -> Object:
     """An agent of namespace ``team-a``."""
     return resource("OpenClawAgent", name, TEAM, {"routeRef": {"name": route, "namespace": AI}, **spec})
