@@ -26,6 +26,12 @@ def _route(name: str, secret: str = "main-master-key") -> Object:
     return resource("LiteLLMRoute", name, AI, spec)
 
 
+def _rotation(name: str, labels: dict[str, str], **spec: Any) -> Object:
+    spec = {"selector": {"matchLabels": labels}, "gracePeriod": "0s", **spec}
+    kind = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation"}
+    return {**kind, "metadata": {"name": name}, "spec": spec}
+
+
 class Git:
     """Manifests in a folder, and a tool that applies them and looks for drift as Argo CD and Flux do: server-side."""
 
@@ -83,6 +89,19 @@ def test_no_drift_and_nothing_of_gits_is_written(kube: Kube, git: Git) -> None:
     kube.wait_condition("openclawagent", TEAM, "git-scout", "Ready", "True", "Ready")
     assert git.drift() == ""
 
+    # Rotated, by an annotation in Git and by a resource in Git.
+    def key() -> int:
+        return int(kube.wait_ready("openclawagent", TEAM, "git-scout")["status"]["key"]["generation"])
+
+    first = key()
+    asked = {**scout["metadata"], "annotations": {**scout["metadata"]["annotations"], "litclaw.dev/rotate": "once"}}
+    git.commit({**scout, "metadata": asked})
+    eventually(lambda: key() == first + 1, timeout=120)
+    assert git.drift() == ""
+    git.commit(_tracked(_rotation("git-rotation", {"app.kubernetes.io/instance": "agents"})))
+    eventually(lambda: key() == first + 2, timeout=120)
+    assert git.drift() == ""
+
     # Repaired by the operator.
     for kind, name in (("secret", "git-scout-litellm"), ("configmap", "git-scout-openclaw")):
         uid = kube.must(kind, TEAM, name)["metadata"]["uid"]
@@ -96,6 +115,7 @@ def test_no_drift_and_nothing_of_gits_is_written(kube: Kube, git: Git) -> None:
     assert found["metadata"]["generation"] == generation + 2, "only Git has written the spec, twice"
     assert _written_by_us(found) <= {"metadata", "metadata.finalizers"}
     assert argo(found)[0] == "Healthy" and flux(found) == "Current"
+    kube.run("delete", "llkr", "git-rotation")
     kube.delete("openclawagent", TEAM, "git-scout")
     kube.delete("litellmroute", AI, "git-route")
 
@@ -117,18 +137,26 @@ def test_a_managed_route_doesnt_drift(kube: Kube, git: Git) -> None:
     )
 
 
+_AFTER = ("Retiring", "Completed")
+"""The phases of a rotation that has nothing more to rotate."""
+
+
 def test_one_commit_in_any_order(kube: Kube, proxy: Proxy) -> None:
-    """Agent, route and Secret, each order of who comes first; each waits for what it needs and nothing is stuck."""
+    """Agent, route, Secret and rotation, in several orders: each waits for what it needs and nothing is stuck."""
     master = {"LITELLM_MASTER_KEY": proxy.master_key}
     key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "any-key", "namespace": AI}, "stringData": master}
-    parts = [key, _route("any-route", "any-key"), agent("any-scout", route="any-route")]
-    for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1)):
-        for number in order:
-            kube.apply(parts[number])
-            if number != order[-1]:  # what came first is seen to lack something, before that comes
-                _see(kube, parts[number])
+    scout = agent("any-scout", route="any-route")
+    scout["metadata"]["labels"] = {"of": "any"}
+    parts = {"k": key, "r": _route("any-route", "any-key"), "a": scout, "o": _rotation("any-order", {"of": "any"})}
+    for order in ("oark", "roka", "akor"):
+        for letter in order:
+            kube.apply(parts[letter])
+            if letter != order[-1]:  # what came first is seen to lack something, before that comes
+                _see(kube, parts[letter])
         kube.wait_ready("openclawagent", TEAM, "any-scout")
         kube.wait_ready("litellmroute", AI, "any-route")
+        eventually(lambda: kube.must("llkr", "", "any-order")["status"]["phase"] in _AFTER, timeout=120)
+        kube.run("delete", "llkr", "any-order")
         kube.delete("openclawagent", TEAM, "any-scout")
         kube.delete("litellmroute", AI, "any-route")
         kube.delete("secret", AI, "any-key")
@@ -137,7 +165,7 @@ def test_one_commit_in_any_order(kube: Kube, proxy: Proxy) -> None:
 def _see(kube: Kube, manifest: Object) -> None:
     meta = manifest["metadata"]
     if manifest["kind"] != "Secret":
-        eventually(lambda: kube.condition(manifest["kind"], meta["namespace"], meta["name"]))
+        eventually(lambda: kube.condition(manifest["kind"], meta.get("namespace", ""), meta["name"]))
 
 
 @pytest.mark.parametrize("made_by", ["external-secrets", "sealed-secrets"])
@@ -256,10 +284,13 @@ ROTATION = {
 
 
 def test_health_of_a_rotation(kube: Kube, proxy: Proxy) -> None:
-    """Every phase, as the API server would have it; nobody's key is selected."""
-    spec = {"selector": {"matchLabels": {"nobody": "has-this"}}, "suspend": True}
-    rotation = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation"}
-    new = {**rotation, "metadata": {"name": "resting"}, "spec": spec}
+    """Every phase as the API server would have it, and two as the operator has them; nobody's key is selected."""
+
+    def health() -> tuple[str, str]:
+        body = kube.must("llkr", "", "resting")
+        return argo(body)[0], flux(body)
+
+    new = _rotation("resting", {"nobody": "has-this"}, suspend=True)
     assert argo(_dry(kube, "create", "-f", "-", stdin=json.dumps(new)))[0] == "Progressing"
     kube.apply(new)
     for phase, wanted in ROTATION.items():
@@ -287,6 +318,9 @@ def test_health_of_a_rotation(kube: Kube, proxy: Proxy) -> None:
         older = {"status": {**status["status"], "observedGeneration": 0}}
         old = _dry(kube, *args[:-1], json.dumps(older))
         assert argo(old)[0] == "Progressing" and flux(old) == "InProgress"
+    eventually(lambda: health() == ROTATION["Suspended"])
+    kube.patch("llkr", AI, "resting", {"spec": {"suspend": False}})
+    eventually(lambda: health() == ROTATION["Completed"])
     kube.run("delete", "llkr", "resting")
 
 

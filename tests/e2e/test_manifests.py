@@ -9,13 +9,24 @@ import pytest
 import yaml
 
 from .lint import complaints
-from .support import Kube, Object, Proxy
+from .support import Kube, Object, Proxy, let_in, own_database
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ("default", "high-availability", "namespaced", "development")
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+_NAME = "kubernetes.io/metadata.name"
 MOVED = {"ai": "examples-ai", "team-a": "examples-team"}
 """Where the examples go, so that they meet nothing of the other tests'."""
+
+
+_NOT_DONE = {
+    "deployment-replicas": "one pod is what a route has unless it says more",
+    "pod-networkpolicy": "the proxy reaches out to anywhere, as providers are anywhere",
+    "container-resources": "the embedded database takes what its data needs",
+    "container-security-context-user-group-id": "the PostgreSQL image's user is 999",
+    "pod-probes": "PostgreSQL has one question to ask",
+}
+"""What kube-score would have of the objects that the operator makes, and why it isn't done."""
 
 
 def _strictly(kube: Kube, manifests: str) -> None:
@@ -58,7 +69,7 @@ def test_what_the_operator_makes_passes_the_linter(kube: Kube, proxy: Proxy, sco
     for body in found:
         body["metadata"].pop("managedFields", None)
     text = "\n---\n".join(json.dumps(body) for body in found)
-    assert complaints(text) == []
+    assert complaints(text, *_NOT_DONE) == []
 
 
 def _documents(path: Path) -> list[Object]:
@@ -102,30 +113,36 @@ def test_an_example_is_valid(kube: Kube, quickstart: None, path: Path) -> None:
 
 
 def test_the_quick_start_gets_ready(kube: Kube, quickstart: None) -> None:
+    """This is the longest: the proxy's pods start while the other tests look at files."""
     kube.wait_ready("litellmroute", MOVED["ai"], "main", timeout=300)
     for name in ("scout", "keeper"):
         kube.wait_ready("openclawagent", MOVED["team-a"], name, timeout=300)
 
 
 def test_a_database_and_keys_of_ones_own(kube: Kube, quickstart: None) -> None:
-    """The example with Secrets that the reader makes, over the quick start's database; and an agent of the examples."""
+    """The example with Secrets that the reader makes, and the agent of the examples that asks for its models."""
     space = MOVED["ai"]
-    password = kube.secret(space, "main-postgres")
-    url = next(value for key, value in password.items() if value.startswith("postgresql://"))
+    database = own_database(kube, "examples")
     made = {
-        "litellm-db": {"DATABASE_URL": url},
+        "litellm-db": {"DATABASE_URL": database["stringData"]["URL"]},
         "anthropic": {"ANTHROPIC_API_KEY": "sk-ant-of-the-tests"},
         "openai": {"OPENAI_API_KEY": "sk-of-the-tests"},
         "aws": {"AWS_SECRET_ACCESS_KEY": "of-the-tests"},
     }
-    kube.apply(*(_secret(space, name, values) for name, values in made.items()))
+    policy = let_in("main")
+    policy["spec"]["ingress"] = [{"from": [{"namespaceSelector": {"matchLabels": {_NAME: space}}}]}]
+    policy["metadata"]["name"] = "examples-reach-main-postgres"
+    kube.apply(policy, *(_secret(space, name, values) for name, values in made.items()))
     [route] = _documents(ROOT / "examples" / "route-managed-database-secret.yaml")
-    route["spec"]["managed"]["replicas"] = 1
-    kube.apply(route)
-    kube.wait_ready("litellmroute", space, "main", timeout=300)
     [scout] = _documents(ROOT / "examples" / "agent.yaml")
-    kube.apply(scout)
-    kube.wait_ready("openclawagent", MOVED["team-a"], scout["metadata"]["name"])
+    for body in (route, scout):
+        body["metadata"]["name"] = "own"
+    route["spec"]["managed"]["replicas"] = 1
+    scout["spec"]["routeRef"]["name"] = "own"
+    kube.apply(route, scout)
+    kube.wait_ready("litellmroute", space, "own", timeout=300)
+    kube.wait_ready("openclawagent", MOVED["team-a"], "own")
+    kube.delete("networkpolicy", "ai", policy["metadata"]["name"])
 
 
 def _secret(space: str, name: str, values: dict[str, str]) -> Object:
