@@ -15,6 +15,7 @@ Use = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
 
 NAME = "story"
+SYSTEM = "litclaw-system"
 # Asked for by an admission plugin that only some clusters have (OwnerReferencesPermissionEnforcement), of the one who
 # writes an ownerReference: no request of the operator's own.
 ONLY_WHERE_OWNERS_ARE_CHECKED = {
@@ -29,7 +30,7 @@ def _granted(kube: Kube) -> set[Use]:
         for args in (
             ("get", "clusterrole", "litclaw"),
             ("get", "clusterrole", "litclaw-cluster"),
-            ("-n", "litclaw-system", "get", "role", "litclaw-leader"),
+            ("-n", SYSTEM, "get", "role", "litclaw-leader"),
         )
     ]
     rules = [rule for role in roles for rule in role["rules"]]
@@ -61,8 +62,13 @@ def log(kube: Kube, proxy: Proxy, kind_cluster: Any) -> Iterator[tuple[Path, int
     found = log_of(kind_cluster.name)
     start = found.stat().st_size
     kube.apply(pod_monitors())
-    kube.run("-n", "litclaw-system", "rollout", "restart", "deployment/litclaw")
-    kube.run("-n", "litclaw-system", "rollout", "status", "deployment/litclaw", "--timeout=180s")
+    scale = ("-n", SYSTEM, "scale", "deployment/litclaw")
+    replicas = kube.must("deployment", SYSTEM, "litclaw")["spec"]["replicas"]
+    kube.run(*scale, "--replicas=0")
+    kube.run("-n", SYSTEM, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--timeout=60s")
+    kube.delete("lease", SYSTEM, "litclaw")  # so that the first leader has to make it
+    kube.run(*scale, f"--replicas={replicas}")
+    kube.run("-n", SYSTEM, "rollout", "status", "deployment/litclaw", "--timeout=180s")
     yield found, start
     for kind, namespace in (("openclawagent", TEAM), ("litellmroute", AI)):
         kube.run("-n", namespace, "delete", kind, "-l", f"of={NAME}", "--ignore-not-found")

@@ -24,7 +24,7 @@ def shown(kube: Kube) -> dict[str, str]:
     places = {f"{body['kind']} {body['metadata']['name']}": json.dumps(body) for body in kube.list(_PLACES)}
     for body in kube.list("secrets"):
         places[f"metadata of Secret {body['metadata']['name']}"] = json.dumps(body["metadata"])
-    log = kube.run("-n", "litclaw-system", "logs", "deployment/litclaw", "--tail=-1").stdout
+    log = kube.run("-n", "litclaw-system", "logs", "-l", "app.kubernetes.io/name=litclaw", "--tail=-1").stdout
     assert log
     return {**places, "the operator's log": log}
 
