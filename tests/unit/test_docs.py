@@ -105,7 +105,7 @@ def test_files_that_are_named_exist() -> None:
     """Code that reads as a path below one of the repository's folders."""
     folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in ".b"))
     for page, words in ALL:
-        for word in words:
+        for word in (part for each in words for part in each.split("=")):
             if re.fullmatch(rf"({folders})/[\w./-]+", word) and "my-" not in word:
                 assert (ROOT / word).exists() or (page.parent / word).exists(), f"{_name(page)}: {word}"
 
