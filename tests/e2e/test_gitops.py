@@ -1,6 +1,8 @@
 """Argo CD and Flux: what they see settles, and what Git has written is never changed by anybody else."""
 
 import json
+import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -349,3 +351,18 @@ def test_argos_configmap_takes_the_health_checks(kube: Kube, proxy: Proxy) -> No
         kinds = ("LiteLLMRoute", "OpenClawAgent", "LiteLLMKeyRotation")
         assert data.keys() == {f"resource.customizations.health.litclaw.dev_{kind}" for kind in kinds}
         assert "healthCheckExprs" in built and "interval: 10m" in built
+
+
+def test_the_command_of_the_docs_adds_them_to_an_argo_cd_that_runs(kube: Kube, proxy: Proxy, root: Path) -> None:
+    text = (root / "docs" / "gitops.md").read_text()
+    [command] = re.findall(
+        r"^kubectl create configmap argocd-cm.*?^  \| kubectl apply[^\n]*", text, re.MULTILINE | re.DOTALL
+    )
+    make, put = (shlex.split(part)[1:] for part in command.replace("\\\n", " ").split(" | "))
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": AI}}
+    kube.apply({**config, "data": {"url": "https://argo.example.com"}})
+    made = kube.run(*(word.replace("=deploy/", f"={root}/deploy/") for word in make)).stdout
+    kube.run(*(AI if word == "argocd" else word for word in put), stdin=made)
+    data = kube.must("configmap", AI, "argocd-cm")["data"]
+    assert data.keys() >= {"url", "resource.customizations.health.litclaw.dev_LiteLLMKeyRotation"} and len(data) == 4
+    kube.delete("configmap", AI, "argocd-cm")
