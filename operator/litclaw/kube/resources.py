@@ -35,6 +35,7 @@ SERVICE: Final = Resource("v1", "Service", "services")
 VOLUME_CLAIM: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT: Final = Resource("v1", "Event", "events")
 NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
+LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
 JOB: Final = Resource("batch/v1", "Job", "jobs")
@@ -59,4 +60,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, *CHILDREN)}

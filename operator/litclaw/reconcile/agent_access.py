@@ -46,7 +46,14 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if body is None:
         message = f"{where} doesn't exist: create it, or mend spec.routeRef."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
-    if not _allows(world, body, agent.metadata.namespace):
+    allows = _allows(world, body, agent.metadata.namespace)
+    if allows is None:
+        message = (
+            f"{where} chooses namespaces by their labels, and the operator can't read those of "
+            f"{agent.metadata.namespace}: give it the right to get that namespace, or let the route's owner say All."
+        )
+        raise Blocked(ROUTE_ACCEPTED, "NamespaceUnknown", message, stalled=True)
+    if not allows:
         message = (
             f"{where} doesn't allow agents of namespace {agent.metadata.namespace}, so it gets no key, and one that it "
             "had is blocked: the route's owner can allow it, with spec.allowedNamespaces."
@@ -60,7 +67,8 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     return Access(state=state, models=models, limits=_limits(agent, state))
 
 
-def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
+def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool | None:
+    """Whether a route is for a namespace; None where that rests on labels that can't be read."""
     try:
         allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
     except ValidationError:
@@ -70,7 +78,9 @@ def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
     if allowed.from_ == "Same" or allowed.selector is None:
         return False
     body = world.cache.get(NAMESPACE.kind, "", namespace)
-    labels = (body or {}).get("metadata", {}).get("labels") or {}
+    if body is None:
+        return None
+    labels = body["metadata"].get("labels") or {}
     return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
 
 
