@@ -6,7 +6,8 @@ the library's lower half does connection, TLS and authentication, and that is wh
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+Observer = Callable[[str, str, int, float], None]
+"""Is told of each request: method, URL path, HTTP status (0: no answer), seconds."""
+Fence = Callable[[], None]
+"""Is called before anything is sent that changes something; doesn't return where that isn't ours to do."""
+
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
+_LEASES = "/apis/coordination.k8s.io/"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -45,11 +52,19 @@ class Kube:
         ...         print(await kube.get(SECRET, "default", "x"))
     """
 
-    def __init__(self, api: "ApiClient") -> None:
+    def __init__(self, api: "ApiClient", observer: Observer | None = None) -> None:
         self._api = api
+        self._observer = observer
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        observer: Observer | None = None,
+        fence: Fence | None = None,
+    ) -> Self:
         """Connect with the pod's service account or, outside a cluster, with the kubeconfig.
 
         Args:
@@ -66,11 +81,12 @@ class Kube:
         configuration = Configuration()
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
+        configuration.trace_configs = [_fenced(fence)] if fence else []
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not (kubeconfig or context):
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
-        return cls(ApiClient(configuration))
+        return cls(ApiClient(configuration), observer)
 
     @property
     def host(self) -> str:
@@ -100,13 +116,22 @@ class Kube:
             return False
         return any(each["name"] == resource.plural for each in listed.get("resources", []))
 
-    async def uids(self, resource: Resource, *, labels: str = "") -> tuple[set[str], int]:
-        """The uids of all objects of a kind in the cluster, and the resource version at which that was so.
+    async def ping(self) -> None:
+        """See whether the API server answers.
+
+        Raises:
+            KubeError: it doesn't.
+        """
+        await self._request("GET", "/version")
+
+    async def uids(self, resource: Resource, *, labels: str = "", namespace: str | None = None) -> tuple[set[str], int]:
+        """The uids of all objects of a kind, and the resource version at which that was so.
 
         Args:
             labels: a label selector; empty: all.
+            namespace: where; None: in the whole cluster.
         """
-        found, version = await self._pages(resource.path(None), labels, _METADATA_LIST)
+        found, version = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
         return {item["metadata"]["uid"] for item in found}, version
 
     async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
@@ -169,6 +194,16 @@ class Kube:
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, manifest)
 
+    async def replace(self, manifest: Mapping[str, Any]) -> Object:
+        """Replace an object if it still has the manifest's resource version. Only for a Lease.
+
+        Raises:
+            ConflictError: somebody has changed it.
+        """
+        meta = manifest["metadata"]
+        path = BY_KIND[manifest["kind"]].path(meta["namespace"], meta["name"])
+        return await self._request("PUT", path, {"fieldManager": names.FIELD_MANAGER}, manifest)
+
     async def drop_finalizer(self, resource: Resource, body: Mapping[str, Any], finalizer: str) -> None:
         """Take a finalizer off an object whose field isn't ours, which server-side apply can't.
 
@@ -210,14 +245,39 @@ class Kube:
         )
         if query:
             url = f"{url}?{urlencode(query)}"
+        started, status = time.monotonic(), 0
         try:
             response = await self._api.call_api(
                 method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
             )
             content: bytes = await response.read()
+            status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
+        finally:
+            if self._observer:
+                self._observer(method, path, status, time.monotonic() - started)
         if response.status >= 400:
             raise from_response(response.status, content)
         parsed: Object = json.loads(content)
         return parsed
+
+
+def _fenced(fence: Fence) -> aiohttp.TraceConfig:
+    """Has the fence asked at the last moment, when a connection is there and the next step is to write to it.
+
+    A Lease is written to without it: by that, the fence is opened.
+    """
+
+    async def headers(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+        if sent.method != "GET" and not sent.url.path.startswith(_LEASES):
+            fence()
+
+    async def body(_: object, __: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
+        if not sent.url.path.startswith(_LEASES):
+            fence()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(headers)
+    config.on_request_chunk_sent.append(body)
+    return config

@@ -35,6 +35,7 @@ SERVICE: Final = Resource("v1", "Service", "services")
 VOLUME_CLAIM: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT: Final = Resource("v1", "Event", "events")
 NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
+LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
 JOB: Final = Resource("batch/v1", "Job", "jobs")
@@ -48,7 +49,6 @@ POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmoni
 DEFINITION: Final = Resource(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
-LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
 )
@@ -68,4 +68,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, ACCESS_REVIEW, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, ACCESS_REVIEW, *CHILDREN)}

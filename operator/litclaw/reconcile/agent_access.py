@@ -46,7 +46,14 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if body is None:
         message = f"{where} doesn't exist: create it, or mend spec.routeRef."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
-    if not _allows(world, body, agent.metadata.namespace):
+    allows = _allows(world, body, agent.metadata.namespace)
+    if allows is None:
+        message = (
+            f"{where} chooses namespaces by their labels, and the operator can't read those of "
+            f"{agent.metadata.namespace}: give it the right to get that namespace, or let the route's owner say All."
+        )
+        raise Blocked(ROUTE_ACCEPTED, "NamespaceUnknown", message, stalled=True)
+    if not allows:
         message = (
             f"{where} doesn't allow agents of namespace {agent.metadata.namespace}, so it gets no key, and one that it "
             "had is blocked: the route's owner can allow it, with spec.allowedNamespaces."
