@@ -17,7 +17,7 @@ from rich.table import Table
 from .cluster import ROOT, Cluster, sayer, up
 from .demo import wait_until
 
-_OPERATOR = ("-n", "litclaw-system", "exec", "-i", "deployment/litclaw", "--", "/opt/litclaw/bin/python", "-")
+_SYSTEM = ("-n", "litclaw-system")
 _IN_FLIGHT = 20
 
 _RAW = """
@@ -98,8 +98,11 @@ class Use:
 
 
 def _python(cluster: Cluster, script: str) -> dict[str, float]:
-    """Run a script in the operator's pod; it arrives on standard input, so that no argument holds a key."""
-    printed: dict[str, float] = json.loads(cluster.run(*_OPERATOR, stdin=script).stdout)
+    """Run a script in the pod of the operator that leads; it arrives on standard input, so that no argument holds a key."""
+    holder = cluster.run(*_SYSTEM, "get", "lease", "litclaw", "-o", "jsonpath={.spec.holderIdentity}").stdout
+    leader = holder.partition("_")[0]
+    done = cluster.run(*_SYSTEM, "exec", "-i", leader, "--", "/opt/litclaw/bin/python", "-", stdin=script)
+    printed: dict[str, float] = json.loads(done.stdout)
     return printed
 
 

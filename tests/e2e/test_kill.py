@@ -54,7 +54,7 @@ def test_an_agent_deleted_while_no_operator_runs_ends_with_its_key(kube: Kube, p
     kube.run("-n", TEAM, "delete", "openclawagent", "absentee", "bereft", "--wait=false")
     kube.delete("secret", TEAM, "bereft-litellm")
     assert [len(proxy.rows(uid)) for uid in uids] == [1, 1]
-    kube.run(*operator, "--replicas=1")
+    kube.run(*operator, "--replicas=2")
     for name in ("absentee", "bereft"):
         eventually(lambda name=name: kube.get("openclawagent", TEAM, name) is None, what=f"the end of {name}")
     assert [proxy.rows(uid) for uid in uids] == [[], []]

@@ -177,7 +177,7 @@ def test_killed_at_every_boundary_each_agent_has_one_live_key(kube: Kube, duo: P
             assert takes(duo, _key(kube, name)), f"the key in the Secret is live, killed {boundary}"
     finally:
         kube.delete("pod", "litclaw-system", "dying")
-        kube.run("-n", "litclaw-system", "scale", "deployment/litclaw", "--replicas=1")
+        kube.run("-n", "litclaw-system", "scale", "deployment/litclaw", "--replicas=2")
     both = every_replica(kube, duo)
     for name, boundary in zip(agents[1:], boundaries, strict=False):
 

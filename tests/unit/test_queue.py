@@ -95,3 +95,26 @@ async def test_a_key_that_fails_and_is_wanted_again_waits_all_the_same(monkeypat
     queue.add("hot")
     await _running(queue, 0.25)
     assert calls <= 3, "a resource that fails over its own events must not turn at full speed"
+
+
+async def test_at_the_end_nothing_is_begun_and_what_is_at_work_is_waited_for() -> None:
+    begun: list[str] = []
+    done: list[str] = []
+
+    async def handler(key: str) -> None:
+        begun.append(key)
+        await asyncio.sleep(0.1 if key == "quick" else 60)
+        done.append(key)
+
+    queue: WorkQueue[str] = WorkQueue(handler)
+    task = asyncio.create_task(queue.run(workers=2))
+    queue.add("quick")
+    queue.add("slow")
+    await asyncio.sleep(0.01)
+    queue.add("late")
+    await asyncio.wait_for(queue.stop(0.3), 1)
+    assert (begun, done) == (["quick", "slow"], ["quick"])
+    assert queue.longest_working >= 0.3 and list(queue.waiting) == ["late"]
+    task.cancel()
+    await asyncio.wait([task])
+    assert begun == ["quick", "slow"]

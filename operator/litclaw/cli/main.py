@@ -1,6 +1,7 @@
 """``litclaw``, also installed as ``kubectl-litclaw``."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, cast
@@ -8,12 +9,21 @@ from typing import Annotated, cast
 import typer
 
 from .. import __version__
-from . import logs
+from . import logs, output
+from .doctor import doctor
+from .render import render
+from .rotate import rotate
+from .status import status
 
 _RECURSION = 30_000
 """The API server takes objects of 10,000 levels, and every one has to be parsed before it can be refused."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=output.Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()
@@ -24,7 +34,26 @@ def _main() -> None:
 @app.command()
 def run(
     workers: Annotated[int, typer.Option(min=1, max=256, help="How many resources are worked on at a time.")] = 16,
-    health: Annotated[str, typer.Option(help="Address and port of /healthz; empty: none.")] = "",
+    health: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are served; empty: nowhere.")
+    ] = "",
+    leader_elect: Annotated[
+        bool | None,
+        typer.Option(
+            "--leader-elect/--no-leader-elect",
+            help="Work only while holding the Lease litclaw. Left out: yes inside a cluster, no outside.",
+        ),
+    ] = None,
+    namespaces: Annotated[
+        str, typer.Option(metavar="A,B", help="Watch and act in these namespaces only; empty: in the whole cluster.")
+    ] = "",
+    cluster_id: Annotated[
+        str,
+        typer.Option(
+            help="What stands for the cluster in the marks of keys; empty: the uid of namespace kube-system. "
+            "Keys with another one are never touched, so don't change it."
+        ),
+    ] = "",
     log_format: Annotated[str, typer.Option(help="text, json, or auto: text at a terminal.")] = "auto",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -33,11 +62,25 @@ def run(
         raise typer.BadParameter("must be auto, text or json", param_hint="--log-format")
     if log_level not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
+    if health and not re.fullmatch(r".*:[0-9]{1,5}", health):
+        raise typer.BadParameter("must be an address and a port, such as 0.0.0.0:8080", param_hint="--health")
     from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
+    from ..handlers.options import Options
 
     sys.setrecursionlimit(_RECURSION)
     logs.set_up(cast(logs.Format, log_format), log_level)
-    asyncio.run(Operator(workers=workers, health=health or None).run())
+    options = Options(
+        workers=workers,
+        health=health,
+        leader_elect=leader_elect,
+        namespaces=tuple(sorted({name.strip() for name in namespaces.split(",")} - {""})),
+        cluster_id=cluster_id,
+    )
+
+    async def operate() -> None:
+        await Operator(options).run()
+
+    asyncio.run(operate())
 
 
 @app.command()
@@ -53,6 +96,12 @@ def crds(
         else:
             output.mkdir(parents=True, exist_ok=True)
             (output / name).write_text(text)
+
+
+app.command()(status)
+app.command()(doctor)
+app.command()(render)
+app.command()(rotate)
 
 
 @app.command()

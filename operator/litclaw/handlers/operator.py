@@ -1,167 +1,253 @@
-"""The operator process: kopf's watches, the queue and its workers.
-
-kopf is used for what it is best at, long-lived watches that survive everything. Its handlers for creation and update
-aren't: they patch finalizers, progress and the last-handled configuration onto the resources, which costs several
-writes an object, and a level-triggered reconcile has no use for them.
-"""
+"""The operator process: watches in every replica, work in the one that leads."""
 
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Mapping
-from typing import Any, cast
-
-import kopf
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine
 
 from .. import __version__
-from ..api import names
 from ..kube.cache import Cache
 from ..kube.client import Kube, own_namespace
-from ..kube.errors import KubeError, NotFoundError
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROTATION, ROUTE, Resource
-from ..reconcile.agent import reconcile_agent
-from ..reconcile.guard import PASSING
-from ..reconcile.queue import WorkQueue
-from ..reconcile.rotation import reconcile_rotation
-from ..reconcile.route import reconcile_route
-from ..reconcile.world import QueueKey, World
-from .wake import concerned
+from ..kube.election import Election
+from ..kube.errors import KubeError, UnavailableError
+from ..kube.fence import Fence
+from ..kube.resources import AGENT, NAMESPACE, ROUTE
+from ..metrics import collector
+from ..metrics.recorder import Recorder
+from ..reconcile.world import QueueKey
+from .options import DEFAULT_NAMESPACE, Options
+from .resync import NAMESPACES_SECONDS, list_uids, read_namespaces, resync
+from .server import Server
+from .watches import Watches
+from .work import Work, drained
 
 log = logging.getLogger(__name__)
 
-RESYNC_SECONDS = 600.0
-_OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-_DOORS = (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN)
+DRAIN_SECONDS = 5.0
+"""How long a pass at work is waited for at the end; the pod is given fifteen."""
+_STUCK_SECONDS = 900.0
+"""A pass takes seconds, and each of its calls has a time-out. One that takes longer hangs."""
+_PING_SECONDS = 5.0
+_RETRY_SECONDS = 2.0
 
 
 class Operator:
-    """One operator process.
+    """One operator process."""
 
-    Args:
-        workers: how many resources are worked on at a time.
-        health: address and port of the liveness endpoint, or None.
-    """
-
-    def __init__(self, *, workers: int, health: str | None) -> None:
-        self._workers = workers
-        self._health = health
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._cache = Cache()
-        self._world: World | None = None
-        self._queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=PASSING)
+        self._recorder = Recorder()
+        self._fence = Fence()
+        self._watches = Watches(self._cache, self._wake, options.namespaces)
+        self._work: Work | None = None
+        self._election: Election | None = None
+        self._kube: Kube | None = None
+        self._stop = asyncio.Event()
+        self._pinged = (float("-inf"), "")
+        state = collector.StateCollector(self._cache, lambda: self._work.shown if self._work else None)
+        self._recorder.registry.register(state)
 
     async def run(self) -> None:
-        """Run until cancelled or told to stop by a signal.
+        """Run until told to stop by a signal.
 
         Raises:
-            RuntimeError: the cluster has no namespace kube-system.
+            RuntimeError: what stands for the cluster can't be read, or a part of the process has ended by itself.
         """
-        async with await Kube.connect() as kube:
-            system = await kube.get(NAMESPACE, None, "kube-system")
+        fence = self._fence.check if self._elects else None
+        async with (
+            self._served(),
+            await Kube.connect(observer=self._recorder.called_kubernetes, fence=fence) as kube,
+        ):
+            self._kube = kube
+            self._hear_signals()
+            cluster = await self._cluster(kube)
+            if cluster is not None and (not self._options.namespaces or await self._can_watch(kube)):
+                await self._run(kube, cluster)
+
+    async def _run(self, kube: Kube, cluster: str) -> None:
+        where = ", ".join(self._options.namespaces) or "the cluster"
+        log.info("litclaw %s watches %s, with %d workers", __version__, where, self._options.workers)
+        namespaces, doors = self._options.namespaces, self._watches.doors
+        started, end_watches = asyncio.Event(), asyncio.Event()
+        watching = asyncio.create_task(self._watches.run(end_watches, started), name="watches")
+        parts = [
+            watching,
+            asyncio.create_task(self._hear_after(started), name="signals"),
+            asyncio.create_task(resync(kube, self._cache, self._wake, doors, namespaces), name="resync"),
+            asyncio.create_task(self._lead(kube, cluster), name="work"),
+        ]
+        if namespaces:
+            parts.append(asyncio.create_task(self._see_empty(kube), name="first look"))
+            parts.append(asyncio.create_task(self._read_namespaces(kube), name="namespaces"))
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+        by_itself = [part for part in parts if part.done()]
+        self._stop.set()
+        # The work's own end gives the lease back, so it comes before all else.
+        parts[3].cancel()
+        await asyncio.wait([parts[3]])
+        end_watches.set()
+        for part in parts:
+            if part is not watching:
+                part.cancel()
+        await asyncio.wait([*parts, stopped])
+        for part in by_itself:
+            if not part.cancelled() and (error := part.exception()):
+                raise RuntimeError(f"{part.get_name()} ended by itself") from error
+
+    # What a leader does
+
+    async def _lead(self, kube: Kube, cluster: str) -> None:
+        """Work, from when the cache is filled and the lease ours, until cancelled."""
+        await self._watches.filled.wait()
+        if not self._elects:
+            log.info("this process works, without an election")
+            await self._do(kube, cluster, asyncio.Event().wait())
+            return
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        where = own_namespace() or DEFAULT_NAMESPACE
+        election = self._election = Election(kube, self._fence, namespace=where, identity=identity)
+        try:
+            await election.acquire()
+            log.info("this process leads")
+            await self._do(kube, cluster, election.keep())
+        finally:
+            await election.release()
+
+    async def _do(self, kube: Kube, cluster: str, keep: Coroutine[object, object, object]) -> None:
+        work = self._work = Work(kube, self._cache, self._recorder, cluster=cluster, fence=self._check)
+        working = asyncio.create_task(work.run(self._options.workers), name="workers")
+        keeping = asyncio.create_task(keep, name="lease")
+        try:
+            done, _ = await asyncio.wait([working, keeping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await drained(work, working, DRAIN_SECONDS)
+            self._work = None
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    def _check(self) -> None:
+        if self._elects:
+            self._fence.check()
+
+    def _wake(self, key: QueueKey) -> None:
+        if self._work:
+            self._work.queue.add(key)
+
+    @property
+    def _elects(self) -> bool:
+        wanted = self._options.leader_elect
+        return own_namespace() is not None if wanted is None else wanted
+
+    # The start
+
+    async def _cluster(self, kube: Kube) -> str | None:
+        """What stands for the cluster; None where the process was told to stop before the API server answered."""
+        if self._options.cluster_id:
+            return self._options.cluster_id
+        while not self._stop.is_set():
+            try:
+                system = await kube.get(NAMESPACE, None, "kube-system")
+            except UnavailableError as error:
+                log.warning("the API server doesn't answer: %s; it is tried again", error)
+                await self._pause()
+                continue
+            except KubeError as error:
+                raise RuntimeError(
+                    f"the namespace kube-system, whose uid stands for the cluster, can't be read ({error}): allow get "
+                    "on it by a Role in kube-system, or name the cluster with --cluster-id"
+                ) from None
             if system is None:
                 raise RuntimeError("the cluster has no namespace kube-system, whose uid stands for the cluster")
-            self._world = World(
-                kube=kube,
-                cache=self._cache,
-                cluster=system["metadata"]["uid"],
-                own_namespace=own_namespace(),
-                wake=self._queue.add,
-                wake_after=self._queue.add_after,
-            )
-            logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
-            log.info("litclaw %s watches the cluster, with %d workers", __version__, self._workers)
-            stop = asyncio.Event()
-            tasks = [asyncio.create_task(self._queue.run(self._workers)), asyncio.create_task(self._resync(kube))]
-            for task in tasks:
-                task.add_done_callback(lambda _: stop.set())  # an operator that does nothing any more must not live on
-            try:
-                await kopf.operator(
-                    registry=self._registry(),
-                    settings=_settings(),
-                    standalone=True,
-                    # kopf's own guess asks who the user is, and a container's has no name.
-                    identity=cast(Any, socket.gethostname()),
-                    clusterwide=True,
-                    liveness_endpoint=f"http://{self._health}/healthz" if self._health else None,
-                    stop_flag=stop,
-                )
-            finally:
-                for task in tasks:
-                    task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.gather(*tasks)
+            return str(system["metadata"]["uid"])
+        return None
 
-    async def _resync(self, kube: Kube) -> None:
-        """Find now and then what has gone without an event: a watch that had to start anew tells nothing of that."""
+    async def _can_watch(self, kube: Kube) -> bool:
+        """Wait for what isn't watched where only some namespaces are: the CRDs, and the labels of those namespaces.
+
+        Returns:
+            False where the process was told to stop before.
+        """
+        while not self._stop.is_set():
+            served = False
+            with contextlib.suppress(KubeError):
+                served = await kube.serves(ROUTE) and await kube.serves(AGENT)
+            if not served:
+                log.warning("the API server doesn't serve %s and %s: apply the CRDs", ROUTE.plural, AGENT.plural)
+            elif await read_namespaces(kube, self._cache, self._wake, self._options.namespaces):
+                return True
+            await self._pause()
+        return False
+
+    async def _read_namespaces(self, kube: Kube) -> None:
         while True:
-            await asyncio.sleep(RESYNC_SECONDS)
-            for door in _DOORS:
-                try:
-                    uids, version = await kube.uids(door, labels=_OURS if door in CHILDREN else "")
-                except NotFoundError:
-                    continue  # a kind that the cluster doesn't know
-                except KubeError as error:
-                    log.warning("%s can't be listed: %s", door.plural, error)
-                    continue
-                for body in self._cache.prune(door.kind, uids, version):
-                    for key in concerned(self._cache, body):
-                        self._queue.add(key)
+            await asyncio.sleep(NAMESPACES_SECONDS)
+            await read_namespaces(kube, self._cache, self._wake, self._options.namespaces)
 
-    async def _reconcile(self, key: QueueKey) -> float | None:
-        kind, namespace, name = key
-        assert self._world is not None
-        if kind == ROTATION.kind:
-            return await reconcile_rotation(self._world, name)
-        reconcile = reconcile_route if kind == ROUTE.kind else reconcile_agent
-        return await reconcile(self._world, namespace, name)
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), _RETRY_SECONDS)
 
-    def _registry(self) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(_login)
-        for door in _DOORS:
-            group, _, version = door.api_version.rpartition("/")
-            selector = (group, version, door.plural)
-            # An index is filled before any event is handled: by then, the cache holds all there is.
-            kopf.index(*selector, id="cache", registry=registry)(self._index(door))
-            kopf.on.event(*selector, id="wake", registry=registry)(self._event(door))
-        return registry
+    async def _see_empty(self, kube: Kube) -> None:
+        """Where no namespace is watched there may be no object at all, and so no event that tells of a filled cache."""
+        while not self._watches.filled.is_set():
+            with contextlib.suppress(KubeError):
+                uids = [await list_uids(kube, door, self._options.namespaces) for door in self._watches.doors[:2]]
+                if not any(found for found, _ in uids):
+                    self._watches.filled.set()
+            await asyncio.sleep(_RETRY_SECONDS)
+        await asyncio.Event().wait()
 
-    def _index(self, door: Resource) -> Any:
-        async def cache(body: kopf.Body, **_: object) -> None:
-            self._cache.observe(_plain(door, body))
+    # The end
 
-        return cache
+    def _hear_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 
-    def _event(self, door: Resource) -> Any:
-        async def wake(body: kopf.Body, type: str | None, **_: object) -> None:
-            plain = _plain(door, body)
-            if type == "DELETED":
-                self._cache.forget(plain)
-            for key in concerned(self._cache, plain):
-                self._queue.add(key)
+    async def _hear_after(self, started: asyncio.Event) -> None:
+        """Have signals for ourselves again: kopf takes them as it starts, and would cancel what is at work."""
+        await started.wait()
+        self._hear_signals()
+        await asyncio.Event().wait()
 
-        return wake
+    # What is told
 
+    @contextlib.asynccontextmanager
+    async def _served(self) -> AsyncIterator[None]:
+        if not self._options.health:
+            yield
+            return
+        server = Server(self._options.health, self._recorder.registry, alive=self._alive, ready=self._ready)
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop()
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for kopf's advice to create a kind that a cluster need not know."""
-    text = record.getMessage()
-    return not (text.startswith("Unresolved resources") and text.count("Selector(") == 1 and POD_MONITOR.plural in text)
+    def _alive(self) -> str:
+        if self._work and self._work.queue.longest_working > _STUCK_SECONDS:
+            return "a pass over a resource hangs"
+        return ""
 
-
-def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:
-    # Items of a list say neither apiVersion nor kind.
-    return {"apiVersion": door.api_version, "kind": door.kind, **body}
-
-
-def _login(**given: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
-
-
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    for child in CHILDREN:
-        # Other people's Secrets never reach us; whether a name is taken is asked when it matters.
-        settings.watching.label_selectors[child.plural] = _OURS
-    return settings
+    async def _ready(self) -> str:
+        if self._stop.is_set():
+            return "the process is stopping"
+        if not self._watches.filled.is_set():
+            return "the cache isn't filled yet"
+        at, wrong = self._pinged
+        if self._kube and time.monotonic() > at + _PING_SECONDS:
+            try:
+                async with asyncio.timeout(_PING_SECONDS):
+                    await self._kube.ping()
+                wrong = ""
+            except (KubeError, TimeoutError) as error:
+                wrong = f"the API server doesn't answer: {str(error) or 'no answer in time'}"
+            self._pinged = (time.monotonic(), wrong)
+        return wrong or (self._election.trouble if self._election else "")

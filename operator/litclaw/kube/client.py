@@ -6,27 +6,35 @@ the library's lower half does connection, TLS and authentication, and that is wh
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 
 from ..api import names
 from .errors import NotFoundError, UnavailableError, from_response
 from .resources import BY_KIND, Resource
 
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
+
 Object = dict[str, Any]
+
+Observer = Callable[[str, str, int, float], None]
+"""Is told of each request: method, URL path, HTTP status (0: no answer), seconds."""
+Fence = Callable[[], None]
+"""Is called before anything is sent that changes something; doesn't return where that isn't ours to do."""
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
+_LEASES = "/apis/coordination.k8s.io/"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -44,24 +52,46 @@ class Kube:
         ...         print(await kube.get(SECRET, "default", "x"))
     """
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: "ApiClient", observer: Observer | None = None) -> None:
         self._api = api
+        self._observer = observer
 
     @classmethod
-    async def connect(cls) -> Self:
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        observer: Observer | None = None,
+        fence: Fence | None = None,
+    ) -> Self:
         """Connect with the pod's service account or, outside a cluster, with the kubeconfig.
 
+        Args:
+            kubeconfig: a file to be used instead, also inside of a cluster.
+            context: one of the kubeconfig's contexts; left out: its current one.
+
         Raises:
-            kubernetes.aio.config.ConfigException: neither is there.
+            kubernetes.aio.config.ConfigException: there is nothing to connect with.
         """
+        # Half of the time that a command takes to start, and those that ask no cluster don't need it.
+        from kubernetes.aio import config
+        from kubernetes.aio.client import ApiClient, Configuration
+
         configuration = Configuration()
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        configuration.trace_configs = [_fenced(fence)] if fence else []
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and not (kubeconfig or context):
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(client_configuration=configuration)
-        return cls(ApiClient(configuration))
+            await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
+        return cls(ApiClient(configuration), observer)
+
+    @property
+    def host(self) -> str:
+        """URL of the API server."""
+        return str(self._api.configuration.host)
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,21 +116,62 @@ class Kube:
             return False
         return any(each["name"] == resource.plural for each in listed.get("resources", []))
 
-    async def uids(self, resource: Resource, *, labels: str = "") -> tuple[set[str], int]:
-        """The uids of all objects of a kind in the cluster, and the resource version at which that was so.
+    async def ping(self) -> None:
+        """See whether the API server answers.
+
+        Raises:
+            KubeError: it doesn't.
+        """
+        await self._request("GET", "/version")
+
+    async def uids(self, resource: Resource, *, labels: str = "", namespace: str | None = None) -> tuple[set[str], int]:
+        """The uids of all objects of a kind, and the resource version at which that was so.
+
+        Args:
+            labels: a label selector; empty: all.
+            namespace: where; None: in the whole cluster.
+        """
+        found, version = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
+        return {item["metadata"]["uid"] for item in found}, version
+
+    async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
+        """All objects of a kind, in the cluster or in one namespace.
 
         Args:
             labels: a label selector; empty: all.
         """
-        found: set[str] = set()
+        found, _ = await self._pages(resource.path(namespace), labels, "application/json")
+        return [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in found]
+
+    async def metadata(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
+        """`objects`, of their metadata alone: no value of a Secret is sent."""
+        found, _ = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
+        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+
+    async def _pages(self, path: str, labels: str, accept: str) -> tuple[list[Object], int]:
+        found: list[Object] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._request("GET", resource.path(None), query, accept=_METADATA_LIST)
-            found |= {item["metadata"]["uid"] for item in page.get("items") or []}  # null where there are none
+            page = await self._request("GET", path, query, accept=accept)
+            found += page.get("items") or []  # null where there are none
             meta = page.get("metadata", {})
             if not meta.get("continue"):
                 return found, int(meta.get("resourceVersion") or 0)
             query["continue"] = meta["continue"]
+
+    async def version(self) -> str:
+        """The API server's release, such as ``v1.36.3``."""
+        return str((await self._request("GET", "/version")).get("gitVersion", ""))
+
+    async def create(self, manifest: Mapping[str, Any], *, manager: str = names.FIELD_MANAGER) -> Object:
+        """Create an object that may not be there yet.
+
+        Raises:
+            ConflictError: there is one of that name.
+            KubeError: the API server refuses it or can't be reached.
+        """
+        resource, namespace = BY_KIND[manifest["kind"]], manifest["metadata"].get("namespace")
+        return await self._request("POST", resource.path(namespace), {"fieldManager": manager}, manifest)
 
     async def apply(
         self,
@@ -122,6 +193,16 @@ class Kube:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, manifest)
+
+    async def replace(self, manifest: Mapping[str, Any]) -> Object:
+        """Replace an object if it still has the manifest's resource version. Only for a Lease.
+
+        Raises:
+            ConflictError: somebody has changed it.
+        """
+        meta = manifest["metadata"]
+        path = BY_KIND[manifest["kind"]].path(meta["namespace"], meta["name"])
+        return await self._request("PUT", path, {"fieldManager": names.FIELD_MANAGER}, manifest)
 
     async def drop_finalizer(self, resource: Resource, body: Mapping[str, Any], finalizer: str) -> None:
         """Take a finalizer off an object whose field isn't ours, which server-side apply can't.
@@ -164,14 +245,39 @@ class Kube:
         )
         if query:
             url = f"{url}?{urlencode(query)}"
+        started, status = time.monotonic(), 0
         try:
             response = await self._api.call_api(
                 method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
             )
             content: bytes = await response.read()
+            status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
+        finally:
+            if self._observer:
+                self._observer(method, path, status, time.monotonic() - started)
         if response.status >= 400:
             raise from_response(response.status, content)
         parsed: Object = json.loads(content)
         return parsed
+
+
+def _fenced(fence: Fence) -> aiohttp.TraceConfig:
+    """Has the fence asked at the last moment, when a connection is there and the next step is to write to it.
+
+    A Lease is written to without it: by that, the fence is opened.
+    """
+
+    async def headers(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+        if sent.method != "GET" and not sent.url.path.startswith(_LEASES):
+            fence()
+
+    async def body(_: object, __: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
+        if not sent.url.path.startswith(_LEASES):
+            fence()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(headers)
+    config.on_request_chunk_sent.append(body)
+    return config

@@ -35,6 +35,7 @@ SERVICE: Final = Resource("v1", "Service", "services")
 VOLUME_CLAIM: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT: Final = Resource("v1", "Event", "events")
 NAMESPACE: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
+LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT: Final = Resource("apps/v1", "Deployment", "deployments")
 STATEFUL_SET: Final = Resource("apps/v1", "StatefulSet", "statefulsets")
 JOB: Final = Resource("batch/v1", "Job", "jobs")
@@ -43,6 +44,14 @@ DISRUPTION_BUDGET: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisr
 NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 """Not every cluster knows this kind: see `Kube.serves`."""
+
+# What only the command line reads.
+DEFINITION: Final = Resource(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+ACCESS_REVIEW: Final = Resource(
+    "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
+)
 
 CHILDREN: Final = (
     SECRET,
@@ -59,4 +68,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, ACCESS_REVIEW, *CHILDREN)}

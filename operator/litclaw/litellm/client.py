@@ -10,7 +10,8 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,11 @@ _LARGEST_ANSWER = 32 * 2**20  # a hundred keys are 0.3 MB
 _MOST_PAGES = 10_000
 _KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
 _MESSAGE_LIMIT = 300
+
+Observer = Callable[[str, str, int, float], None]
+"""Is told of each request: method, URL path, HTTP status (0: no answer), seconds."""
+Fence = Callable[[], None]
+"""Is called before anything is sent; doesn't return where that isn't ours to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class LiteLLM:
         master_key: the proxy's master key.
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
         master_key_before: what some of the proxy's pods may still take in the master key's place.
+        observer: is told of each request.
+        fence: is asked before each request.
         transport: for tests only.
 
     Raises:
@@ -87,9 +95,13 @@ class LiteLLM:
         authorities: str = "",
         master_key_before: SecretStr | None = None,
         *,
+        observer: Observer | None = None,
+        fence: Fence | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
+        self._observer = observer
+        self._fence = fence
         self._master_key = master_key
         self._before = master_key_before
         self._http = httpx.AsyncClient(
@@ -281,11 +293,12 @@ class LiteLLM:
         bearer: SecretStr | None,
     ) -> _Answer:
         headers = {"Authorization": f"Bearer {bearer.get_secret_value()}"} if bearer else {}
+        started, status = time.monotonic(), 0
         try:
             async with (
                 asyncio.timeout(_ALL_IN_ALL_SECONDS),
                 self._http.stream(
-                    method, path, json=payload, params=params, headers=headers, extensions={"trace": self._connected}
+                    method, path, json=payload, params=params, headers=headers, extensions={"trace": self._step}
                 ) as response,
             ):
                 content = bytearray()
@@ -293,6 +306,7 @@ class LiteLLM:
                     content += chunk
                     if len(content) > _LARGEST_ANSWER:
                         raise NotLiteLLMError(f"{self.url}{path} answers more than LiteLLM ever does: check the URL")
+                status = response.status_code
                 return _Answer(response.status_code, _object(bytes(content)))
         except httpx.ConnectError as error:
             # What fails before anything is sent holds no header; a certificate's fault is worth its words.
@@ -305,13 +319,19 @@ class LiteLLM:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
             raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None
+        finally:
+            if self._observer:
+                self._observer(method, path, status, time.monotonic() - started)
 
-    async def _connected(self, event: str, info: Mapping[str, Any]) -> None:
-        """Look where a new connection has led to, before a byte goes over it.
+    async def _step(self, event: str, info: Mapping[str, Any]) -> None:
+        """Ask the fence at each step of httpcore's, the last of which are those that write to the connection; and look
+        where a new connection has led to, before a byte goes over it.
 
         Raises:
             RefusedAddressError: to a link-local or metadata address.
         """
+        if self._fence and event.endswith(".started"):
+            self._fence()
         if event != "connection.connect_tcp.complete":
             return
         stream = info["return_value"]

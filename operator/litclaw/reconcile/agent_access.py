@@ -46,7 +46,14 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if body is None:
         message = f"{where} doesn't exist: create it, or mend spec.routeRef."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
-    if not _allows(world, body, agent.metadata.namespace):
+    allows = _allows(world, body, agent.metadata.namespace)
+    if allows is None:
+        message = (
+            f"{where} chooses namespaces by their labels, and the operator can't read those of "
+            f"{agent.metadata.namespace}: give it the right to get that namespace, or let the route's owner say All."
+        )
+        raise Blocked(ROUTE_ACCEPTED, "NamespaceUnknown", message, stalled=True)
+    if not allows:
         message = (
             f"{where} doesn't allow agents of namespace {agent.metadata.namespace}, so it gets no key, and one that it "
             "had is blocked: the route's owner can allow it, with spec.allowedNamespaces."
@@ -56,27 +63,51 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if state is None or not state.facts:
         message = f"Waits for {where}, which isn't ready: its conditions say why."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotReady", message, stalled=False)
-    models = _models(agent, where, state)
+    models = models_of(agent, where, state.facts)
     return Access(state=state, models=models, limits=_limits(agent, state))
 
 
-def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool:
+def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool | None:
+    """Whether a route is for a namespace; None where that rests on labels that can't be read."""
     try:
         allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
     except ValidationError:
         return False  # the route's own condition says what is wrong with it
-    if namespace == route["metadata"]["namespace"] or allowed.from_ == "All":
+    body = world.cache.get(NAMESPACE.kind, "", namespace)
+    labels = None if body is None else body["metadata"].get("labels") or {}
+    return allows(allowed, route["metadata"]["namespace"], namespace, labels)
+
+
+def allows(allowed: AllowedNamespaces, home: str, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
+    """Whether a route is for the agents of a namespace; None where that rests on labels that aren't known.
+
+    Args:
+        allowed: what the route says.
+        home: the route's own namespace.
+        namespace: the agents'.
+        labels: the namespace's; None: not known.
+    """
+    if namespace == home or allowed.from_ == "All":
         return True
     if allowed.from_ == "Same" or allowed.selector is None:
         return False
-    body = world.cache.get(NAMESPACE.kind, "", namespace)
-    labels = (body or {}).get("metadata", {}).get("labels") or {}
+    if labels is None:
+        return None
     return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
 
 
-def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelFacts, ...]:
+def models_of(agent: OpenClawAgent, where: str, facts: tuple[ModelFacts, ...]) -> tuple[ModelFacts, ...]:
+    """The models that an agent may use, in its own order.
+
+    Args:
+        where: the route, for the message.
+        facts: the route's models.
+
+    Raises:
+        Blocked: the agent names one that the route hasn't.
+    """
     spec = agent.spec
-    known = {facts.name: facts for facts in state.facts}
+    known = {each.name: each for each in facts}
     named = [("spec.models", name) for name in spec.models]
     named += [("spec.defaultModel", spec.default_model)] if spec.default_model else []
     named += [("spec.fallbackModels", name) for name in spec.fallback_models]
@@ -85,7 +116,7 @@ def _models(agent: OpenClawAgent, where: str, state: RouteState) -> tuple[ModelF
         if name not in known:
             message = f"{where} has no model {name!r}, named in {field}: it has {listed(known)}."
             raise Blocked(ROUTE_ACCEPTED, "ModelNotFound", message, stalled=True)
-    return tuple(known[name] for name in spec.models) or state.facts
+    return tuple(known[name] for name in spec.models) or facts
 
 
 def _limits(agent: OpenClawAgent, state: RouteState) -> Limits:

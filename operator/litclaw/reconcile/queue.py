@@ -8,7 +8,8 @@ recovering proxy in one instant.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,23 @@ class WorkQueue(Generic[K]):
     Args:
         handler: what is done with a key. An exception that it lets out is logged and the key retried.
         passing: exceptions that need no traceback, because they say that something else isn't there just now.
+        scope: what a key is worked on in, such as the field of a log line that names it.
     """
 
-    def __init__(self, handler: Handler[K], *, passing: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(
+        self,
+        handler: Handler[K],
+        *,
+        passing: tuple[type[Exception], ...] = (),
+        scope: Callable[[K], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._handler = handler
         self._passing = passing
+        self._scope = scope
+        self._stopping = False
         self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: set[K] = set()
-        self._working: set[K] = set()
+        self._waiting: dict[K, float] = {}
+        self._working: dict[K, float] = {}
         self._dirty: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -55,7 +65,7 @@ class WorkQueue(Generic[K]):
         if key in self._working:
             self._dirty.add(key)
         elif key not in self._waiting:
-            self._waiting.add(key)
+            self._waiting[key] = asyncio.get_running_loop().time()
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -78,28 +88,67 @@ class WorkQueue(Generic[K]):
             for _ in range(workers):
                 group.create_task(self._work())
 
+    async def stop(self, seconds: float) -> None:
+        """Begin nothing more, and wait for what is worked on, at most for some seconds."""
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._working and loop.time() < end:
+            await asyncio.sleep(0.02)
+
+    @property
+    def waiting(self) -> Iterable[K]:
+        """The keys that no worker has taken yet."""
+        return self._waiting.keys()
+
+    @property
+    def failing(self) -> Iterable[K]:
+        """The keys whose last pass has failed, and that are tried again."""
+        return self._failures.keys()
+
+    @property
+    def longest_waiting(self) -> float:
+        """For how many seconds the oldest key that waits has waited."""
+        return self._oldest(self._waiting)
+
+    @property
+    def longest_working(self) -> float:
+        """For how many seconds the pass that began first has run."""
+        return self._oldest(self._working)
+
+    def _oldest(self, since: dict[K, float]) -> float:
+        return max(0.0, asyncio.get_running_loop().time() - min(since.values())) if since else 0.0
+
     async def _work(self) -> None:
         while True:
             key = await self._ready.get()
-            self._waiting.discard(key)
-            self._working.add(key)
+            if self._stopping:
+                return
+            self._waiting.pop(key, None)
+            self._working[key] = asyncio.get_running_loop().time()
             try:
-                again = await self._handler(key)
-            except Exception as error:
-                failures = self._failures.get(key, 0)
-                self._failures[key] = failures + 1
-                again = jittered(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS))
-                if isinstance(error, self._passing):
-                    log.warning("reconcile of %s: %s; next try in %.1f s", key, error, again)
-                else:
-                    log.exception("reconcile of %s failed; next try in %.1f s", key, again)
-            else:
-                self._failures.pop(key, None)
+                with self._scope(key):
+                    again = await self._run(key)
             finally:
-                self._working.discard(key)
+                self._working.pop(key, None)
             dirty = key in self._dirty
             self._dirty.discard(key)
             if dirty and key not in self._failures:
                 self.add(key)
             elif again is not None:
                 self.add_after(key, again)
+
+    async def _run(self, key: K) -> float | None:
+        try:
+            again = await self._handler(key)
+        except Exception as error:
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+            again = jittered(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS))
+            if isinstance(error, self._passing):
+                log.warning("reconcile of %s: %s; next try in %.1f s", key, error, again)
+            else:
+                log.exception("reconcile of %s failed; next try in %.1f s", key, again)
+        else:
+            self._failures.pop(key, None)
+        return again

@@ -74,12 +74,14 @@ async def _tell(
 
 
 async def record(world: World, body: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
-    """Write an event. One that can't be written is only logged: nothing may rest on it.
+    """Write an event. One that can't be written is only logged: nothing may rest on it. A loop isn't told again and again.
 
     Args:
         kind: Normal or Warning.
     """
     meta = body["metadata"]
+    if not world.events.passes((meta["uid"], reason)):
+        return
     now = timestamp(world.now())
     event = {
         "apiVersion": "v1",

@@ -24,12 +24,9 @@ from ..kube.resources import (
 from ..render.litellm_config import ModelsCollideError, SettingClashError
 from ..render.metadata import Manifest, digest, sealed
 from ..render.postgres import postgres_service, postgres_statefulset
-from ..render.route_autoscaler import route_autoscaler
+from ..render.route_around import around_proxy
 from ..render.route_configmap import route_configmap
 from ..render.route_deployment import route_deployment
-from ..render.route_disruption_budget import route_disruption_budget
-from ..render.route_network_policy import database_network_policy, proxy_network_policy
-from ..render.route_pod_monitor import route_pod_monitor
 from ..render.route_service import route_service
 from . import master_key
 from .children import check_ours, ensure, look, remove_others
@@ -136,19 +133,14 @@ def _render_config(route: LiteLLMRoute) -> Manifest:
 
 
 async def _around(world: World, route: LiteLLMRoute, managed: Managed) -> list[Manifest]:
-    """What stands around the pods where it is wanted: who reaches them, how many there are, who counts."""
-    wanted: list[Manifest | None] = [route_disruption_budget(route, managed)]
-    if managed.network_policy.enabled:
-        wanted.append(proxy_network_policy(route, managed, world.own_namespace))
-        postgres = names.route_postgres(route.metadata.name)
-        # Also for a database that is no longer wanted, since that stays.
-        if managed.database.embedded or world.cache.get(STATEFUL_SET.kind, route.metadata.namespace, postgres):
-            wanted.append(database_network_policy(route))
-    if managed.autoscaling:
-        wanted.append(route_autoscaler(route, managed.autoscaling))
-    if await _knows_pod_monitors(world, route, managed):
-        wanted.append(route_pod_monitor(route) if managed.monitoring.enabled else None)
-    return [manifest for manifest in wanted if manifest]
+    postgres = world.cache.get(STATEFUL_SET.kind, route.metadata.namespace, names.route_postgres(route.metadata.name))
+    return around_proxy(
+        route,
+        managed,
+        operator_namespace=world.own_namespace,
+        keeps_database=postgres is not None,
+        pod_monitors=await _knows_pod_monitors(world, route, managed),
+    )
 
 
 async def _knows_pod_monitors(world: World, route: LiteLLMRoute, managed: Managed) -> bool:

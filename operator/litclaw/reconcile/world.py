@@ -18,6 +18,7 @@ from ..render.address import Reach
 from ..render.openclaw_config import ModelFacts
 from ..render.proxy_peer import ANYWHERE, ProxyPeer
 from .campaign import Campaign
+from .event_gate import EventGate
 from .key_table import KeyTable
 
 _CLOSE_SECONDS = 60.0
@@ -99,6 +100,7 @@ class World:
         wake_after: has a resource looked at after some seconds, if it isn't before.
         now: the clock.
         connect: makes a client for a proxy.
+        events: keeps an event from being told in a loop.
     """
 
     kube: Kube
@@ -111,6 +113,7 @@ class World:
     own_namespace: str | None = None
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
+    events: EventGate = field(default_factory=EventGate)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 

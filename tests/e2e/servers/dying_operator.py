@@ -17,7 +17,9 @@ import sys
 from collections import Counter
 from typing import Any
 
-from litclaw.handlers import operator
+from litclaw.handlers import work
+from litclaw.handlers.operator import Operator
+from litclaw.handlers.options import Options
 from litclaw.kube.client import Kube
 from litclaw.litellm.client import LiteLLM
 
@@ -26,7 +28,7 @@ signal.alarm(int(seconds))
 watched: contextvars.ContextVar[bool] = contextvars.ContextVar("watched", default=False)
 KIND = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/([^/]+)")
 passed: Counter[str] = Counter()
-reconcile = operator.reconcile_agent
+reconcile = work.reconcile_agent
 
 
 def at(what: str) -> None:
@@ -65,5 +67,6 @@ async def reconcile_agent(world: Any, namespace: str, name: str) -> float | None
 
 watch(Kube, "_request")
 watch(LiteLLM, "_send")
-operator.reconcile_agent = reconcile_agent
-asyncio.run(operator.Operator(workers=16, health=None).run())
+work.reconcile_agent = reconcile_agent
+# Without an election, since each would wait until the lease of the one that died before it has run out.
+asyncio.run(Operator(Options(leader_elect=False)).run())

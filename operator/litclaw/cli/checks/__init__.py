@@ -1,0 +1,1 @@
+"""What ``litclaw doctor`` looks at. Every check reads, and none changes anything."""

@@ -1,0 +1,91 @@
+"""``litclaw doctor``: looks an installation over, and says what to do about each thing that isn't as it should be."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from ..kube.client import Kube
+from . import completion, output
+from .checks import cluster, leftovers, operator, resources
+from .checks.check import Check, Outcome, fail
+from .cluster import ContextOption, KubeconfigOption, Target, ask
+from .output import EXITS, Exit, Fault, Form, FormOption, table
+
+_STYLES = {Outcome.OK: "green", Outcome.WARN: "yellow", Outcome.FAIL: "bold red", Outcome.SKIP: "dim"}
+
+
+def doctor(
+    operator_namespace: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the operator runs; left out: it is looked for in all namespaces.",
+            autocompletion=completion.namespaces,
+            show_default=False,
+        ),
+    ] = None,
+    form: FormOption = Form.TABLE,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Check an installation: cluster, CRDs, operator, permissions, routes, agents, rotations, leftovers, pods.
+
+    It changes nothing. What it isn't allowed to read it skips, and says so.
+    """
+    target = Target(kubeconfig, context)
+    try:
+        found = ask(target, lambda kube: examine(kube, operator_namespace))
+    except Fault as fault:
+        if fault.status is not Exit.CLUSTER:
+            raise
+        _print([fail("cluster", fault.message, fault.remedy)], form)
+        raise typer.Exit(int(Exit.CLUSTER)) from None
+    _print(found, form)
+    if any(check.outcome is Outcome.FAIL for check in found):
+        raise typer.Exit(int(Exit.WRONG))
+
+
+doctor.__doc__ = f"{doctor.__doc__}\n{EXITS}"
+
+
+async def examine(kube: Kube, operator_namespace: str | None) -> list[Check]:
+    """Every check, in the order in which one rests on another."""
+    checks = [await cluster.check_version(kube), *await cluster.check_definitions(kube)]
+    found, said = await operator.find_operator(kube, operator_namespace)
+    checks += said
+    if found:
+        checks += operator.check_operator(found)
+        checks += await operator.check_lease(kube, found)
+        checks.append(await operator.check_permissions(kube, found))
+    for check in (
+        resources.check_routes,
+        resources.check_agents,
+        resources.check_rotations,
+        leftovers.check_orphans,
+        leftovers.check_admission,
+    ):
+        checks += await check(kube)
+    return checks
+
+
+def _print(found: Sequence[Check], form: Form) -> None:
+    counts = Counter(check.outcome for check in found)
+    if form is not Form.TABLE:
+        checks = [
+            {"name": each.name, "outcome": each.outcome.value, "detail": each.detail, "remedy": each.remedy}
+            for each in found
+        ]
+        output.data({"checks": checks, **{outcome.value: counts[outcome] for outcome in Outcome}}, form)
+        return
+    out = output.console()
+    rows: list[list[RenderableType]] = []
+    for each in found:
+        rows.append([Text(each.outcome.value, style=_STYLES[each.outcome]), each.name, Text(each.detail)])
+        if each.remedy:
+            rows.append(["", "", Text.assemble(("-> ", "cyan"), each.remedy)])
+    output.show(out, table(["", "CHECK", "WHAT WAS SEEN, AND WHAT TO DO"], rows))
+    seen = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
+    out.print(Text(f"\n{', '.join(seen)}", style="bold red" if counts[Outcome.FAIL] else "bold"))

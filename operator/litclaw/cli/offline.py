@@ -1,0 +1,262 @@
+"""What the operator would make of resources, without a cluster: its own render functions over what manifests say.
+
+What only a cluster or a proxy knows is a placeholder, or is told as a remark.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from ..api import names
+from ..api.agent import AGENT_KIND, OpenClawAgent
+from ..api.models import OpenClawModel
+from ..api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
+from ..reconcile.agent_access import NOT_ALLOWED, allows, models_of
+from ..reconcile.conditions import Blocked
+from ..render.address import Reach, allow_private_network, base_url, reach
+from ..render.agent_configmap import agent_configmap
+from ..render.agent_secret import agent_secret, gateway_token_secret
+from ..render.gateway import gateway_deployment, gateway_service, gateway_volume_claim
+from ..render.gateway_network_policy import gateway_network_policy
+from ..render.litellm_config import ModelsCollideError, SettingClashError
+from ..render.metadata import Manifest, digest, sealed
+from ..render.openclaw_config import ModelFacts, model_facts, openclaw_config
+from ..render.openclaw_releases import TooOldError
+from ..render.postgres import postgres_secret_data, postgres_service, postgres_statefulset
+from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer
+from ..render.route_around import around_proxy
+from ..render.route_configmap import route_configmap
+from ..render.route_deployment import route_deployment
+from ..render.route_migration_job import route_migration_job
+from ..render.route_secret import generated_secret
+from ..render.route_service import route_service, service_url
+from .manifests import Manifests
+
+MADE_UP: Final = "MADE-UP-BY-THE-OPERATOR"
+"""Stands for a secret value."""
+UNKNOWN: Final = "KNOWN-IN-THE-CLUSTER-ALONE"
+"""Stands for a uid, or a digest that depends on one or on secret values."""
+_JOB_DIGEST: Final = "xxxxxxxx"  # a name can't have capitals
+_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+
+R = TypeVar("R", LiteLLMRoute, OpenClawAgent)
+Info = Mapping[str, Mapping[str, Any]]
+"""What a proxy says of its models at /model/info, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one resource becomes.
+
+    Attributes:
+        owner: kind, namespace and name.
+        objects: what the operator would apply, in its order.
+        problem: why the resource wouldn't become ready, as ``reason: message``; empty: nothing is known.
+        remarks: what couldn't be known, or was left out.
+    """
+
+    owner: tuple[str, str, str]
+    objects: list[Manifest] = field(default_factory=list)
+    problem: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def make_all(given: Manifests, *, operator_namespace: str, info: Info | None) -> list[Made]:
+    """What the operator would make of all that was read.
+
+    Args:
+        operator_namespace: where the operator runs.
+        info: what the proxy says of its models; None: not known.
+    """
+    routes = [make_route(route, operator_namespace) for route in given.routes.values()]
+    return routes + [make_agent(agent, given, info) for agent in given.agents.values()]
+
+
+def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
+    """What a route becomes."""
+    route = _with_uid(given)
+    owner = (ROUTE_KIND, route.metadata.namespace, route.metadata.name)
+    managed = route.spec.managed
+    if (managed is None) == (route.spec.external is None):
+        return Made(owner, problem="InvalidSpec: exactly one of spec.managed and spec.external must be set.")
+    if managed is None:
+        return Made(owner)
+    try:
+        configmap = route_configmap(route)
+    except (SettingClashError, ModelsCollideError) as error:
+        reason = "InvalidSettings" if isinstance(error, SettingClashError) else "ModelsCollide"
+        return Made(owner, problem=f"{reason}: {error}.")
+    name = route.metadata.name
+    secrets: list[Manifest] = []
+    database: list[Manifest] = []
+    if managed.master_key_secret_ref is None:
+        data, made = {names.MASTER_KEY: MADE_UP}, {names.ANNOTATION_MADE: UNKNOWN}
+        secrets.append(generated_secret(route, names.route_master_key(name), "master-key", data, made))
+    if managed.salt_key_secret_ref is None:
+        secrets.append(generated_secret(route, names.route_salt_key(name), "salt-key", {names.SALT_KEY: MADE_UP}))
+    if managed.database.embedded:
+        data = postgres_secret_data(route, MADE_UP)
+        secrets.append(generated_secret(route, names.route_postgres(name), "database", data))
+        database = [postgres_service(route), postgres_statefulset(route, managed.database.embedded)]
+    around = around_proxy(
+        route, managed, operator_namespace=operator_namespace, keeps_database=False, pod_monitors=True
+    )
+    job = route_migration_job(route, managed, _JOB_DIGEST)
+    deployment = route_deployment(
+        route,
+        managed,
+        config_digest=digest(configmap["data"]),
+        secrets_digest=UNKNOWN,
+        migration=UNKNOWN,
+        salt=UNKNOWN,
+    )
+    remarks = []
+    if managed.monitoring.enabled:
+        remarks.append("the PodMonitor is made only where the cluster knows that kind.")
+    objects = [*secrets, *database, configmap, route_service(route, managed), *around, job, deployment]
+    return Made(owner, [_finished(each) for each in objects], remarks=tuple(remarks))
+
+
+def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) -> Made:
+    """What an agent becomes."""
+    agent = _with_uid(given)
+    owner = (AGENT_KIND, agent.metadata.namespace, agent.metadata.name)
+    where = f"LiteLLMRoute {'/'.join(agent.route_key)}"
+    route = manifests.routes.get(agent.route_key)
+    if route is None:
+        return Made(
+            owner, problem=f"RouteNotFound: {where} isn't among the manifests: add its file, or mend spec.routeRef."
+        )
+    remarks: list[str] = []
+    if not _may_use(route, agent, manifests, remarks):
+        message = (
+            f"{where} doesn't allow agents of namespace {agent.metadata.namespace}: see its spec.allowedNamespaces."
+        )
+        return Made(owner, problem=f"{NOT_ALLOWED}: {message}")
+    facts = _facts(route, info, remarks)
+    if not facts:
+        return Made(
+            owner, problem=f"NoModels: {where} leaves its models to its proxy: say with --model-info what that has."
+        )
+    url, where_it_is = _address(route, remarks)
+    try:
+        models = models_of(agent, where, facts)
+        config = openclaw_config(
+            agent,
+            base_url=url,
+            allow_private_network=allow_private_network(where_it_is, agent.spec.config.allow_private_network),
+            models=models,
+        )
+    except Blocked as why:
+        return Made(owner, problem=f"{why.reason}: {why.message}")
+    except TooOldError as error:
+        message = f"OpenClawTooOld: {error}: use a newer one, or mend spec.config.openclawVersion."
+        return Made(owner, problem=message)
+    remarks += config.remarks
+    authorities = ""
+    if route.spec.external and route.spec.external.ca_bundle_secret_ref:
+        authorities = f"{UNKNOWN}\n"
+        remarks.append("ca.crt is what the Secret of the route's caBundleSecretRef holds.")
+    configmap = agent_configmap(agent, config.text, authorities)
+    objects = [_key_secret(agent, url), configmap]
+    if gateway := agent.spec.gateway:
+        objects += [
+            gateway_token_secret(agent, MADE_UP),
+            gateway_volume_claim(agent, gateway),
+            gateway_service(agent, gateway),
+            _with_known_digest(gateway_deployment(agent, gateway, configmap), known=not authorities),
+        ]
+        if gateway.network_policy.enabled:
+            objects.append(gateway_network_policy(agent, gateway, _peer(route, url, manifests, remarks)))
+    return Made(owner, [_finished(each) for each in objects], remarks=tuple(remarks))
+
+
+def _with_uid(given: R) -> R:
+    """The resource with a placeholder where its manifest has no uid, as one from a cluster has."""
+    meta = given.metadata
+    return given if meta.uid else given.model_copy(update={"metadata": meta.model_copy(update={"uid": UNKNOWN})})
+
+
+def _may_use(route: LiteLLMRoute, agent: OpenClawAgent, manifests: Manifests, remarks: list[str]) -> bool:
+    allowed: AllowedNamespaces = route.spec.allowed_namespaces
+    namespace, named = agent.metadata.namespace, {_NAMESPACE_NAME: agent.metadata.namespace}
+    labels = manifests.namespaces.get(namespace)
+    if labels is not None:
+        labels = {**labels, **named}
+    elif allowed.selector and set(allowed.selector.match_labels) == {_NAMESPACE_NAME}:
+        labels = named  # the one label that every namespace has
+    answer = allows(allowed, route.metadata.namespace, namespace, labels)
+    if answer is None:
+        remarks.append(
+            f"whether the route allows namespace {namespace} depends on its labels: add its manifest to see."
+        )
+    return answer is not False
+
+
+def _facts(route: LiteLLMRoute, info: Info | None, remarks: list[str]) -> tuple[ModelFacts, ...]:
+    """The route's models, by the resource and, where it is given, by what the proxy says."""
+    given = {model.name: model for model in route.spec.models}
+    if info is None and given:
+        remarks.append(
+            "what the proxy alone knows of its models (prices; context windows, sizes of answers, images and reasoning "
+            "where spec.models[].openclaw leaves them out) isn't in openclaw.json: --model-info adds it."
+        )
+    known = info or {}
+    facts = []
+    for name in given or known:
+        openclaw = given[name].openclaw if name in given else OpenClawModel()
+        # LiteLLM repeats a model's own model_info at /model/info, over what it knows itself.
+        facts.append(model_facts(name, openclaw, known.get(name) or (given[name].model_info if name in given else {})))
+    return tuple(facts)
+
+
+def _address(route: LiteLLMRoute, remarks: list[str]) -> tuple[str, Reach]:
+    if managed := route.spec.managed:
+        url = service_url(route, managed)
+        return url, reach(url)
+    assert route.spec.external
+    url = base_url(route.spec.external.url)
+    where = reach(url)
+    if where is Reach.PUBLIC:
+        remarks.append(
+            f"{url} is taken for public: where its name resolves to a private address, openclaw.json says so."
+        )
+    return url, where
+
+
+def _peer(route: LiteLLMRoute, url: str, manifests: Manifests, remarks: list[str]) -> ProxyPeer:
+    if route.spec.managed:
+        return managed_peer(route)
+    if found := service_of(url):
+        if service := manifests.services.get(found):
+            return service_peer(url, service)
+        remarks.append(
+            f"the NetworkPolicy opens the pods and port behind Service {'/'.join(found)}: add its manifest to see them."
+        )
+    return address_peer(url)
+
+
+def _key_secret(agent: OpenClawAgent, url: str) -> Manifest:
+    secret = agent_secret(agent, key=MADE_UP, token=UNKNOWN, base_url=url)
+    secret["metadata"]["annotations"][names.ANNOTATION_KEY] = UNKNOWN  # which has only the token's first characters
+    return secret
+
+
+def _with_known_digest(deployment: Manifest, *, known: bool) -> Manifest:
+    if not known:
+        deployment["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_CONFIG] = UNKNOWN
+    return deployment
+
+
+def _finished(manifest: Manifest) -> Manifest:
+    """As it is applied, with a Secret's values as text and a digest only where all is known that it covers."""
+    out = sealed(manifest)
+    if UNKNOWN in json.dumps(manifest) or _JOB_DIGEST in manifest["metadata"]["name"]:
+        meta = out["metadata"]
+        out["metadata"] = {**meta, "annotations": {**meta["annotations"], names.ANNOTATION_DIGEST: UNKNOWN}}
+    if out["kind"] == "Secret":
+        values = {key: base64.b64decode(value).decode() for key, value in out.pop("data").items()}
+        out["stringData"] = values
+    return out

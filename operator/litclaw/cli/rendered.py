@@ -1,0 +1,113 @@
+"""Rendered objects on standard output or in files, and what is to be said of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..api import names
+from ..render.metadata import Manifest
+from . import output
+from .manifests import Manifests
+from .offline import MADE_UP, UNKNOWN, Info, Made
+from .output import Exit, Fault, plural
+
+_FILES = (names.CONFIG_YAML, names.OPENCLAW_JSON)
+
+
+def model_info(path: Path | None) -> Info | None:
+    """What a proxy's /model/info says, by model.
+
+    Raises:
+        Fault: the file isn't that.
+    """
+    if path is None:
+        return None
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["data"]
+        return {str(entry["model_name"]): dict(entry.get("model_info") or {}) for entry in reversed(entries)}
+    except (OSError, ValueError, LookupError, TypeError):
+        remedy = 'Get it with: curl -H "Authorization: Bearer $LITELLM_MASTER_KEY" $URL/model/info'
+        raise Fault(f"{path} isn't what LiteLLM answers at /model/info", remedy, Exit.USAGE) from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Files as blocks that people can read, and no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(manifest: Manifest) -> str:
+    dumped: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return dumped
+
+
+def show(made: list[Made], given: Manifests, *, as_json: bool) -> None:
+    """Print every object."""
+    if as_json:
+        items = [manifest for each in made for manifest in each.objects]
+        output.data({"apiVersion": "v1", "kind": "List", "items": items}, output.Form.JSON)
+        return
+    for each in made:
+        for manifest in each.objects:
+            print(f"---\n{_head(each, given)}\n{_yaml(manifest)}", end="")
+
+
+def _head(each: Made, given: Manifests) -> str:
+    kind, namespace, name = each.owner
+    return f"# {kind} {namespace}/{name} ({given.sources[each.owner]})"
+
+
+def write(folder: Path, made: list[Made], given: Manifests) -> None:
+    """Write every object, and both configurations as they are."""
+    count = 0
+    try:
+        for each in made:
+            for manifest in each.objects:
+                for name, text in _files_of(manifest, _head(each, given)):
+                    path = folder / manifest["metadata"]["namespace"] / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(text, encoding="utf-8")
+                    count += 1
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise Fault(message, "Name a folder that can be written with --output-dir.", Exit.USAGE) from None
+    output.tell(f"{plural(count, 'file')} in {folder}.")
+
+
+def _files_of(manifest: Manifest, head: str) -> Iterator[tuple[str, str]]:
+    name = manifest["metadata"]["name"]
+    yield f"{manifest['kind'].lower()}-{name}.yaml", f"{head}\n{_yaml(manifest)}"
+    data: Mapping[str, str] = manifest.get("data") or {}
+    for file in _FILES:
+        if file in data:
+            yield f"{name}.{file}", data[file]
+
+
+def tell(made: list[Made]) -> None:
+    """What isn't as it would be in the cluster, and what wouldn't become ready. A remark of many is told once."""
+    remarks: dict[str, list[str]] = {}
+    for each in made:
+        kind, namespace, name = each.owner
+        if each.problem:
+            output.tell_fault(Fault(f"{kind} {namespace}/{name} wouldn't become ready: {each.problem}"))
+        for remark in each.remarks:
+            remarks.setdefault(remark, []).append(f"{namespace}/{name}")
+    for remark, owners in remarks.items():
+        more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
+        output.tell(f"note: {', '.join(owners[:3])}{more}: {remark}")
+    objects = [manifest for each in made for manifest in each.objects]
+    text = json.dumps(objects)
+    for mark, what in ((MADE_UP, "a secret value"), (UNKNOWN, "what only the cluster knows")):
+        if mark in text:
+            output.tell(f"note: {mark} stands for {what}.")

@@ -1,0 +1,119 @@
+"""New keys for single agents: each is asked for by an annotation with a new value, and says when it has been done."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+from ..api import names
+from ..kube.client import Kube
+from ..kube.resources import AGENT
+from . import output
+from .cluster import Line, Target, ask, hold
+from .output import Exit, Fault, Form, plural
+from .rotate_wait import Patience
+from .view import Body, health, now, title
+
+_LOOK_SECONDS = 1.0
+
+Keys = Sequence[tuple[str, str]]
+"""Namespaces and names."""
+
+
+def rotate_agents(
+    target: Target, keys: Keys, patience: Patience | None, form: Form, manager: str, *, dry_run: bool
+) -> None:
+    """Ask for new keys and, with patience, wait until they are in use.
+
+    Args:
+        manager: field manager of the annotation.
+
+    Raises:
+        Fault: there is no such agent, or it took too long.
+    """
+    bodies = ask(target, lambda kube: _read(kube, keys))
+    if dry_run:
+        output.tell(f"Nothing is changed: {', '.join(map(title, bodies))} would get a new key.")
+        return
+    value = now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    ask(target, lambda kube: _annotate(kube, bodies, value, manager))
+    output.tell(f"{plural(len(keys), 'agent')} asked for a new key: {names.ANNOTATION_ROTATE}={value}.")
+    if patience:
+        try:
+            bodies = hold(target, lambda line: _wait(line, keys, value, patience))
+        except KeyboardInterrupt:
+            output.tell("\nNo longer watched; the new keys are made all the same.")
+            raise typer.Exit(int(Exit.INTERRUPTED)) from None
+    if form is not Form.TABLE:
+        output.data({"agents": [_result(body) for body in bodies]}, form)
+
+
+def _result(body: Body) -> Mapping[str, Any]:
+    status = body.get("status") or {}
+    key = status.get("key") or {}
+    return {
+        "namespace": body["metadata"]["namespace"],
+        "name": body["metadata"]["name"],
+        "lastHandledRotation": status.get("lastHandledRotation") or "",
+        "generation": key.get("generation") or 0,
+        "retiringUntil": key.get("retiringUntil") or "",
+    }
+
+
+async def _read(kube: Kube, keys: Keys) -> list[dict[str, Any]]:
+    found = []
+    for namespace, name in keys:
+        body = await kube.get(AGENT, namespace, name)
+        if body is None:
+            raise Fault(
+                f"there is no agent {namespace}/{name}", "`litclaw status -A --agents` lists those that there are."
+            )
+        found.append(body)
+    return found
+
+
+async def _annotate(kube: Kube, bodies: Sequence[Body], value: str, manager: str) -> None:
+    for body in bodies:
+        meta = body["metadata"]
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": AGENT.kind,
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],  # never makes one that is gone meanwhile
+                "annotations": {names.ANNOTATION_ROTATE: value},
+            },
+        }
+        await kube.apply(manifest, manager=manager)
+
+
+async def _wait(line: Line, keys: Keys, value: str, patience: Patience) -> list[dict[str, Any]]:
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    told: set[str] = set()
+    while True:
+        bodies = await line.read(lambda kube: _read(kube, keys))
+        done = [body for body in bodies if (body.get("status") or {}).get("lastHandledRotation") == value]
+        for body in done:
+            if title(body) not in told:
+                told.add(title(body))
+                ends = ((body["status"].get("key")) or {}).get("retiringUntil")
+                output.tell(f"{title(body)} has a new key{f'; the old one ends at {ends}' if ends else ''}.")
+        if len(done) == len(bodies):
+            return bodies
+        if patience.seconds is not None and clock() - started > patience.seconds:
+            left = [body for body in bodies if title(body) not in told]
+            lines = [f"  {title(body)}: {_why(body)}" for body in left]
+            raise Fault(f"{plural(len(left), 'agent')} without a new key yet", "\n".join(lines))
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _why(body: Body) -> str:
+    seen = health(body)
+    return (
+        f"{seen.reason}: {seen.message}"
+        if seen.message
+        else "it is ready; does the operator run? `litclaw doctor` tells."
+    )

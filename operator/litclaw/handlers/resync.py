@@ -1,0 +1,78 @@
+"""What no watch tells: what has gone while a watch started anew, and namespaces that may only be read one by one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from ..kube.cache import Cache
+from ..kube.client import Kube
+from ..kube.errors import KubeError, NotFoundError, UnavailableError
+from ..kube.resources import CHILDREN, NAMESPACE, Resource
+from ..reconcile.world import QueueKey
+from .wake import concerned
+from .watches import OURS
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 600.0
+NAMESPACES_SECONDS = 30.0
+
+
+async def resync(
+    kube: Kube,
+    cache: Cache,
+    wake: Callable[[QueueKey], None],
+    doors: Iterable[Resource],
+    namespaces: tuple[str, ...],
+) -> None:
+    """Compare the cache with a full list now and then, until cancelled."""
+    while True:
+        await asyncio.sleep(RESYNC_SECONDS)
+        for door in doors:
+            try:
+                uids, version = await list_uids(kube, door, namespaces)
+            except NotFoundError:
+                continue  # a kind that the cluster doesn't know
+            except KubeError as error:
+                log.warning("%s can't be listed: %s", door.plural, error)
+                continue
+            for body in cache.prune(door.kind, uids, version):
+                for key in concerned(cache, body):
+                    wake(key)
+
+
+async def list_uids(kube: Kube, door: Resource, namespaces: tuple[str, ...]) -> tuple[set[str], int]:
+    """The uids of what is watched of a kind, and the resource version that the list is at least of."""
+    labels = OURS if door in CHILDREN else ""
+    if not namespaces:
+        return await kube.uids(door, labels=labels)
+    lists = [await kube.uids(door, labels=labels, namespace=namespace) for namespace in namespaces]
+    return {uid for uids, _ in lists for uid in uids}, min(version for _, version in lists)
+
+
+async def read_namespaces(
+    kube: Kube, cache: Cache, wake: Callable[[QueueKey], None], namespaces: Iterable[str]
+) -> bool:
+    """Read the named namespaces, since a watch on namespaces would be on all.
+
+    Returns:
+        Whether all is known that can be: False where the API server didn't answer.
+    """
+    complete = True
+    for name in namespaces:
+        try:
+            body = await kube.get(NAMESPACE, None, name)
+        except KubeError as error:
+            complete = complete and not isinstance(error, UnavailableError)
+            log.warning("namespace %s can't be read, so its labels aren't known: %s", name, error)
+            continue
+        before = cache.get(NAMESPACE.kind, "", name)
+        if body:
+            cache.observe({"apiVersion": NAMESPACE.api_version, "kind": NAMESPACE.kind, **body})
+        elif before:
+            cache.forget(before)
+        after = cache.get(NAMESPACE.kind, "", name)
+        if after is not before and (found := after or before):
+            for key in concerned(cache, found):
+                wake(key)
+    return complete

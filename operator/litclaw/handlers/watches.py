@@ -1,0 +1,107 @@
+"""kopf's watches: they fill the cache and say what has changed.
+
+kopf is used for what it is best at, long-lived watches that survive everything. Its handlers for creation and update
+aren't: they patch finalizers, progress and the last-handled configuration onto the resources, which costs several
+writes an object, and a level-triggered reconcile has no use for them.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import kopf
+
+from ..api import names
+from ..kube.cache import Cache
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROTATION, ROUTE, Resource
+from ..reconcile.world import QueueKey
+from .wake import concerned
+
+DOORS = (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN)
+OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+"""Of the children's kinds, only those are watched that carry our label: other people's Secrets never reach us."""
+
+
+class Watches:
+    """The watches of one process.
+
+    Args:
+        wake: is told which resource an observed object concerns.
+        namespaces: where to watch; empty: in the whole cluster.
+    """
+
+    def __init__(self, cache: Cache, wake: Callable[[QueueKey], None], namespaces: tuple[str, ...] = ()) -> None:
+        self._cache = cache
+        self._wake = wake
+        self._namespaces = namespaces
+        self.doors = tuple(door for door in DOORS if door.namespaced or not namespaces)
+        self.filled = asyncio.Event()
+        """Set when the cache holds all that there was at the start."""
+
+    async def run(self, stop: asyncio.Event, started: asyncio.Event) -> None:
+        """Watch until told to stop or, before ``started`` is set, by a signal."""
+        logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
+        await kopf.operator(
+            registry=self._registry(),
+            settings=self._settings(),
+            standalone=True,
+            # kopf's own guess asks who the user is, and a container's has no name.
+            identity=cast(Any, socket.gethostname()),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=stop,
+            ready_flag=started,
+        )
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        for door in self.doors:
+            group, _, version = door.api_version.rpartition("/")
+            selector = (group, version, door.plural)
+            # An index is filled before any event is handled: by then, the cache holds all there is.
+            kopf.index(*selector, id="cache", registry=registry)(self._index(door))
+            kopf.on.event(*selector, id="wake", registry=registry)(self._event(door))
+        return registry
+
+    def _index(self, door: Resource) -> Any:
+        async def cache(body: kopf.Body, **_: object) -> None:
+            self._cache.observe(_plain(door, body))
+
+        return cache
+
+    def _event(self, door: Resource) -> Any:
+        async def wake(body: kopf.Body, type: str | None, **_: object) -> None:
+            self.filled.set()
+            plain = _plain(door, body)
+            if type == "DELETED":
+                self._cache.forget(plain)
+            for key in concerned(self._cache, plain):
+                self._wake(key)
+
+        return wake
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.scanning.disabled = bool(self._namespaces)  # CRDs and namespaces are the cluster's
+        for child in CHILDREN:
+            settings.watching.label_selectors[child.plural] = OURS
+        return settings
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for kopf's advice to create a kind that a cluster need not know."""
+    text = record.getMessage()
+    return not (text.startswith("Unresolved resources") and text.count("Selector(") == 1 and POD_MONITOR.plural in text)
+
+
+def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:
+    # Items of a list say neither apiVersion nor kind.
+    return {"apiVersion": door.api_version, "kind": door.kind, **body}
+
+
+def _login(**given: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)

@@ -1,0 +1,166 @@
+"""What is read when Prometheus asks: nothing is kept, so what is gone from the cluster is gone from here."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ..kube.cache import Cache
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROTATION, ROUTE
+from ..reconcile.conditions import READY, STALLED
+from ..reconcile.queue import WorkQueue
+from ..reconcile.world import QueueKey, World
+
+_OURS = (ROUTE.kind, AGENT.kind, ROTATION.kind)
+_AGENT = ("agent_namespace", "agent")
+_ROUTE = ("route_namespace", "route")
+_RESOURCE = ("kind", "resource_namespace", "resource")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a process that reconciles holds."""
+
+    world: World
+    queue: WorkQueue[QueueKey]
+
+
+class StateCollector(Collector):
+    """The state of the process and, where it leads, of the resources.
+
+    A process that stands by says nothing of resources, so that a sum over all of them is right.
+
+    Args:
+        work: what the process works with; None: it stands by.
+    """
+
+    def __init__(self, cache: Cache, work: Callable[[], Work | None]) -> None:
+        self._cache = cache
+        self._work = work
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing: the names needn't be checked when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One scrape."""
+        work = self._work()
+        leader = GaugeMetricFamily("litclaw_leader", "Whether this process reconciles: 1, or 0 where it stands by.")
+        leader.add_metric([], 1 if work else 0)
+        yield leader
+        yield self._cached()
+        if work:
+            yield from _queue(work.queue)
+            yield from self._resources()
+            yield from self._agents()
+            yield self._rotations()
+            yield self._keys(work.world)
+
+    def _cached(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily("litclaw_cache_objects", "Objects that the process holds.", labels=["kind"])
+        for resource in (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN):
+            family.add_metric([resource.kind], sum(1 for _ in self._cache.all(resource.kind)))
+        return family
+
+    def _resources(self) -> Iterator[GaugeMetricFamily]:
+        ready = GaugeMetricFamily("litclaw_resource_ready", "Whether a resource is ready.", labels=_RESOURCE)
+        stalled = GaugeMetricFamily(
+            "litclaw_resource_stalled", "1 for a resource that somebody must mend.", labels=[*_RESOURCE, "reason"]
+        )
+        for kind in _OURS:
+            for body in self._cache.all(kind):
+                labels = [kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]]
+                ready.add_metric(labels, condition(body, READY).get("status") == "True")
+                found = condition(body, STALLED)
+                if found.get("status") == "True":
+                    stalled.add_metric([*labels, str(found.get("reason"))], 1)
+        yield ready
+        yield stalled
+
+    def _agents(self) -> Iterator[GaugeMetricFamily]:
+        spend = GaugeMetricFamily(
+            "litclaw_agent_spend_usd", "What an agent has spent in its budget's period.", labels=[*_AGENT, *_ROUTE]
+        )
+        budget = GaugeMetricFamily(
+            "litclaw_agent_budget_usd", "What an agent may spend in a period.", labels=[*_AGENT, *_ROUTE]
+        )
+        created = GaugeMetricFamily(
+            "litclaw_agent_key_created_timestamp_seconds", "When an agent's key was made.", labels=[*_AGENT, *_ROUTE]
+        )
+        for body in self._cache.all(AGENT.kind):
+            meta, ref, status = body["metadata"], body["spec"]["routeRef"], body.get("status") or {}
+            labels = [meta["namespace"], meta["name"], ref.get("namespace") or meta["namespace"], ref["name"]]
+            # What isn't a number or a time isn't a figure of ours; one such status mustn't cost all the others.
+            with suppress(ValueError, TypeError):
+                spend.add_metric(labels, float(status["spend"])) if status.get("spend") else None
+            with suppress(ValueError, TypeError):
+                budget.add_metric(labels, float(status["budget"])) if status.get("budget") else None
+            with suppress(ValueError, TypeError):
+                made = (status.get("key") or {}).get("rotatedAt")
+                created.add_metric(labels, datetime.fromisoformat(made).timestamp()) if made else None
+        yield from (spend, budget, created)
+
+    def _rotations(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "litclaw_rotation_keys", "Keys of a rotation: total, rotated, failed.", labels=["rotation", "state"]
+        )
+        for body in self._cache.all(ROTATION.kind):
+            for what in ("total", "rotated", "failed"):
+                family.add_metric([body["metadata"]["name"], what], (body.get("status") or {}).get(what) or 0)
+        return family
+
+    def _keys(self, world: World) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "litclaw_route_keys",
+            "Virtual keys of this cluster at a route's proxy: live, retiring (they have an end set), orphaned "
+            "(no agent has them, and none may take them back).",
+            labels=[*_ROUTE, "state"],
+        )
+        agents = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
+        for (namespace, name), state in world.routes.items():
+            if not state.seen:
+                continue
+            table = state.table
+            orphaned = sum(
+                1
+                for uid in table.agents() - agents
+                for row in table.of(uid)
+                if row.mark and not row.mark.retained and row.expires is None
+            )
+            counts = {"retiring": table.retiring, "orphaned": orphaned}
+            counts["live"] = len(table) - table.retiring - orphaned
+            for what, count in counts.items():
+                family.add_metric([namespace, name, what], count)
+        return family
+
+
+def _queue(queue: WorkQueue[QueueKey]) -> Iterator[GaugeMetricFamily]:
+    for name, text, keys in (
+        ("depth", "Resources that wait for a worker.", queue.waiting),
+        ("retrying", "Resources whose last pass failed, and that are tried again.", queue.failing),
+    ):
+        family = GaugeMetricFamily(f"litclaw_queue_{name}", text, labels=["kind"])
+        counts = Counter(kind for kind, _, _ in keys)
+        for kind in _OURS:
+            family.add_metric([kind], counts[kind])
+        yield family
+    for name, text, value in (
+        ("longest_waiting_seconds", "For how long the oldest that waits has waited.", queue.longest_waiting),
+        ("longest_working_seconds", "For how long the oldest pass at work has run.", queue.longest_working),
+    ):
+        family = GaugeMetricFamily(f"litclaw_queue_{name}", text)
+        family.add_metric([], value)
+        yield family
+
+
+def condition(body: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """A condition of a resource; empty where it has none of the type."""
+    for each in (body.get("status") or {}).get("conditions") or []:
+        if each["type"] == type_:
+            return dict(each)
+    return {}

@@ -1,0 +1,138 @@
+"""Seen from outside: what the running operator tells, and that alerts and dashboard ask for what it tells."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from dev.promql import expressions, family, selectors
+
+from .support import TEAM, Kube, Object, Proxy, agent, eventually
+
+SYSTEM = "litclaw-system"
+
+
+def _pods(kube: Kube) -> list[str]:
+    return [pod["metadata"]["name"] for pod in kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")]
+
+
+def _get(kube: Kube, pod: str, path: str) -> httpx.Response:
+    with kube.forward(SYSTEM, f"pod/{pod}", 8080) as url:
+        return httpx.get(f"{url}{path}", trust_env=False, timeout=30)
+
+
+def _scrape(kube: Kube) -> str:
+    """What the leader tells."""
+    leader = str(kube.must("lease", SYSTEM, "litclaw")["spec"]["holderIdentity"]).partition("_")[0]
+    text = _get(kube, leader, "/metrics").text
+    assert "\nlitclaw_leader 1.0\n" in text
+    return text
+
+
+def test_each_operator_is_alive_and_ready(kube: Kube) -> None:
+    pods = _pods(kube)
+    assert len(pods) == 2
+    for pod in pods:
+        for path in ("/healthz", "/readyz"):
+            answer = _get(kube, pod, path)
+            assert (answer.status_code, answer.text) == (200, "ok\n"), path
+
+
+def test_what_alerts_and_dashboard_ask_for_is_told_and_nothing_secret(kube: Kube, proxy: Proxy, scout: str) -> None:
+    text = _scrape(kube)
+    told = {name: labels for name, labels in _series(text)}
+    families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    for where, expression in expressions().items():
+        for each in selectors(expression):
+            assert family(each.metric) in families, f"{where}: {each.metric}"
+            assert each.metric not in told or each.labels <= told[each.metric], f"{where}: {each}"
+    for metric in ("litclaw_agent_spend_usd", "litclaw_route_keys", "litclaw_litellm_request_duration_seconds_bucket"):
+        assert metric in told
+    key = kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]
+    short = kube.must("openclawagent", TEAM, scout)["status"]["key"]["hash"]
+    for secret in (key, short, proxy.master_key, "sk-"):
+        assert secret not in text
+
+
+def _series(text: str) -> list[tuple[str, set[str]]]:
+    found = re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", text, re.MULTILINE)
+    return [(name, set(re.findall(r'(\w+)="', labels))) for name, labels in found]
+
+
+def test_an_agent_s_series_vanish_with_it(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("seen", key={"maxBudget": "5"}))
+    kube.wait_ready("openclawagent", TEAM, "seen")
+    budget = f'litclaw_agent_budget_usd{{agent="seen",agent_namespace="{TEAM}",route="main",route_namespace="ai"}} 5.0'
+    assert budget in _scrape(kube)
+    kube.delete("openclawagent", TEAM, "seen")
+    eventually(lambda: '"seen"' not in _scrape(kube), timeout=20, what="the end of its series")
+
+
+@pytest.fixture
+def talkative(kube: Kube) -> Iterator[None]:
+    """The operator at the level at which it says most."""
+    _patch_arguments(kube, {"op": "add", "path": f"{ARGUMENTS}/-", "value": "--log-level=debug"})
+    yield
+    _patch_arguments(kube, {"op": "remove", "path": f"{ARGUMENTS}/3"})
+
+
+ARGUMENTS = "/spec/template/spec/containers/0/args"
+
+
+def _patch_arguments(kube: Kube, patch: Object) -> None:
+    kube.run("-n", SYSTEM, "patch", "deployment/litclaw", "--type=json", "-p", json.dumps([patch]))
+    kube.run("-n", SYSTEM, "rollout", "status", "deployment/litclaw", "--timeout=120s")
+    kube.run("-n", SYSTEM, "wait", "--for=delete", "pod", "-l", f"app.kubernetes.io/name=litclaw,{_old(kube)}")
+
+
+def _old(kube: Kube) -> str:
+    """What tells the pods of earlier roll-outs from those of the last."""
+    pods = kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")
+    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    return f"pod-template-hash!={newest['metadata']['labels']['pod-template-hash']}"
+
+
+def test_log_lines_are_json_name_what_they_are_about_and_tell_no_secret(
+    kube: Kube, proxy: Proxy, talkative: None, scout: str
+) -> None:
+    kube.patch("openclawagent", TEAM, scout, {"spec": {"key": {"maxBudget": "3"}}})
+    kube.wait_ready("openclawagent", TEAM, scout)
+    text = "".join(kube.run("-n", SYSTEM, "logs", pod, "--tail=-1").stdout for pod in _pods(kube))
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert lines and all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    passes = [line for line in lines if line["message"].startswith("reconciled in")]
+    about = {(line["kind"], line["namespace"], line["name"], line["result"]) for line in passes}
+    assert {("LiteLLMRoute", "ai", "main", "ready"), ("OpenClawAgent", TEAM, scout, "ready")} <= about
+    for secret in (proxy.master_key, kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]):
+        assert secret not in text
+
+
+@pytest.fixture
+def overlay(tmp_path: Path, root: Path) -> Path:
+    """A kustomization as a user writes it."""
+    deploy = root / "deploy"
+    relative = Path("/".join([".."] * (len(tmp_path.resolve().parts) - 1))) / deploy.relative_to("/")
+    components = [str(relative / "components" / name) for name in ("monitoring", "dashboards")]
+    (tmp_path / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": [str(relative / "default")], "components": components})
+    )
+    return tmp_path
+
+
+def test_the_components_are_taken_by_kustomize(kube: Kube, overlay: Path) -> None:
+    built = list(yaml.safe_load_all(kube.run("kustomize", str(overlay)).stdout))
+    kinds = {body["kind"]: body for body in built}
+    monitor = kinds["PodMonitor"]["spec"]
+    deployment = kinds["Deployment"]["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= deployment["metadata"]["labels"].items()
+    ports = {port["name"] for container in deployment["spec"]["containers"] for port in container["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= ports
+    assert kinds["PrometheusRule"]["spec"]["groups"]
+    [dashboard] = [body for body in built if body["metadata"]["name"] == "litclaw-dashboard"]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["litclaw.json"])["title"] == "Litclaw"
+    kube.run("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=json.dumps(dashboard))

@@ -1,0 +1,222 @@
+"""``litclaw render`` without a cluster: what it reads, what it refuses, and what it says of what it can't know."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from litclaw.cli.main import app
+from typer.testing import CliRunner, Result
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTE: dict[str, Any] = {
+    "apiVersion": "litclaw.dev/v1alpha1",
+    "kind": "LiteLLMRoute",
+    "metadata": {"name": "main", "namespace": "ai"},
+    "spec": {
+        "managed": {"database": {"embedded": {"storage": "1Gi"}}},
+        "models": [{"name": "gpt-4o", "litellmParams": {"model": "openai/gpt-4o"}}],
+        "allowedNamespaces": {"from": "All"},
+    },
+}
+AGENT: dict[str, Any] = {
+    "apiVersion": "litclaw.dev/v1alpha1",
+    "kind": "OpenClawAgent",
+    "metadata": {"name": "scout", "namespace": "team-a"},
+    "spec": {"routeRef": {"name": "main", "namespace": "ai"}},
+}
+
+
+def with_spec(body: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """The resource with other fields in its spec."""
+    return {**body, "spec": {**body["spec"], **spec}}
+
+
+def render(*bodies: dict[str, Any], args: tuple[str, ...] = ()) -> Result:
+    """Render from standard input."""
+    return CliRunner().invoke(app, ["render", "-f", "-", *args], input=yaml.safe_dump_all(bodies))
+
+
+def objects(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
+    """What was rendered, by kind and name."""
+    assert result.exit_code == 0, result.output
+    return {(body["kind"], body["metadata"]["name"]): body for body in yaml.safe_load_all(result.stdout)}
+
+
+def test_every_example_is_rendered() -> None:
+    """Each folder and file by itself, with the route that its agents ask for."""
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        if "kind: OpenClawAgent" in path.read_text():
+            done = CliRunner().invoke(
+                app, ["render", "-f", str(path), "-f", str(ROOT / "examples/quickstart/route.yaml")]
+            )
+            assert done.exit_code in (0, 1) and "---" in done.stdout, (path, done.output)
+        elif "kind: LiteLLMRoute" in path.read_text():
+            assert CliRunner().invoke(app, ["render", "-f", str(path)]).exit_code == 0, path
+    quickstart = CliRunner().invoke(app, ["render", "-f", str(ROOT / "examples/quickstart")])
+    assert quickstart.exit_code == 0
+    kinds = {body["kind"] for body in yaml.safe_load_all(quickstart.stdout)}
+    assert {"Secret", "ConfigMap", "Service", "Deployment", "StatefulSet", "Job", "NetworkPolicy"} <= kinds
+
+
+def test_the_order_of_manifests_means_nothing() -> None:
+    """An agent may come before its route."""
+    assert objects(render(AGENT, ROUTE)) == objects(render(ROUTE, AGENT))
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    """Two runs are the same, so that a diff in Git is a change."""
+    assert render(ROUTE, AGENT).stdout == render(ROUTE, AGENT).stdout
+
+
+def test_secret_values_are_placeholders() -> None:
+    """Plainly marked, and told on standard error."""
+    done = render(ROUTE, AGENT)
+    made = objects(done)
+    assert made["Secret", "main-master-key"]["stringData"] == {"LITELLM_MASTER_KEY": "MADE-UP-BY-THE-OPERATOR"}
+    assert made["Secret", "scout-litellm"]["stringData"]["LITELLM_API_KEY"] == "MADE-UP-BY-THE-OPERATOR"
+    assert "MADE-UP-BY-THE-OPERATOR stands for a secret value" in done.stderr
+
+
+def test_what_only_the_proxy_knows_is_said_and_can_be_given(tmp_path: Path) -> None:
+    """A context window comes from the resource, else from what the proxy answered at /model/info."""
+    silent = render(ROUTE, AGENT)
+    assert "--model-info adds it" in silent.stderr
+    answer = {"model_name": "gpt-4o", "model_info": {"max_input_tokens": 128000, "input_cost_per_token": 2.5e-6}}
+    path = tmp_path / "info.json"
+    path.write_text(json.dumps({"data": [answer]}))
+    told = render(ROUTE, AGENT, args=("--model-info", str(path)))
+    [model] = config(told)["models"]["providers"]["litellm"]["models"]
+    assert model["contextWindow"] == 128000 and model["cost"] == {"input": 2.5}
+    assert "--model-info adds it" not in told.stderr
+    said = with_spec(ROUTE, models=[{**ROUTE["spec"]["models"][0], "openclaw": {"contextWindow": 1000}}])
+    [model] = config(render(said, AGENT))["models"]["providers"]["litellm"]["models"]
+    assert model["contextWindow"] == 1000
+
+
+def config(result: Result) -> dict[str, Any]:
+    """The agent's openclaw.json."""
+    found: dict[str, Any] = json.loads(objects(result)["ConfigMap", "scout-openclaw"]["data"]["openclaw.json"])
+    return found
+
+
+def test_a_file_an_object_and_both_configs_as_they_are(tmp_path: Path) -> None:
+    """For review in Git."""
+    done = render(ROUTE, AGENT, args=("--output-dir", str(tmp_path)))
+    assert done.exit_code == 0 and done.stdout == ""
+    made = objects(render(ROUTE, AGENT))
+    text = made["ConfigMap", "main-litellm"]["data"]["config.yaml"]
+    assert (tmp_path / "ai" / "main-litellm.config.yaml").read_text() == text
+    text = made["ConfigMap", "scout-openclaw"]["data"]["openclaw.json"]
+    assert (tmp_path / "team-a" / "scout-openclaw.openclaw.json").read_text() == text
+    written = yaml.safe_load((tmp_path / "ai" / "deployment-main-litellm.yaml").read_text())
+    assert written == made["Deployment", "main-litellm"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        ([AGENT], "RouteNotFound: LiteLLMRoute ai/main isn't among the manifests"),
+        ([with_spec(ROUTE, allowedNamespaces={"from": "Same"}), AGENT], "NamespaceNotAllowed: LiteLLMRoute ai/main"),
+        ([ROUTE, with_spec(AGENT, models=["nope"])], "ModelNotFound: LiteLLMRoute ai/main has no model 'nope'"),
+        ([ROUTE, with_spec(AGENT, config={"openclawVersion": "2025.1.1"})], "OpenClawTooOld: OpenClaw 2025.1.1"),
+        ([with_spec(ROUTE, generalSettings={"master_key": "x"})], "InvalidSettings: spec.generalSettings.master_key"),
+        (
+            [with_spec(ROUTE, external={"url": "http://x", "masterKeySecretRef": {"name": "a", "key": "b"}})],
+            "InvalidSpec",
+        ),
+    ],
+)
+def test_what_would_not_become_ready_is_said_with_status_1(bodies: list[dict[str, Any]], said: str) -> None:
+    """With the operator's own reasons and sentences."""
+    done = render(*bodies)
+    assert done.exit_code == 1 and f"wouldn't become ready: {said}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            with_spec(AGENT, colour="red"),
+            "standard input, document 1: OpenClawAgent scout: spec.colour: there is no such",
+        ),
+        (with_spec(AGENT, models=["a", "a"]), "spec.models[1]: is there twice"),
+        (with_spec(AGENT, routeRef={}), "spec.routeRef.name: is missing"),
+        (with_spec(AGENT, suspend="yes, please"), "spec.suspend: must be boolean"),
+        (with_spec(AGENT, key={"tpmLimit": -1}), "spec.key.tpmLimit: must be at least 0"),
+        (with_spec(AGENT, key={"maxBudget": "much"}), "spec.key.maxBudget: must be"),
+        (with_spec(AGENT, config={"allowPrivateNetwork": "Maybe"}), "must be one of Auto, Always, Never"),
+        ({**AGENT, "apiVersion": "litclaw.dev/v9"}, "litclaw.dev/v9 OpenClawAgent isn't known"),
+        ({**AGENT, "metadata": {}}, "metadata.name is missing"),
+        ({"a": "b"}, "it isn't a Kubernetes object"),
+    ],
+)
+def test_bad_input_names_document_and_field_with_status_2(body: dict[str, Any], said: str) -> None:
+    """Nothing is rendered then."""
+    done = render(body)
+    assert done.exit_code == 2 and said in done.stderr and done.stdout == ""
+
+
+def test_every_mistake_is_told_at_once_and_no_value_is_repeated() -> None:
+    """A manifest may hold a secret where none should be."""
+    wrong = with_spec(AGENT, key={"alias": 3, "metadata": "sk-secret"}, gateway={"env": [{"value": "sk-secret"}]})
+    done = render(wrong, {**ROUTE, "spec": {"models": "sk-secret"}})
+    assert done.exit_code == 2
+    for field in (
+        "spec.key.alias",
+        "spec.key.metadata",
+        "spec.gateway.env[0].name",
+        "document 2: LiteLLMRoute main: spec.models",
+    ):
+        assert field in done.stderr
+    assert "sk-secret" not in done.output
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Each names itself, and its line where it isn't YAML."""
+    (tmp_path / "a.yaml").write_text("kind: {\n")
+    (tmp_path / "empty").mkdir()
+    done = CliRunner().invoke(
+        app, ["render", "-f", str(tmp_path / "a.yaml"), "-f", str(tmp_path / "b.yaml"), "-f", str(tmp_path / "empty")]
+    )
+    assert done.exit_code == 2
+    assert f"{tmp_path}/a.yaml, line 2: it isn't YAML" in done.stderr
+    assert f"{tmp_path}/b.yaml: No such file or directory" in done.stderr
+    assert f"{tmp_path}/empty: no .yaml" in done.stderr
+
+
+def test_other_kinds_are_left_alone_and_namespaces_are_used() -> None:
+    """A route that selects namespaces by label is asked with the labels of those that are among the manifests."""
+    choosy = with_spec(ROUTE, allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"llm": "yes"}}})
+    unknown = render(choosy, AGENT)
+    assert unknown.exit_code == 0 and "depends on its labels" in unknown.stderr
+    home: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a", "labels": {}}}
+    assert render(home, choosy, AGENT).exit_code == 1
+    home["metadata"]["labels"] = {"llm": "yes"}
+    assert ("ConfigMap", "scout-openclaw") in objects(render(home, choosy, AGENT))
+
+
+def test_an_external_route_is_asked_for_its_models() -> None:
+    """Nothing is made for the route itself; what the proxy's Service hides is looked up in its manifest."""
+    ref = {"name": "a", "key": "b"}
+    route = {**ROUTE, "spec": {"external": {"url": "http://llm.ai.svc:80/v1", "masterKeySecretRef": ref}}}
+    route["spec"]["allowedNamespaces"] = {"from": "All"}
+    done = render(route, AGENT)
+    assert done.exit_code == 1 and "NoModels" in done.stderr
+    named = with_spec(route, models=[{"name": "gpt-4o"}])
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "llm", "namespace": "ai"},
+        "spec": {"selector": {"app": "llm"}, "ports": [{"port": 80, "targetPort": 4000}]},
+    }
+    with_gateway = with_spec(AGENT, gateway={})
+    made = objects(render(named, service, with_gateway))
+    assert {kind for kind, _ in made} == {
+        "Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "Deployment", "NetworkPolicy",
+    }  # fmt: skip
+    rule = made["NetworkPolicy", "scout-openclaw"]["spec"]["egress"][1]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4000}]
+    assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "llm"}}
+    assert "add its manifest to see them" in render(named, with_gateway).stderr

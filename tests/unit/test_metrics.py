@@ -1,0 +1,199 @@
+"""What Prometheus is told: standard names, nothing of what is gone, nothing secret; and /healthz and /readyz."""
+
+import asyncio
+import re
+from typing import Any
+
+import httpx
+import pytest
+from litclaw.handlers.server import Server
+from litclaw.kube.cache import Cache
+from litclaw.litellm.keys import KeyRow, Limits, Mark
+from litclaw.metrics.collector import StateCollector, Work
+from litclaw.metrics.recorder import Recorder
+from litclaw.reconcile.key_table import KeyTable
+from litclaw.reconcile.queue import WorkQueue
+from litclaw.reconcile.world import QueueKey, RouteState, World
+from prometheus_client import generate_latest
+
+ROUTE = {"name": "main", "namespace": "ai"}
+
+
+async def _nothing(_: QueueKey) -> None:
+    return None
+
+
+def body(kind: str, name: str, namespace: str, status: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    meta = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "resourceVersion": "1"}
+    return {"apiVersion": "litclaw.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec, "status": status}
+
+
+def agent(name: str, ready: bool = True, **status: Any) -> dict[str, Any]:
+    conditions = [
+        {"type": "Ready", "status": str(ready), "reason": "Ready" if ready else "RouteNotFound"},
+        {"type": "Stalled", "status": str(not ready), "reason": "Ready" if ready else "RouteNotFound"},
+    ]
+    return body("OpenClawAgent", name, "team-a", {"conditions": conditions, **status}, routeRef=ROUTE)
+
+
+def row(token: str, uid: str, **given: Any) -> KeyRow:
+    mark = given.pop("mark", Mark("cluster", uid, 1))
+    return KeyRow(token=token, alias=token, limits=Limits(), spend=1.0, mark=mark, **given)
+
+
+class Process:
+    """The metrics of a process with these objects."""
+
+    def __init__(self, *bodies: dict[str, Any], leads: bool = True) -> None:
+        self.cache = Cache()
+        for each in bodies:
+            self.cache.observe(each)
+        self.recorder = Recorder()
+        self.queue: WorkQueue[QueueKey] = WorkQueue(_nothing)
+        self.world = World(
+            kube=None,  # type: ignore[arg-type]
+            cache=self.cache,
+            cluster="cluster",
+            wake=self.queue.add,
+            wake_after=self.queue.add_after,
+        )
+        work = Work(self.world, self.queue) if leads else None
+        self.recorder.registry.register(StateCollector(self.cache, lambda: work))
+
+    def scrape(self) -> dict[str, float]:
+        lines = generate_latest(self.recorder.registry).decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+
+SCOUT = 'agent="scout",agent_namespace="team-a",route="main",route_namespace="ai"'
+
+
+async def test_figures_of_an_agent_are_there_and_vanish_with_it() -> None:
+    scout = agent("scout", spend="3.21", budget="50.00", key={"rotatedAt": "2026-11-24T10:00:00Z"})
+    process = Process(scout, agent("bare", ready=False))
+    seen = process.scrape()
+    assert seen[f"litclaw_agent_spend_usd{{{SCOUT}}}"] == 3.21
+    assert seen[f"litclaw_agent_budget_usd{{{SCOUT}}}"] == 50
+    assert seen[f"litclaw_agent_key_created_timestamp_seconds{{{SCOUT}}}"] == 1795514400
+    assert not [name for name in seen if 'agent="bare"' in name], "nothing is known of it yet"
+    stalled = [name for name in seen if name.startswith("litclaw_resource_stalled")]
+    assert len(stalled) == 1 and 'reason="RouteNotFound"' in stalled[0] and 'resource="bare"' in stalled[0]
+    process.cache.forget(scout)
+    assert not [name for name in process.scrape() if "scout" in name]
+
+
+async def test_keys_are_live_retiring_or_orphaned() -> None:
+    process = Process(agent("scout"))
+    table = KeyTable("cluster")
+    retained = Mark("cluster", "uid-gone", 1, retained="team-a/gone")
+    for each in (
+        row("live", "uid-scout"),
+        row("old", "uid-scout", expires="2026-11-24T11:00:00Z"),
+        row("left", "uid-nobody"),
+        row("kept", "uid-gone", mark=retained),
+    ):
+        table.put(each)
+    state = RouteState(client=None, secrets=(None, "", None), table=table)  # type: ignore[arg-type]
+    process.world.routes["ai", "main"] = state
+    assert not [name for name in process.scrape() if name.startswith("litclaw_route_keys")], "not read yet"
+    state.refreshed_at = 1.0
+    seen = process.scrape()
+    counts = {what: seen[f'litclaw_route_keys{{route="main",route_namespace="ai",state="{what}"}}'] for what in STATES}
+    assert counts == {"live": 2, "retiring": 1, "orphaned": 1}
+
+
+STATES = ("live", "retiring", "orphaned")
+
+
+async def test_the_queue_is_seen() -> None:
+    process = Process()
+    process.queue.add(("OpenClawAgent", "a", "b"))
+    await asyncio.sleep(0.01)
+    seen = process.scrape()
+    assert seen['litclaw_queue_depth{kind="OpenClawAgent"}'] == 1 and seen["litclaw_queue_longest_waiting_seconds"] > 0
+    assert seen["litclaw_queue_longest_working_seconds"] == 0
+
+
+async def test_one_that_stands_by_says_nothing_of_resources() -> None:
+    process = Process(agent("scout", spend="3.21"), leads=False)
+    seen = process.scrape()
+    assert seen["litclaw_leader"] == 0 and seen['litclaw_cache_objects{kind="OpenClawAgent"}'] == 1
+    assert not [name for name in seen if "scout" in name or name.startswith("litclaw_queue")]
+
+
+async def test_a_status_that_is_no_figure_costs_no_other() -> None:
+    process = Process(agent("odd", spend="much", key={"rotatedAt": "then"}), agent("scout", spend="1"))
+    assert process.scrape()[f"litclaw_agent_spend_usd{{{SCOUT}}}"] == 1
+
+
+def test_calls_and_passes_are_counted_without_names_of_objects() -> None:
+    process = Process()
+    recorder = process.recorder
+    for method, path, status in (
+        ("GET", "/api/v1/namespaces/team-a/secrets/sk-secret", 200),
+        ("GET", "/api/v1/namespaces/team-a/secrets", 200),
+        ("GET", "/api/v1/namespaces/kube-system", 200),
+        ("PATCH", "/apis/litclaw.dev/v1alpha1/namespaces/team-a/openclawagents/x/status", 409),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/litclaw-system/leases/litclaw", 0),
+        ("GET", "/apis/monitoring.coreos.com/v1", 404),
+        ("GET", "/version", 200),
+    ):
+        recorder.called_kubernetes(method, path, status, 0.01)
+    recorder.called_litellm("POST", "/key/generate", 200, 0.2)
+    recorder.passed("OpenClawAgent", "error", 0.1, "UnavailableError")
+    seen = process.scrape()
+    calls = {name for name in seen if name.startswith("litclaw_kubernetes_requests_total")}
+    found = {
+        (m["verb"], m["kind"], m["status"])
+        for name in calls
+        if (m := re.search(r'kind="(?P<kind>.*?)",status="(?P<status>.*?)",verb="(?P<verb>.*?)"', name))
+    }
+    assert found == {
+        ("get", "Secret", "200"),
+        ("list", "Secret", "200"),
+        ("get", "Namespace", "200"),
+        ("patch", "OpenClawAgent", "409"),
+        ("update", "Lease", "none"),
+        ("get", "", "404"),
+        ("get", "", "200"),
+    }
+    assert seen['litclaw_litellm_requests_total{method="POST",path="/key/generate",status="200"}'] == 1
+    assert seen['litclaw_reconcile_errors_total{error="UnavailableError",kind="OpenClawAgent"}'] == 1
+    assert not [name for name in seen if "team-a" in name or "sk-" in name]
+
+
+async def test_the_endpoints_tell_the_truth(unused_port: int) -> None:
+    wrong = {"alive": "", "ready": "the cache isn't filled yet"}
+
+    async def ready() -> str:
+        return wrong["ready"]
+
+    server = Server(f"127.0.0.1:{unused_port}", Recorder().registry, alive=lambda: wrong["alive"], ready=ready)
+    await server.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_port}", trust_env=False) as client:
+
+            async def look() -> list[int]:
+                return [(await client.get(path)).status_code for path in ("/healthz", "/readyz")]
+
+            assert await look() == [200, 503]
+            assert (await client.get("/readyz")).text == "the cache isn't filled yet\n"
+            wrong["ready"] = ""
+            assert await look() == [200, 200]
+            wrong["alive"] = "a pass over a resource hangs"
+            assert await look() == [503, 503]
+            metrics = await client.get("/metrics")
+            assert metrics.headers["content-type"].startswith("text/plain") and "litclaw_build_info" in metrics.text
+            assert (await client.get("/")).status_code == 404
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
