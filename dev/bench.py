@@ -24,13 +24,14 @@ _RAW = """
 import asyncio, json, sys, time
 import httpx
 url, key, count, flight = {url!r}, {key!r}, {count}, {flight}
+run = int(time.time())
 async def main():
     headers = {{"Authorization": f"Bearer {{key}}"}}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
         gate = asyncio.Semaphore(flight)
         async def one(number):
             async with gate:
-                body = {{"key_alias": f"bench-raw-{{number}}", "metadata": {{"bench": True}}}}
+                body = {{"key_alias": f"bench-raw-{{run}}-{{number}}", "metadata": {{"bench": True}}}}
                 answer = await client.post("/key/generate", json=body)
                 answer.raise_for_status()
                 return answer.json()["token"]
@@ -48,6 +49,7 @@ _RAW_ROTATION = """
 import asyncio, json, sys, time
 import httpx
 url, key, count, flight = {url!r}, {key!r}, {count}, {flight}
+run = int(time.time())
 async def main():
     headers = {{"Authorization": f"Bearer {{key}}"}}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
@@ -58,14 +60,14 @@ async def main():
             return answer.json()
         async def make(number):
             async with gate:
-                return await call("POST", "/key/generate", json={{"key_alias": f"bench-turn-{{number}}", "max_budget": 5}})
+                return await call("POST", "/key/generate", json={{"key_alias": f"bench-turn-{{run}}-{{number}}", "max_budget": 5}})
         old = await asyncio.gather(*(make(number) for number in range(count)))
         async def turn(number, made):
             token = made["token"]
             async with gate:
                 await call("GET", "/key/info", params={{"key": token}})
-                await call("POST", "/key/update", json={{"key": token, "key_alias": f"bench-turned-{{number}}"}})
-                new = await call("POST", "/key/generate", json={{"key_alias": f"bench-turn-{{number}}", "max_budget": 5}})
+                await call("POST", "/key/update", json={{"key": token, "key_alias": f"bench-turned-{{run}}-{{number}}"}})
+                new = await call("POST", "/key/generate", json={{"key_alias": f"bench-turn-{{run}}-{{number}}", "max_budget": 5}})
                 await call("GET", "/key/info", headers={{"Authorization": f"Bearer {{new['key']}}"}})
                 await call("POST", "/key/update", json={{"key": token, "duration": "3690s"}})
                 return new["token"]
