@@ -55,7 +55,7 @@ def test_a_new_master_key_rolls_the_proxy_and_the_operator_is_never_locked_out(k
         eventually(lambda: "LITELLM_MASTER_KEY_BEFORE" in kube.secret(AI, f"{NAME}-master-key"), timeout=30)
         # Whatever the moment of its death, the next start goes on.
         for _ in range(3):
-            time.sleep(8)
+            time.sleep(20)  # whoever follows a dead leader leads after fifteen
             kube.run(
                 "-n",
                 "litclaw-system",
