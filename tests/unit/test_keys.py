@@ -76,6 +76,7 @@ def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
         "c",
         "a",
         3,
+        "ns",
         "2026-11-24T10:00:00.5+00:00",
         "Suspended",
         "ns/a",

@@ -48,6 +48,7 @@ class Operator:
         self._election: Election | None = None
         self._kube: Kube | None = None
         self._stop = asyncio.Event()
+        self._drained = True
         self._pinged = (float("-inf"), "")
         state = collector.StateCollector(self._cache, lambda: self._work.shown if self._work else None)
         self._recorder.registry.register(state)
@@ -117,10 +118,17 @@ class Operator:
             log.info("this process leads")
             await self._do(kube, cluster, election.keep())
         finally:
-            await election.release()
+            if self._drained:
+                await election.release()
+            else:
+                # A call that was broken off may still be carried out, so the next one waits until the lease runs out.
+                self._fence.shut()
+                log.warning("a pass didn't end in time: the lease isn't given back, and runs out by itself")
 
     async def _do(self, kube: Kube, cluster: str, keep: Coroutine[object, object, object]) -> None:
-        work = self._work = Work(kube, self._cache, self._recorder, cluster=cluster, fence=self._check)
+        work = self._work = Work(
+            kube, self._cache, self._recorder, cluster=cluster, fence=self._check, namespaces=self._options.namespaces
+        )
         working = asyncio.create_task(work.run(self._options.workers), name="workers")
         keeping = asyncio.create_task(keep, name="lease")
         try:
@@ -128,7 +136,7 @@ class Operator:
             for task in done:
                 task.result()
         finally:
-            await drained(work, working, DRAIN_SECONDS)
+            self._drained = await drained(work, working, DRAIN_SECONDS)
             self._work = None
             keeping.cancel()
             await asyncio.wait([keeping])

@@ -34,11 +34,19 @@ class Work:
 
     Args:
         cluster: what stands for the cluster in the marks of keys.
+        namespaces: where it acts; empty: in the whole cluster.
         fence: is asked before each call to LiteLLM.
     """
 
     def __init__(
-        self, kube: Kube, cache: Cache, recorder: Recorder, *, cluster: str, fence: Callable[[], None]
+        self,
+        kube: Kube,
+        cache: Cache,
+        recorder: Recorder,
+        *,
+        cluster: str,
+        fence: Callable[[], None],
+        namespaces: tuple[str, ...] = (),
     ) -> None:
         self.queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=PASSING, scope=about)
         self._cache = cache
@@ -50,6 +58,7 @@ class Work:
             cache=cache,
             cluster=cluster,
             own_namespace=own_namespace(),
+            namespaces=namespaces,
             wake=self.queue.add,
             wake_after=self.queue.add_after,
             connect=partial(LiteLLM, observer=recorder.called_litellm, fence=fence),
@@ -93,13 +102,17 @@ class Work:
         return again
 
     def _is_early(self, key: QueueKey) -> bool:
-        """Whether an agent's route hasn't been looked at since this process works.
+        """Whether an agent's route, or for a rotation any, hasn't been looked at since this process works.
 
-        The agent would call it not ready, say so in its status and an event, and take it back a moment later.
+        The agent would call it not ready, say so in its status and an event, and take it back a moment later; the rotation
+        would miss the keys that are at proxies which nobody has asked yet.
         """
         kind, namespace, name = key
-        if kind != AGENT.kind or time.monotonic() > self._started + _ROUTE_FIRST_SECONDS:
+        if kind == ROUTE.kind or time.monotonic() > self._started + _ROUTE_FIRST_SECONDS:
             return False
+        if kind == ROTATION.kind:
+            routes = {(body["metadata"]["namespace"], body["metadata"]["name"]) for body in self._cache.all(ROUTE.kind)}
+            return not routes <= self._looked_at
         body = self._cache.get(kind, namespace, name)
         if body is None:
             return False
@@ -122,8 +135,13 @@ class Work:
         return ("stalled" if stalled.get("status") == "True" else "waiting"), ""
 
 
-async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> None:
-    """Let what is worked on come to its end, for some seconds; nothing is begun, and nothing runs afterwards."""
-    await work.queue.stop(seconds)
+async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> bool:
+    """Let what is worked on come to its end, for some seconds; nothing is begun, and nothing runs afterwards.
+
+    Returns:
+        Whether it came to its end; otherwise a call may still be carried out by who was asked.
+    """
+    ended = await work.queue.stop(seconds)
     task.cancel()
     await asyncio.wait([task])
+    return ended

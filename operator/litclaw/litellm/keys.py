@@ -93,6 +93,7 @@ class Mark:
         cluster: uid of the namespace kube-system.
         agent: uid of the OpenClawAgent.
         generation: 1 for the agent's first key.
+        namespace: the agent's. One cluster may have several operators, each for some namespaces.
         made: when, by the operator's clock, in ISO 8601.
         held: why we have blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we haven't.
         retained: ``<namespace>/<name>`` of the agent that it outlives and that may take it back; empty: it ends with it.
@@ -106,6 +107,7 @@ class Mark:
     cluster: str
     agent: str
     generation: int
+    namespace: str = ""
     made: str = ""
     held: str = ""
     retained: str = ""
@@ -167,6 +169,7 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             cluster=str(mark["cluster"]),
             agent=str(mark["agent"]),
             generation=int(mark["generation"]),
+            namespace=str(mark.get("namespace", "")),
             made=str(mark.get("made", "")),
             held=str(mark.get("held", "")),
             retained=str(mark.get("retained", "")),

@@ -16,7 +16,7 @@ from ..kube.resources import AGENT, NAMESPACE, SECRET
 from ..litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
 from ..litellm.keys import CONTROLS, KeyRow
 from ..render.agent_secret import agent_secret
-from ..render.metadata import sealed
+from ..render.metadata import Manifest, sealed
 from . import agent_retain, secrets
 from .agent_access import Access
 from .agent_retain import wanted_mark
@@ -28,7 +28,7 @@ from .key_mint import PROXY_SECONDS, Replacing, mint
 from .key_period import start_anew
 from .key_retire import UPTAKE_SECONDS, settle_others
 from .report import record
-from .world import World
+from .world import RouteState, World
 
 _PLACEHOLDER = "-"
 
@@ -48,20 +48,21 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
     live = await look(world, SECRET.kind, agent.metadata.namespace, agent.secret_name)
     try:
         await agent_retain.take_back(world, agent, state)
-        if not agent_retain.was_left_behind(agent, state, live):
-            check_ours(live, shape, KEY_READY)
-        row = await _delivered(agent, access, live)
-        grace = due(world, agent, state, row) if row and state.usable else None
+        row, grace = await _find(world, agent, access, live, shape)
+        if row is None or grace is not None or _undelivered(state, agent, row):
+            # The cache may be behind, as a standby's that takes over; nothing is replaced or ended because of that.
+            live = await _see_secret(world, agent)
+            row, grace = await _find(world, agent, access, live, shape)
         if row is None:
             row = await mint(world, agent, access, live)
         elif grace is not None:
-            await settle_others(
-                world, agent, state, row
-            )  # one that waits for its end gets it, and isn't taken for surplus
+            # One that waits for its end gets it first, or it would be taken for surplus.
+            await settle_others(world, agent, state, row)
             row = await mint(world, agent, access, live, Replacing(row, grace))
             await _tell(world, agent, grace)
         else:
-            await _end_undelivered(agent, access, row)
+            if undelivered := _undelivered(state, agent, row):
+                await end_keys(state, undelivered)
             row = await _keep_limits(agent, access, row)
             row = await start_anew(world, state, row)
             await _keep_secret(world, agent, access, live, row)
@@ -69,6 +70,16 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
     return state.table.get(row.token) or row, again
+
+
+async def _find(
+    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, shape: Manifest
+) -> tuple[KeyRow | None, int | None]:
+    """The live key that the Secret holds, and the grace period with which it is to be replaced now, if it is."""
+    if not agent_retain.was_left_behind(agent, access.state, live):
+        check_ours(live, shape, KEY_READY)
+    row = await _delivered(agent, access, live)
+    return row, due(world, agent, access.state, row) if row and access.state.usable else None
 
 
 async def _tell(world: World, agent: OpenClawAgent, grace: int) -> None:
@@ -178,13 +189,14 @@ async def _keep_secret(
         await put(world, manifest, live, KEY_READY)
 
 
-async def _end_undelivered(agent: OpenClawAgent, access: Access, row: KeyRow) -> None:
-    """End what was made after the key in the Secret and never got there: it may have the alias."""
+async def _see_secret(world: World, agent: OpenClawAgent) -> dict[str, Any] | None:
+    """The agent's Secret as the API server has it, compact."""
+    found = await world.kube.get(SECRET, agent.metadata.namespace, agent.secret_name)
+    return compact({"apiVersion": SECRET.api_version, "kind": SECRET.kind, **found}) if found else None
+
+
+def _undelivered(state: RouteState, agent: OpenClawAgent, row: KeyRow) -> list[str]:
+    """What was made after the key in the Secret and never got there: it may have the alias."""
     assert row.mark is not None
-    undelivered = [
-        other.token
-        for other in access.state.table.of(agent.metadata.uid)
-        if other.expires is None and other.mark and other.mark.generation > row.mark.generation
-    ]
-    if undelivered:
-        await end_keys(access.state, undelivered)
+    others = [other for other in state.table.of(agent.metadata.uid) if other.expires is None and other.mark]
+    return [other.token for other in others if other.mark and other.mark.generation > row.mark.generation]

@@ -11,7 +11,7 @@ from typing import Any
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.cache import owner_of
-from ..kube.resources import AGENT, SECRET
+from ..kube.resources import SECRET
 from ..litellm.keys import KeyRow, Mark
 from ..render.agent_secret import agent_secret
 from ..render.metadata import without_owner
@@ -69,7 +69,7 @@ async def take_back(world: World, agent: OpenClawAgent, state: RouteState) -> No
     left = [row for row in state.table.retained_for(full_name(agent)) if row.mark and row.mark.agent != uid]
     if not left:
         return
-    living, _ = await world.kube.uids(AGENT)
+    living = await world.living_agents()
     for row in left:
         if row.mark and row.mark.agent not in living:
             await _remark(state, row, replace(row.mark, agent=uid))

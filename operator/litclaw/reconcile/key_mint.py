@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from ..api.agent import OpenClawAgent
 from ..kube.errors import ConflictError
-from ..kube.resources import AGENT
 from ..litellm.errors import AliasTakenError
 from ..litellm.keys import KeyRow, Mark, new_key, spend_of, taken_over, utc
 from ..render.agent_secret import agent_secret
@@ -58,6 +57,7 @@ async def mint(
         cluster=world.cluster,
         agent=agent.metadata.uid,
         generation=generation,
+        namespace=agent.metadata.namespace,
         # By another clock, now may be before the rotation began; and then it would be made again and again.
         made=max([world.now(), *(each.not_before for each in campaigns_for(world, agent.metadata.uid))]).isoformat(),
         held=Hold.SUSPENDED.value if agent.spec.suspend else "",
@@ -156,8 +156,7 @@ async def _may_take(world: World, agent: OpenClawAgent, row: KeyRow) -> bool:
         return False
     if row.mark.agent == agent.metadata.uid:
         return True
-    living, _ = await world.kube.uids(AGENT)
-    return row.mark.agent not in living
+    return world.acts_in(row.mark.namespace) and row.mark.agent not in await world.living_agents()
 
 
 async def _free_alias(access: Access, row: KeyRow) -> None:

@@ -8,6 +8,7 @@ import httpx
 from pydantic import SecretStr
 
 from ..api.route import External, LiteLLMRoute
+from ..kube.errors import InvalidError
 from ..kube.resources import SERVICE
 from ..litellm.errors import LiteLLMError
 from ..render.address import base_url
@@ -68,7 +69,10 @@ async def peer_of(world: World, route: LiteLLMRoute, url: str) -> ProxyPeer:
     if route.spec.managed:
         return managed_peer(route)
     if found := service_of(url):
-        service = await world.kube.get(SERVICE, *found)
+        try:
+            service = await world.kube.get(SERVICE, *found)
+        except InvalidError:
+            service = None  # in a namespace that this operator may not read
         if service:
             return service_peer(url, service)
     return address_peer(url)

@@ -162,11 +162,12 @@ async def _sweep(world: World, route: LiteLLMRoute, state: RouteState) -> None:
     orphans: list[str] = []
     unknown = state.table.agents() - agents.keys()
     if unknown:
-        unknown -= (await world.kube.uids(AGENT))[0]
+        unknown -= await world.living_agents()
     for uid in state.table.agents():
         rows = state.table.of(uid)
         if uid in unknown:
-            orphans += [row.token for row in rows if row.mark and not row.mark.retained]
+            ours = [row for row in rows if row.mark and not row.mark.retained and world.acts_in(row.mark.namespace)]
+            orphans += [row.token for row in ours]
         elif uid in agents and await _has_moved(world, agents[uid], key, state):
             orphans += [row.token for row in rows]
     if not orphans:

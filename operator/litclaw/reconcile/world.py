@@ -96,6 +96,7 @@ class World:
     Attributes:
         cluster: uid of the namespace kube-system, which stands for the cluster.
         own_namespace: where the operator runs; None outside of the cluster.
+        namespaces: where it acts; empty: in the whole cluster.
         wake: has a resource looked at as soon as possible.
         wake_after: has a resource looked at after some seconds, if it isn't before.
         now: the clock.
@@ -111,11 +112,23 @@ class World:
     now: Callable[[], datetime] = utc_now
     connect: Callable[[str, SecretStr, str, SecretStr | None], LiteLLM] = LiteLLM
     own_namespace: str | None = None
+    namespaces: tuple[str, ...] = ()
     routes: dict[tuple[str, str], RouteState] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     events: EventGate = field(default_factory=EventGate)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def acts_in(self, namespace: str) -> bool:
+        """Whether a namespace's agents are this operator's; those of others are another operator's, or nobody's."""
+        return not self.namespaces or namespace in self.namespaces
+
+    async def living_agents(self) -> set[str]:
+        """The uids of the agents that there are, by the API server, not by what the cache has seen of it."""
+        if not self.namespaces:
+            return (await self.kube.uids(AGENT))[0]
+        lists = [await self.kube.uids(AGENT, namespace=namespace) for namespace in self.namespaces]
+        return {uid for uids, _ in lists for uid in uids}
 
     def agents_of(self, route: tuple[str, str]) -> Iterator[Mapping[str, Any]]:
         """The agents that ask for a route, by namespace and name."""
