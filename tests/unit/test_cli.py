@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from litclaw.cli import cluster, output, status
+from litclaw.api import names
+from litclaw.cli import cluster, output, rotate, rotate_agents, rotate_wait, status
 from litclaw.cli.checks.operator import Found, check_operator
 from litclaw.cli.main import app
 from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING
@@ -17,11 +20,13 @@ from litclaw.cli.rotate_wait import conclude, standing
 from litclaw.cli.view import agent_row, health, route_row
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError, UnavailableError, from_response
+from litclaw.kube.resources import DEPLOYMENT, Resource
 from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
+GIVEN = ("--selector", "--route", "--what", "--grace", "--max-concurrent", "--stop-after-failures", "--name")
 NOBODY = """
 apiVersion: v1
 kind: Config
@@ -71,6 +76,20 @@ def test_a_kubeconfig_that_cannot_be_used_is_status_3(command: list[str], args: 
         (["rotate", "--all", "--timeout", "soon"], "--timeout soon isn't a length of time"),
         (["rotate", "-l", "team in (a)"], "isn't label=value"),
         (["rotate", "-l", "team!=a"], "isn't label=value"),
+        (["rotate", "-l", "team=a,team=b"], "--selector names team twice"),
+        (["rotate", "-l", "team=a", "-n", ""], "--namespace is empty"),
+        (["rotate", "-l", "", "-n", "team-a"], "--selector is empty"),
+        (["rotate", "-l", " ", "-n", "team-a"], "--selector is empty"),
+        (["rotate", "-n", "team-a", "--route", ""], "--route is empty"),
+        (["rotate", "--all", "--attach", ""], "--attach is empty"),
+        (["rotate", "", "-n", "team-a"], "isn't [namespace/]name"),
+        (["rotate", "scout", "-n", ""], "--namespace is empty"),
+        (["rotate", "-l", "team=a", "--what", "MasterKeys"], "--selector is for agents"),
+        (
+            ["rotate", "-l", "team=a", "-n", "ai", "--what", "VirtualKeys", "--what", "MasterKeys"],
+            "--namespace or --route",
+        ),
+        (["run", "--health", "0.0.0.0:99999"], "must be an address and a port"),
         (["rotate", "--route", "main"], "isn't namespace/name"),
         (["rotate", "scout", "--all"], "names of agents and --all exclude each other"),
         (["rotate", "scout", "--grace", "0s"], "names of agents and --grace exclude each other"),
@@ -97,6 +116,21 @@ def test_help_says_what_the_exit_statuses_mean(command: str) -> None:
     """Where a script's author looks."""
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, "--help"])
     assert done.exit_code == 0 and "Exit status: 0 all is well" in done.output
+
+
+@pytest.mark.parametrize("content", [None, "[1]"])
+def test_the_operator_without_a_kubeconfig_is_status_3(content: str | None, tmp_path: Path) -> None:
+    """In a sentence, as a process of its own: it sets up logs, and the whole process' recursion limit."""
+    path = tmp_path / "config"
+    if content is not None:
+        path.write_text(content)
+    program = str(Path(sys.executable).parent / "litclaw")
+    env = {key: value for key, value in os.environ.items() if key != "KUBERNETES_SERVICE_HOST"}
+    env |= {"KUBECONFIG": str(path), "HOME": str(tmp_path)}
+    done = subprocess.run([program, "run"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr and f"error: {path} can't be used: " in done.stderr
+    assert "name a kubeconfig with $KUBECONFIG" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -269,6 +303,148 @@ def test_what_a_cluster_answers_becomes_a_sentence_and_status_3(error: KubeError
     """With something to do where there is something."""
     fault = cluster.fault_of(error, "https://here", cluster.Target())
     assert said in fault.message and fault.status == 3
+
+
+class Told(Kube):
+    """A cluster that gives the same answers again and again; the last of several bodies stays.
+
+    Args:
+        bodies: what is got, in turn.
+        deployments: those of the operator, or the refusal to list them.
+        refusal: of all other lists.
+    """
+
+    def __init__(
+        self, *bodies: dict[str, Any], deployments: Sequence[Any] | KubeError = (), refusal: KubeError | None = None
+    ) -> None:
+        self.bodies = list(bodies)
+        self.deployments = deployments
+        self.refusal = refusal
+        self.made: list[dict[str, Any]] = []
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
+        return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+
+    async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Any]:
+        answer = self.deployments if resource is DEPLOYMENT else self.refusal or self.bodies
+        if isinstance(answer, KubeError):
+            raise answer
+        return list(answer)
+
+    async def create(self, manifest: Mapping[str, Any], *, manager: str = "") -> dict[str, Any]:
+        self.made.append(dict(manifest))
+        return self.made[-1]
+
+    def line(self) -> cluster.Line:
+        async def again(_: cluster.Target) -> Kube:
+            return self
+
+        return cluster.Line(cluster.Target(), self, again)
+
+
+async def test_a_selector_that_is_none_is_status_2() -> None:
+    """With what the API server says of it; without a selector it's the cluster's answer."""
+    refusal = from_response(400, b'{"reason": "BadRequest", "message": "unable to parse requirement"}')
+    scope = status.Scope("team-a", None, "a in (", not_ready=False, routes=True, agents=True)
+    with pytest.raises(output.Fault) as told:
+        await status.look(Told(refusal=refusal), scope)
+    assert told.value.status == 2 and "'a in (' isn't a label selector: unable to parse" in told.value.message
+    with pytest.raises(KubeError):
+        await status.look(Told(refusal=refusal), replace(scope, labels=""))
+
+
+def asked(name: str, value: str, **status_: Any) -> dict[str, Any]:
+    """An agent whose annotation asks for a rotation."""
+    body: dict[str, Any] = agent(**status_)
+    meta = {**body["metadata"], "name": name, "annotations": {names.ANNOTATION_ROTATE: value}, "generation": 2}
+    return {**body, "metadata": meta}
+
+
+def stalled(generation: int) -> list[dict[str, Any]]:
+    """Conditions of an agent that can't go on."""
+    given = conditions(Ready=("False", "RouteNotFound", "No route."), Stalled=("True", "RouteNotFound", "No route."))
+    return [{**each, "observedGeneration": generation} for each in given]
+
+
+async def wait_for_agents(kube: Told, *keys: str, seconds: float | None = None) -> list[dict[str, Any]]:
+    """Wait for agents of team-a that were asked with the value v."""
+    patience = rotate_wait.Patience(rotate_wait.Until.ROTATED, seconds)
+    return await rotate_agents._wait(kube.line(), [("team-a", key) for key in keys], "v", patience)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without time in between."""
+    monkeypatch.setattr(rotate_agents, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(rotate_agents, "_STALLED_SECONDS", 0.0)
+    monkeypatch.setattr(rotate_wait, "_LOOK_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_agent_that_cannot_get_a_key_is_not_waited_for() -> None:
+    """It is stalled as it is now, or somebody asks for something else; a suspended one is rotated too."""
+    with pytest.raises(output.Fault) as told:
+        await wait_for_agents(Told(asked("a", "v", conditions=stalled(2))), "a")
+    assert told.value.status == 1 and "team-a/a: RouteNotFound: No route." in told.value.remedy
+    with pytest.raises(output.Fault) as told:
+        await wait_for_agents(Told(asked("a", "other", lastHandledRotation="other")), "a")
+    assert told.value.status == 1 and "has changed its annotation litclaw.dev/rotate" in told.value.remedy
+    suspended = conditions(Ready=("True", "Suspended", "It rests."), Stalled=("False", "Suspended", ""))
+    rests, done = asked("a", "v", conditions=suspended), asked("a", "v", lastHandledRotation="v")
+    assert await wait_for_agents(Told(rests, rests, done), "a") == [done]
+    # As it was seen before it was changed counts for nothing.
+    assert await wait_for_agents(Told(asked("a", "v", conditions=stalled(1)), done), "a") == [done]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_agents_that_go_on_are_waited_for_beside_one_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    """And one that has its key may be asked for another one."""
+    stuck, waits = asked("a", "v", conditions=stalled(2)), asked("b", "v")
+    done, again = asked("b", "v", lastHandledRotation="v"), asked("b", "w", lastHandledRotation="w")
+    with pytest.raises(output.Fault) as told:
+        await wait_for_agents(Told(stuck, waits, stuck, done, stuck, again), "a", "b")
+    assert told.value.message.startswith("1 agent without a new key") and "team-a/b" not in told.value.remedy
+    assert "team-a/b has a new key." in capsys.readouterr().err
+
+
+async def test_what_stalled_an_agent_may_just_have_been_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator has some seconds to look at it anew."""
+    monkeypatch.setattr(rotate_agents, "_LOOK_SECONDS", 0.0)
+    done = asked("a", "v", lastHandledRotation="v")
+    assert await wait_for_agents(Told(asked("a", "v", conditions=stalled(2)), done), "a") == [done]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_rotation_that_rests_is_not_waited_for() -> None:
+    """How to resume it is said; one that was resumed a moment ago goes on."""
+    body: dict[str, Any] = {"spec": {"suspend": True}, "status": {"phase": "Suspended", "total": 3, "rotated": 1}}
+    patience = rotate_wait.Patience(rotate_wait.Until.COMPLETED, None)
+    with pytest.raises(output.Fault) as told:
+        await rotate_wait._watched(Told(body).line(), "r", patience)
+    assert told.value.status == 1 and "r is suspended: Suspended: 1 of 3 keys rotated" in told.value.message
+    assert """kubectl patch llkr r --type merge -p '{"spec":{"suspend":false}}'""" in told.value.remedy
+    assert "litclaw rotate --attach r" in told.value.remedy
+    ends = {"spec": {}, "status": {"phase": "Completed"}}
+    finishing = {**body, "status": {"phase": "Running"}}
+    assert await rotate_wait._watched(Told(finishing, {**body, "spec": {}}, ends).line(), "r", patience) == ends
+
+
+async def test_no_rotation_is_made_where_nobody_would_do_it() -> None:
+    """An operator of some namespaces doesn't watch what is the whole cluster's."""
+    wanted = rotate._wanted({"--all": True, **dict.fromkeys(GIVEN)}, None)
+    some, whole = operator("--namespaces=a,b").body, operator().body
+    body: dict[str, Any] = agent(key={"hash": "0"})
+    for work in (rotate._make, rotate._would_be):
+        kube = Told(body, deployments=[some])
+        with pytest.raises(output.Fault) as told:
+            await work(kube, wanted)
+        assert told.value.status == 1 and kube.made == []
+        assert "Deployment ops/litclaw" in told.value.message and "--namespaces a,b" in told.value.message
+        assert "litclaw rotate team-a/scout" in told.value.remedy
+    for deployments in ([some, whole], [], from_response(403, b"{}")):
+        kube = Told(body, deployments=deployments)
+        await rotate._make(kube, wanted)
+        assert len(kube.made) == 1
 
 
 def test_the_page_on_the_command_line_has_every_option_and_no_other() -> None:

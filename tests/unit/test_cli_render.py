@@ -27,10 +27,22 @@ AGENT: dict[str, Any] = {
     "spec": {"routeRef": {"name": "main", "namespace": "ai"}},
 }
 
+SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "llm", "namespace": "ai"},
+    "spec": {"selector": {"app": "llm"}, "ports": [{"port": 80, "targetPort": 4000}]},
+}
+
 
 def with_spec(body: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """The resource with other fields in its spec."""
     return {**body, "spec": {**body["spec"], **spec}}
+
+
+def named(body: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    """The object with another name or namespace."""
+    return {**body, "metadata": {**body.get("metadata", {}), **meta}}
 
 
 def render(*bodies: dict[str, Any], args: tuple[str, ...] = ()) -> Result:
@@ -150,6 +162,20 @@ def test_what_would_not_become_ready_is_said_with_status_1(bodies: list[dict[str
         ({**AGENT, "apiVersion": "litclaw.dev/v9"}, "litclaw.dev/v9 OpenClawAgent isn't known"),
         ({**AGENT, "metadata": {}}, "metadata.name is missing"),
         ({"a": "b"}, "it isn't a Kubernetes object"),
+        ({"apiVersion": "v1", "kind": "List", "items": 3}, "standard input, document 1: List: items: must be array"),
+        (named(AGENT, name="../../x"), "document 1: OpenClawAgent: metadata.name: must be a DNS subdomain"),
+        (named(AGENT, name="a/b"), "metadata.name: must be a DNS subdomain"),
+        (named(AGENT, name=".."), "metadata.name: must be a DNS subdomain"),
+        (named(AGENT, name="a" * 254), "metadata.name: must be a DNS subdomain"),
+        (named(ROUTE, namespace="../.."), "document 1: LiteLLMRoute: metadata.namespace: must be a DNS label"),
+        (named(ROUTE, namespace="/etc"), "metadata.namespace: must be a DNS label"),
+        (named(ROUTE, namespace="a.b"), "metadata.namespace: must be a DNS label"),
+        (named(ROUTE, namespace=3), "metadata.namespace: must be a DNS label"),
+        (named(SERVICE, namespace="../x"), "document 1: Service: metadata.namespace: must be a DNS label"),
+        (named({"apiVersion": "v1", "kind": "Namespace"}, name="a.b"), "Namespace: metadata.name: must be a DNS label"),
+        (with_spec(SERVICE, ports=3), "document 1: Service: spec.ports: Input should be a valid list"),
+        (with_spec(SERVICE, ports=[{"name": "http"}]), "document 1: Service: spec.ports[0].port: Field required"),
+        (with_spec(SERVICE, selector="app"), "document 1: Service: spec.selector: Input should be a valid dictionary"),
     ],
 )
 def test_bad_input_names_document_and_field_with_status_2(body: dict[str, Any], said: str) -> None:
@@ -204,19 +230,61 @@ def test_an_external_route_is_asked_for_its_models() -> None:
     route["spec"]["allowedNamespaces"] = {"from": "All"}
     done = render(route, AGENT)
     assert done.exit_code == 1 and "NoModels" in done.stderr
-    named = with_spec(route, models=[{"name": "gpt-4o"}])
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "llm", "namespace": "ai"},
-        "spec": {"selector": {"app": "llm"}, "ports": [{"port": 80, "targetPort": 4000}]},
-    }
+    known = with_spec(route, models=[{"name": "gpt-4o"}])
     with_gateway = with_spec(AGENT, gateway={})
-    made = objects(render(named, service, with_gateway))
+    made = objects(render(known, SERVICE, with_gateway))
     assert {kind for kind, _ in made} == {
         "Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "Deployment", "NetworkPolicy",
     }  # fmt: skip
     rule = made["NetworkPolicy", "scout-openclaw"]["spec"]["egress"][1]
     assert rule["ports"] == [{"protocol": "TCP", "port": 4000}]
     assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "llm"}}
-    assert "add its manifest to see them" in render(named, with_gateway).stderr
+    assert "add its manifest to see them" in render(known, with_gateway).stderr
+    null = with_spec(SERVICE, ports=None)
+    rule = objects(render(known, null, with_gateway))["NetworkPolicy", "scout-openclaw"]["spec"]["egress"][1]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
+
+
+def test_names_of_other_kinds_are_theirs() -> None:
+    """RBAC's have colons, and a Service of Knative's has no ports."""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "system:a"}}
+    knative = {**with_spec(SERVICE, ports=3), "apiVersion": "serving.knative.dev/v1"}
+    assert objects(render(role, knative, ROUTE)) == objects(render(ROUTE))
+
+
+def test_nothing_is_written_outside_of_the_folder(tmp_path: Path) -> None:
+    """Neither by a name, nor by -n, nor by a link in the folder."""
+    out = tmp_path / "a" / "b"
+    for bad in (named(ROUTE, name="../../../x"), named(ROUTE, namespace="../..")):
+        assert render(bad, args=("--output-dir", str(out))).exit_code == 2
+    without = {**ROUTE, "metadata": {"name": "main"}}
+    done = render(without, args=("--output-dir", str(out), "-n", "../../x"))
+    assert done.exit_code == 2 and "--namespace '../../x' isn't a namespace's name" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out.mkdir(parents=True)
+    (out / "ai").symlink_to(elsewhere)
+    done = render(ROUTE, args=("--output-dir", str(out)))
+    assert done.exit_code == 2 and f"leads out of {out}" in done.stderr and list(elsewhere.iterdir()) == []
+
+
+def test_what_a_folder_has_beside_manifests_is_left_out_and_said(tmp_path: Path) -> None:
+    """A file that is named is meant."""
+    (tmp_path / "route.yaml").write_text(yaml.safe_dump(ROUTE))
+    for name, text in (
+        ("values.yaml", "replicas: 3"),
+        ("kustomization.yaml", "resources: [route.yaml]"),
+        ("a.json", "[1]"),
+    ):
+        (tmp_path / name).write_text(text)
+    done = CliRunner().invoke(app, ["render", "-f", str(tmp_path)])
+    assert objects(done) == objects(render(ROUTE))
+    for name in ("values.yaml", "kustomization.yaml", "a.json"):
+        note = f"note: {tmp_path / name}, document 1 is left out: it has neither apiVersion nor kind."
+        assert note in done.stderr
+        done_ = CliRunner().invoke(app, ["render", "-f", str(tmp_path / name)])
+        assert done_.exit_code == 2 and "kind is missing" in done_.stderr
+    (tmp_path / "half.yaml").write_text("apiVersion: litclaw.dev/v1alpha1")
+    done = CliRunner().invoke(app, ["render", "-f", str(tmp_path)])
+    assert done.exit_code == 2 and f"{tmp_path}/half.yaml, document 1: it isn't a Kubernetes object" in done.stderr

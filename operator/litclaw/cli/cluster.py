@@ -121,17 +121,34 @@ async def connect(target: Target) -> Kube:
     Raises:
         Fault: there is no kubeconfig, or it can't be used.
     """
+    _quiet()
+    remedy = "Name a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context."
+    return await _connect(target, target.named, remedy)
+
+
+async def check_way() -> None:
+    """Whether the operator has a way to a cluster; nothing is asked.
+
+    Raises:
+        Fault: there is neither a service account nor a kubeconfig, or it can't be used.
+    """
+    in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    remedy = "Run it in a pod with a service account, or name a kubeconfig with $KUBECONFIG."
+    kube = await _connect(Target(), "the pod's service account" if in_pod else Target().named, remedy)
+    async with kube:
+        pass
+
+
+async def _connect(target: Target, named: str, remedy: str) -> Kube:
+    # It takes half of the time that a command takes to start.
     from kubernetes.aio.config import ConfigException
 
-    _quiet()
     try:
         return await Kube.connect(target.kubeconfig, target.context)
     except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         # The library stumbles over a file that isn't there or isn't a kubeconfig.
         why = str(error) if isinstance(error, (ConfigException, OSError)) else "it isn't there, or isn't a kubeconfig"
-        message = f"{target.named} can't be used: {why}"
-        remedy = "Name a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context."
-        raise Fault(message, remedy, Exit.CLUSTER) from None
+        raise Fault(f"{named} can't be used: {why}", remedy, Exit.CLUSTER) from None
 
 
 def _quiet() -> None:

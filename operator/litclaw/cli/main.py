@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from . import logs, output
+from .cluster import check_way
 from .doctor import doctor
 from .render import render
 from .rotate import rotate
@@ -62,7 +63,7 @@ def run(
         raise typer.BadParameter("must be auto, text or json", param_hint="--log-format")
     if log_level not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
-    if health and not re.fullmatch(r".*:[0-9]{1,5}", health):
+    if health and not (re.fullmatch(r".*:[0-9]{1,5}", health) and int(health.rpartition(":")[2]) < 65536):
         raise typer.BadParameter("must be an address and a port, such as 0.0.0.0:8080", param_hint="--health")
     from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
     from ..handlers.options import Options
@@ -78,6 +79,7 @@ def run(
     )
 
     async def operate() -> None:
+        await check_way()
         await Operator(options).run()
 
     asyncio.run(operate())

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
 from ..api import names
 from ..api.agent import AGENT_KIND, OpenClawAgent
+from ..api.base import Model
 from ..api.rotation import ROTATION_KIND, LiteLLMKeyRotation
 from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .schema import Checker, path
+from .schema import Checker, is_dns_label, name_mistakes, path
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _MODELS: Final[dict[str, type[BaseModel]]] = {
@@ -50,6 +51,7 @@ class Manifests:
         namespaces: the labels of namespaces that are among the manifests.
         services: Services by namespace and name.
         sources: where each of ours is written, by kind, namespace and name.
+        skipped: what a folder has beside manifests.
     """
 
     routes: dict[tuple[str, str], LiteLLMRoute] = field(default_factory=dict)
@@ -57,7 +59,28 @@ class Manifests:
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     services: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     sources: dict[tuple[str, str, str], Source] = field(default_factory=dict)
+    skipped: list[Source] = field(default_factory=list)
     other: int = 0
+
+
+class _Port(Model):
+    """A Service's port, as far as a NetworkPolicy is made of it."""
+
+    port: StrictInt
+    target_port: StrictInt | StrictStr | None = None
+
+
+class _ServiceSpec(Model):
+    """What of a Service is used."""
+
+    selector: dict[str, str] = Field(default_factory=dict)
+    ports: list[_Port] = Field(default_factory=list)
+
+
+class _Service(Model):
+    """A Service."""
+
+    spec: _ServiceSpec
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,27 +103,33 @@ def read(paths: Iterable[str], stdin: TextIO, namespace: str) -> Manifests:
         BadInputError: with every mistake that was found.
     """
     found, mistakes, checker = Manifests(), list[str](), Checker()
-    for file, text in _texts(paths, stdin, mistakes):
+    for file, text, walked in _texts(paths, stdin, mistakes):
         for number, document in enumerate(_documents(file, text, mistakes), 1):
-            for body in _items(document):
-                _take(found, Source(file, number), body, namespace, checker, mistakes)
+            source = Source(file, number)
+            if walked and _is_no_object(document):
+                found.skipped.append(source)
+                continue
+            for body in _items(source, document, mistakes):
+                _take(found, source, body, namespace, checker, mistakes)
     if mistakes:
         raise BadInputError(*mistakes)
     return found
 
 
-def _texts(paths: Iterable[str], stdin: TextIO, mistakes: list[str]) -> Iterator[tuple[str, str]]:
+def _texts(paths: Iterable[str], stdin: TextIO, mistakes: list[str]) -> Iterator[tuple[str, str, bool]]:
+    """Names of files, what is in them, and whether they were found in a folder rather than named."""
     for given in paths:
         if given == "-":
-            yield "standard input", stdin.read()
+            yield "standard input", stdin.read(), False
             continue
         top = Path(given)
-        files = sorted(p for p in top.rglob("*") if p.suffix in _SUFFIXES and p.is_file()) if top.is_dir() else [top]
+        walked = top.is_dir()
+        files = sorted(p for p in top.rglob("*") if p.suffix in _SUFFIXES and p.is_file()) if walked else [top]
         if not files:
             mistakes.append(f"{top}: no .yaml, .yml or .json below it")
         for file in files:
             try:
-                yield str(file), file.read_text(encoding="utf-8")
+                yield str(file), file.read_text(encoding="utf-8"), walked
             except OSError as error:
                 mistakes.append(f"{file}: {error.strerror or 'it can not be read'}")
             except UnicodeDecodeError:
@@ -117,9 +146,18 @@ def _documents(file: str, text: str, mistakes: list[str]) -> Iterator[Any]:
         mistakes.append(f"{file}: it isn't YAML")
 
 
-def _items(document: Any) -> Iterator[Any]:
+def _is_no_object(document: Any) -> bool:
+    """Whether a document means to be no manifest, such as a chart's values."""
+    return document is not None and not (isinstance(document, Mapping) and {"apiVersion", "kind"} & document.keys())
+
+
+def _items(source: Source, document: Any, mistakes: list[str]) -> Iterator[Any]:
     if isinstance(document, Mapping) and document.get("kind") == "List":
-        yield from document.get("items") or []
+        items = document.get("items")
+        if isinstance(items, list):
+            yield from items
+        elif items is not None:
+            mistakes.append(f"{source}: List: items: must be array")
     elif document is not None:
         yield document
 
@@ -132,7 +170,10 @@ def _take(found: Manifests, source: Source, body: Any, namespace: str, checker: 
     meta = body.get("metadata")
     name = meta.get("name") if isinstance(meta, Mapping) else None
     if not version.startswith(f"{names.GROUP}/"):
-        _take_other(found, body, kind, name, namespace)
+        _take_other(found, source, body, namespace, mistakes)
+        return
+    if isinstance(meta, Mapping) and (wrong := name_mistakes(meta)):
+        mistakes += [f"{source}: {kind}: {field}: {wrong[field]}" for field in sorted(wrong)]
         return
     where = f"{source}: {kind} {name or ''}".rstrip()
     if version != names.API_VERSION or kind not in _MODELS:
@@ -169,14 +210,25 @@ def _model(body: Mapping[str, Any], model: type[M]) -> tuple[M | None, dict[str,
         return None, {path(each["loc"]): each["msg"].removeprefix("Value error, ") for each in found}
 
 
-def _take_other(found: Manifests, body: Mapping[str, Any], kind: str, name: Any, namespace: str) -> None:
+def _take_other(found: Manifests, source: Source, body: Mapping[str, Any], namespace: str, mistakes: list[str]) -> None:
+    """Take what says something of ours."""
     found.other += 1
-    if not isinstance(name, str):
+    kind, meta = body["kind"], body.get("metadata")
+    if body.get("apiVersion") != "v1" or kind not in ("Namespace", "Service"):
         return
-    meta = body["metadata"]
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("name"), str):
+        return
+    name, wrong = meta["name"], name_mistakes(meta)
     if kind == "Namespace":
         labels = meta.get("labels")
+        if not wrong and not is_dns_label(name):
+            wrong = {"metadata.name": "must be a DNS label"}
         found.namespaces[name] = dict(labels) if isinstance(labels, Mapping) else {}
-    elif kind == "Service" and isinstance(body.get("spec"), Mapping):
-        home = str(meta.get("namespace") or namespace)
-        found.services[(home, name)] = {**body, "metadata": {**meta, "namespace": home}}
+    elif body.get("spec") is not None:
+        service, unread = _model({"spec": body["spec"]}, _Service)
+        wrong = {**unread, **wrong}
+        if service:
+            home = str(meta.get("namespace") or namespace)
+            spec = service.spec.model_dump(by_alias=True, exclude_none=True)
+            found.services[(home, name)] = {"metadata": {"name": name, "namespace": home}, "spec": spec}
+    mistakes += [f"{source}: {kind}: {field}: {wrong[field]}" for field in sorted(wrong)]

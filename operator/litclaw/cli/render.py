@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from . import output
 from .output import EXITS, Exit, Fault, plural
 
 
@@ -46,13 +47,18 @@ def render(
     a cluster knows (KNOWN-IN-THE-CLUSTER-ALONE). Rules that the CRDs have in CEL are the API server's to check:
     kubectl apply --dry-run=server.
     """
-    from . import manifests, offline, rendered  # the operator's own code stays out of the other commands
+    from . import manifests, offline, rendered, schema  # the operator's own code stays out of the other commands
 
+    for option, value in (("--namespace", namespace), ("--operator-namespace", operator_namespace)):
+        if not schema.is_dns_label(value):
+            raise Fault(f"{option} {value!r} isn't a namespace's name", "Leave it out, or mend it.", Exit.USAGE)
     try:
         given = manifests.read(files, sys.stdin, namespace)
     except manifests.BadInputError as error:
         lines = [str(line) for line in error.args]
         raise Fault("\n".join(lines), f"{plural(len(lines), 'mistake')}; nothing is rendered.", Exit.USAGE) from None
+    for source in given.skipped:
+        output.tell(f"note: {source} is left out: it has neither apiVersion nor kind.")
     if not given.routes and not given.agents:
         raise Fault("no LiteLLMRoute or OpenClawAgent is among the manifests", "Name other files with -f.", Exit.USAGE)
     info = rendered.model_info(model_info)

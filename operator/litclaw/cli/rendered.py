@@ -69,13 +69,19 @@ def _head(each: Made, given: Manifests) -> str:
 
 
 def write(folder: Path, made: list[Made], given: Manifests) -> None:
-    """Write every object, and both configurations as they are."""
-    count = 0
+    """Write every object, and both configurations as they are.
+
+    Raises:
+        Fault: the folder can't be written, or what is in it leads out of it.
+    """
+    count, top = 0, folder.resolve()
     try:
         for each in made:
             for manifest in each.objects:
                 for name, text in _files_of(manifest, _head(each, given)):
                     path = folder / manifest["metadata"]["namespace"] / name
+                    if not path.resolve().is_relative_to(top):
+                        raise Fault(f"{path} leads out of {folder}", "Name an empty folder.", Exit.USAGE)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
                     count += 1

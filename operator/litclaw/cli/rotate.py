@@ -12,8 +12,10 @@ from ..api.duration import seconds
 from ..api.rotation import DEFAULT_GRACE, ROTATION_KIND, RotationSpec
 from ..kube.client import Kube
 from ..kube.errors import ConflictError, InvalidError, KubeError
-from ..kube.resources import AGENT, ROUTE
+from ..kube.resources import AGENT, DEPLOYMENT, ROUTE
 from . import completion, output, rotate_agents, rotate_wait
+from .checks.check import objects
+from .checks.operator import OPERATOR_LABELS, Found
 from .cluster import ContextOption, KubeconfigOption, Target, ask, current_namespace
 from .output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
 from .view import Body, moment, now, route_of, title
@@ -127,6 +129,7 @@ def rotate(
         "--stop-after-failures": stop_after_failures,
         "--name": name,
     }
+    _refuse_empty({"--namespace": namespace, "--selector": selector, "--route": route, "--attach": attach})
     if attach:
         _refuse_with("--attach", {**given, "--namespace": namespace, "--dry-run": dry_run, "names of agents": agents})
         rotate_wait.wait_for(target, attach, patience, form)
@@ -139,7 +142,7 @@ def rotate(
         return
     wanted = _wanted(given, namespace)
     if dry_run:
-        _show(wanted, ask(target, lambda kube: selected(kube, wanted)), form)
+        _show(wanted, ask(target, lambda kube: _would_be(kube, wanted)), form)
         return
     found, made = ask(target, lambda kube: _make(kube, wanted))
     output.tell(f"{ROTATION_KIND} {wanted.name} is made: {_count(found)}.")
@@ -170,6 +173,12 @@ def _refuse_with(what: str, given: dict[str, Any]) -> None:
         raise Fault(f"{what} and {too_much[0]} exclude each other", "Leave one of them out.", Exit.USAGE)
 
 
+def _refuse_empty(given: dict[str, str | None]) -> None:
+    """A shell's variable that isn't set would select more than is meant."""
+    if empty := [option for option, value in given.items() if value is not None and not value.strip()]:
+        raise Fault(f"{empty[0]} is empty", "Is a variable not set? Give it a value, or leave it out.", Exit.USAGE)
+
+
 def _wanted(given: dict[str, Any], namespace: str | None) -> Wanted:
     """The rotation that the options ask for.
 
@@ -183,6 +192,10 @@ def _wanted(given: dict[str, Any], namespace: str | None) -> Wanted:
         raise Fault("--all means every agent of the cluster", "Leave --all out, or the other selection.", Exit.USAGE)
     spec: dict[str, Any] = {}
     if given["--selector"]:
+        if "MasterKeys" in (given["--what"] or []):
+            message = "--selector is for agents, and would not narrow which master keys are rotated"
+            remedy = "Say with --namespace or --route which master keys, and rotate agents' keys by another rotation."
+            raise Fault(message, remedy, Exit.USAGE)
         spec["selector"] = {"matchLabels": _labels(given["--selector"])}
     if namespace:
         spec["namespaceSelector"] = {"matchLabels": {_NAMESPACE_NAME: namespace}}
@@ -223,6 +236,9 @@ def _labels(selector: str) -> dict[str, str]:
             raise Fault(
                 message, "A rotation selects by labels and their values only: team=research,tier=1.", Exit.USAGE
             )
+        if key in found:
+            message = f"--selector names {key} twice"
+            raise Fault(message, "A label has one value: make a rotation a value, or name agents.", Exit.USAGE)
         found[key] = value
     return found
 
@@ -274,7 +290,30 @@ def _count(found: Selected | None) -> str:
     return " and ".join(parts)
 
 
+async def _refuse_unserved(kube: Kube) -> None:
+    """An operator of some namespaces doesn't watch rotations, which are the whole cluster's."""
+    seen = await objects(kube, DEPLOYMENT, labels=OPERATOR_LABELS)
+    operators = [] if isinstance(seen, str) else [Found(body) for body in seen]
+    if not operators or not all(found.namespaces for found in operators):
+        return  # or we mustn't see
+    where = f"Deployment {operators[0].namespace}/{operators[0].name}"
+    message = (
+        f"nobody would do a {ROTATION_KIND}: the operator ({where}) acts in some namespaces only "
+        f"(--namespaces {','.join(operators[0].namespaces)}), where it doesn't watch rotations"
+    )
+    remedy = (
+        f"Name agents instead, which asks by their annotation {names.ANNOTATION_ROTATE}: litclaw rotate team-a/scout."
+    )
+    raise Fault(message, remedy)
+
+
+async def _would_be(kube: Kube, wanted: Wanted) -> Selected:
+    await _refuse_unserved(kube)
+    return await selected(kube, wanted)
+
+
 async def _make(kube: Kube, wanted: Wanted) -> tuple[Selected | None, dict[str, Any]]:
+    await _refuse_unserved(kube)
     found: Selected | None = None
     try:
         found = await selected(kube, wanted)

@@ -11,11 +11,13 @@ from ..kube.client import Kube
 from ..kube.resources import AGENT
 from . import output
 from .cluster import Line, Target, ask, hold
-from .output import Exit, Fault, Form, plural
+from .output import Exit, Fault, Form, condition, plural
 from .rotate_wait import Patience
 from .view import Body, health, now, title
 
 _LOOK_SECONDS = 1.0
+_STALLED_SECONDS = 10.0
+"""So long may an agent still be as it was before it was asked: what stalled it may just have been mended."""
 
 Keys = Sequence[tuple[str, str]]
 """Namespaces and names."""
@@ -30,7 +32,7 @@ def rotate_agents(
         manager: field manager of the annotation.
 
     Raises:
-        Fault: there is no such agent, or it took too long.
+        Fault: there is no such agent, it can't get a key as things are, or it took too long.
     """
     bodies = ask(target, lambda kube: _read(kube, keys))
     if dry_run:
@@ -95,19 +97,37 @@ async def _wait(line: Line, keys: Keys, value: str, patience: Patience) -> list[
     told: set[str] = set()
     while True:
         bodies = await line.read(lambda kube: _read(kube, keys))
-        done = [body for body in bodies if (body.get("status") or {}).get("lastHandledRotation") == value]
-        for body in done:
-            if title(body) not in told:
+        for body in bodies:
+            if title(body) not in told and (body.get("status") or {}).get("lastHandledRotation") == value:
                 told.add(title(body))
                 ends = ((body["status"].get("key")) or {}).get("retiringUntil")
                 output.tell(f"{title(body)} has a new key{f'; the old one ends at {ends}' if ends else ''}.")
-        if len(done) == len(bodies):
+        left = [body for body in bodies if title(body) not in told]
+        if not left:
             return bodies
-        if patience.seconds is not None and clock() - started > patience.seconds:
-            left = [body for body in bodies if title(body) not in told]
+        waited = clock() - started
+        stuck = [_stuck(body, value, waited) for body in left]
+        if all(stuck):
+            lines = [f"  {title(body)}: {why}" for body, why in zip(left, stuck, strict=True)]
+            raise Fault(
+                f"{plural(len(left), 'agent')} without a new key, for which waiting is no use", "\n".join(lines)
+            )
+        if patience.seconds is not None and waited > patience.seconds:
             lines = [f"  {title(body)}: {_why(body)}" for body in left]
             raise Fault(f"{plural(len(left), 'agent')} without a new key yet", "\n".join(lines))
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _stuck(body: Body, value: str, waited: float) -> str:
+    """Why no key is to be waited for; empty: one is."""
+    meta = body["metadata"]
+    if (meta.get("annotations") or {}).get(names.ANNOTATION_ROTATE) != value:
+        return f"somebody has changed its annotation {names.ANNOTATION_ROTATE} meanwhile, and waits for a key in turn."
+    stalled = condition(body, "Stalled")
+    current = stalled.get("observedGeneration", 0) >= meta.get("generation", 0)
+    if stalled.get("status") == "True" and current and waited >= _STALLED_SECONDS:
+        return f"{stalled.get('reason')}: {stalled.get('message')} Once that is mended, the key is rotated by itself."
+    return ""
 
 
 def _why(body: Body) -> str:

@@ -78,7 +78,7 @@ def wait_for(target: Target, name: str, patience: Patience, form: Form) -> None:
     """Wait until a rotation has come as far as it is waited for, showing how far it is.
 
     Raises:
-        Fault: there is no such rotation, it has failures, or it took too long.
+        Fault: there is no such rotation, it has failures, is suspended, or took too long.
         typer.Exit: it was interrupted.
     """
     try:
@@ -93,6 +93,11 @@ def wait_for(target: Target, name: str, patience: Patience, form: Form) -> None:
 
 def _again(name: str) -> str:
     return f"  litclaw rotate --attach {name}\n  kubectl get llkr {name} -w"
+
+
+def _resume(name: str) -> str:
+    patch = """kubectl patch llkr {} --type merge -p '{{"spec":{{"suspend":false}}}}'"""
+    return f"  {patch.format(name)}\n  litclaw rotate --attach {name}"
 
 
 async def _watched(line: Line, name: str, patience: Patience) -> dict[str, Any]:
@@ -166,6 +171,8 @@ async def _look_until(line: Line, name: str, patience: Patience, shown: _Lines |
         shown.show(seen)
         if seen.phase in FINISHED or (patience.until is Until.ROTATED and seen.phase == "Retiring"):
             return body
+        if seen.phase == "Suspended" and (body.get("spec") or {}).get("suspend"):
+            raise Fault(f"{ROTATION_KIND} {name} is suspended: {seen.line()}", f"Resume it:\n{_resume(name)}")
         waited = clock() - started
         if not body.get("status") and waited > _UNSEEN_SECONDS and not warned:
             shown.say("The operator hasn't looked at it yet. Does it run? `litclaw doctor` tells.")

@@ -1,5 +1,6 @@
 """Resources against their CRDs' own schemas, without a cluster: what the API server refuses, but for rules in CEL."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
@@ -9,6 +10,7 @@ from ..api.crd import custom_resource_definitions
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 _OPEN: Final = "x-kubernetes-preserve-unknown-fields"
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 def _unique(_: Any, kind: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
@@ -42,6 +44,25 @@ class Checker:
         """What is wrong, by field; no value is repeated."""
         given = {key: body[key] for key in ("apiVersion", "kind", "spec") if key in body}
         return {field: text for error in self._validators[kind].iter_errors(given) for field, text in _told(error)}
+
+
+def is_dns_label(text: str) -> bool:
+    """Whether a text can be the name of a namespace (RFC 1123)."""
+    return len(text) <= 63 and re.fullmatch(_LABEL, text) is not None
+
+
+def name_mistakes(meta: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with name and namespace of an object's metadata, by field; what isn't there isn't wrong.
+
+    The API server has this apart from schemas.
+    """
+    out = {}
+    name, namespace = meta.get("name"), meta.get("namespace")
+    if name and not (isinstance(name, str) and len(name) <= 253 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name)):
+        out["metadata.name"] = "must be a DNS subdomain: a-z, 0-9, - and . in at most 253 characters"
+    if namespace and not (isinstance(namespace, str) and is_dns_label(namespace)):
+        out["metadata.namespace"] = "must be a DNS label: a-z, 0-9 and - in at most 63 characters"
+    return out
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,8 +129,18 @@ status.__doc__ = f"{status.__doc__}\n\n{EXITS}"
 
 
 async def look(kube: Kube, scope: Scope) -> Seen:
-    """Read what is to be shown. Of routes, those of the namespace and those that its agents ask for."""
-    found = await kube.objects(AGENT, scope.namespace, labels=scope.labels)
+    """Read what is to be shown. Of routes, those of the namespace and those that its agents ask for.
+
+    Raises:
+        Fault: the selector isn't one.
+    """
+    try:
+        found = await kube.objects(AGENT, scope.namespace, labels=scope.labels)
+    except KubeError as error:
+        if error.status != 400 or not scope.labels:
+            raise
+        message = f"--selector {scope.labels!r} isn't a label selector: {error.message}"
+        raise Fault(message, "Write it as for kubectl: team=research,tier!=test.", Exit.USAGE) from None
     if scope.route:
         found = [body for body in found if route_of(body) == scope.route]
     agents = [agent_row(body) for body in found]

@@ -15,7 +15,8 @@ from ..permissions import IN_CLUSTER, IN_NAMESPACES, LEADING, Permission
 from ..view import moment, now
 from .check import Check, fail, objects, ok, skip, warn
 
-_LABELS = f"{names.LABEL_NAME}={names.MANAGED_BY}"
+OPERATOR_LABELS = f"{names.LABEL_NAME}={names.MANAGED_BY}"
+"""Of the operator's own Deployment."""
 _INSTALL = "kubectl apply --server-side -k deploy/default"
 _LEASE = "litclaw"
 _SYSTEM = "kube-system"
@@ -84,15 +85,15 @@ async def find_operator(kube: Kube, namespace: str | None) -> tuple[Found | None
     """
     name = "operator"
     if namespace:
-        found: Any = await kube.objects(DEPLOYMENT, namespace, labels=_LABELS)
+        found: Any = await kube.objects(DEPLOYMENT, namespace, labels=OPERATOR_LABELS)
     else:
-        found = await objects(kube, DEPLOYMENT, labels=_LABELS)
+        found = await objects(kube, DEPLOYMENT, labels=OPERATOR_LABELS)
     if isinstance(found, str):
         remedy = "Say where it is with --operator-namespace, or ask the cluster's administrator."
         return None, [skip(name, "you aren't allowed to list Deployments in all namespaces", remedy)]
     if not found:
         where = f"in namespace {namespace}" if namespace else "in the cluster"
-        return None, [fail(name, f"there is no Deployment with label {_LABELS} {where}", _INSTALL)]
+        return None, [fail(name, f"there is no Deployment with label {OPERATOR_LABELS} {where}", _INSTALL)]
     if len(found) > 1:
         places = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
         remedy = (
@@ -108,7 +109,7 @@ def check_operator(found: Found) -> list[Check]:
     wanted, ready = int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
     where = f"Deployment {found.namespace}/{found.name}"
     look = (
-        f"kubectl -n {found.namespace} describe pods -l {_LABELS}; "
+        f"kubectl -n {found.namespace} describe pods -l {OPERATOR_LABELS}; "
         f"kubectl -n {found.namespace} logs deployment/{found.name}"
     )
     scope = f", for {', '.join(found.namespaces)}" if found.namespaces else ""
@@ -148,7 +149,7 @@ async def check_lease(kube: Kube, found: Found) -> list[Check]:
         return []  # one that doesn't elect
     spec = lease["spec"]
     holder = spec.get("holderIdentity")
-    look = f"kubectl -n {found.namespace} logs -l {_LABELS} --prefix --tail=20"
+    look = f"kubectl -n {found.namespace} logs -l {OPERATOR_LABELS} --prefix --tail=20"
     if not holder:
         return [fail(name, f"nobody holds Lease {found.namespace}/{_LEASE}", look)]
     renewed = moment(spec.get("renewTime"))
