@@ -99,6 +99,12 @@ def test_two_pods_and_room_for_one_to_go() -> None:
     assert spec["template"]["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"] == selector
 
 
+def test_the_operator_may_go_where_api_servers_listen() -> None:
+    [policy] = [body for _, body in documents(DEPLOY / "base") if body["kind"] == "NetworkPolicy"]
+    [anywhere] = [rule for rule in policy["spec"]["egress"] if "to" not in rule]
+    assert [each["port"] for each in anywhere["ports"]] == [443, 6443, 8443, 16443, 4000]
+
+
 def test_the_image_is_the_one_that_is_built() -> None:
     [container] = deployment()["spec"]["template"]["spec"]["containers"]
     assert container["image"] == images.OPERATOR_IMAGE
