@@ -1,6 +1,7 @@
 """What is shipped as YAML: the API server takes it to the letter, a linter has nothing to say, the examples work."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def test_an_overlay_is_valid(kube: Kube, proxy: Proxy, overlay: str) -> None:
 def test_an_overlay_passes_the_linter(kube: Kube, proxy: Proxy, overlay: str) -> None:
     one_pod = ("deployment-replicas",) if overlay == "development" else ()
     assert complaints(kube.run("kustomize", str(ROOT / "deploy" / overlay)).stdout, *one_pod) == []
+
+
+def test_the_policy_for_gateways_is_valid(kube: Kube) -> None:
+    """The one that docs/install.md shows; the API server compiles its expressions."""
+    page = (ROOT / "docs" / "install.md").read_text()
+    [text] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "AdmissionPolicy" in block]
+    _strictly(kube, text)
 
 
 def test_what_the_operator_makes_passes_the_linter(kube: Kube, proxy: Proxy, scout: str) -> None:

@@ -99,6 +99,21 @@ def test_two_pods_and_room_for_one_to_go() -> None:
     assert spec["template"]["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"] == selector
 
 
+def test_the_operator_may_go_where_api_servers_listen() -> None:
+    [policy] = [body for _, body in documents(DEPLOY / "base") if body["kind"] == "NetworkPolicy"]
+    [anywhere] = [rule for rule in policy["spec"]["egress"] if "to" not in rule]
+    assert [each["port"] for each in anywhere["ports"]] == [443, 6443, 8443, 16443, 4000]
+
+
+def test_the_priority_is_a_class_of_its_own() -> None:
+    """Clusters refuse the system's classes outside of kube-system, and theirs begin at 1000000000."""
+    [given] = [body for _, body in documents(DEPLOY / "high-availability") if body["kind"] == "PriorityClass"]
+    assert 0 < given["value"] < 1_000_000_000 and given["globalDefault"] is False
+    text = (DEPLOY / "high-availability" / "kustomization.yaml").read_text()
+    assert f"priorityClassName, value: {given['metadata']['name']}}}" in text
+    assert not any("system-cluster-critical" in path.read_text() for path in KUSTOMIZATIONS)
+
+
 def test_the_image_is_the_one_that_is_built() -> None:
     [container] = deployment()["spec"]["template"]["spec"]["containers"]
     assert container["image"] == images.OPERATOR_IMAGE

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from typing import Any
 
 import httpx
@@ -190,9 +191,33 @@ async def test_the_endpoints_tell_the_truth(unused_port: int) -> None:
         await server.stop()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_without_a_host_it_is_served_to_both_families(unused_port: int, host: str) -> None:
+    async def ready() -> str:
+        return ""
+
+    if host == "[::1]" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    server = Server(f":{unused_port}", Recorder().registry, alive=lambda: "", ready=ready)
+    await server.start()
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://{host}:{unused_port}/readyz")).status_code == 200
+    finally:
+        await server.stop()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as found:
+            found.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def unused_port() -> int:
-    import socket
 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

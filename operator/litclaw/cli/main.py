@@ -36,7 +36,8 @@ def _main() -> None:
 def run(
     workers: Annotated[int, typer.Option(min=1, max=256, help="How many resources are worked on at a time.")] = 16,
     health: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are served; empty: nowhere.")
+        str,
+        typer.Option(metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are served; no host: everywhere."),
     ] = "",
     leader_elect: Annotated[
         bool | None,
@@ -64,7 +65,9 @@ def run(
     if log_level not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
     if health and not (re.fullmatch(r".*:[0-9]{1,5}", health) and int(health.rpartition(":")[2]) < 65536):
-        raise typer.BadParameter("must be an address and a port, such as 0.0.0.0:8080", param_hint="--health")
+        raise typer.BadParameter(
+            "must be an address and a port, such as :8080 (every address) or 127.0.0.1:8080", param_hint="--health"
+        )
     from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
     from ..handlers.options import Options
 

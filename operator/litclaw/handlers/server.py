@@ -12,7 +12,8 @@ class Server:
     """A small HTTP server. It tells nothing secret, and takes nothing.
 
     Args:
-        address: ``host:port``; an IPv6 address in brackets.
+        address: ``host:port``; an IPv6 address in brackets. No host: every address, of IPv4 and of IPv6 (asyncio's
+            ``create_server`` makes a socket for each family that there is).
         alive: what is wrong with the process that a restart mends; empty: nothing.
         ready: why the process couldn't take over now; empty: it could, or does the work already.
     """

@@ -2,6 +2,10 @@
 
 A process may be paused at any moment (SIGSTOP, a frozen container, a suspended machine) and go on without knowing. So
 the question isn't whether somebody has told us to stop, but what the clock says, asked right before each call.
+
+A hypervisor's pause of the whole virtual machine (a snapshot, a live migration) may be in no clock of the guest's. After
+more than `LEASE_SECONDS` of that, a leader goes on until its next renewal tells it of another holder: at most
+`RETRY_SECONDS` and the answer's time. docs/high-availability.md says why the order of steps survives that.
 """
 
 import logging
@@ -17,10 +21,10 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine was started, with those in which it was suspended.
+    """Seconds since the machine was started, with those in which it had suspended itself.
 
     CLOCK_MONOTONIC, which ``time.monotonic`` reads on Linux, goes on while a process is stopped, but not while the
-    machine is suspended; where there is no CLOCK_BOOTTIME, it has to do.
+    machine is suspended; where there is no CLOCK_BOOTTIME, it has to do. Neither need count what a hypervisor takes away.
     """
     return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
 
