@@ -59,6 +59,7 @@ class Api:
         Raises:
             RuntimeError: the API server doesn't answer, or has no such kind.
         """
+        kind = kind.lower()
         if kind not in self._paths:
             self._discover()
         if kind not in self._paths:
