@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import httpx
-import kubernetes
-import urllib3
 
 from dev.cluster import Cluster, images
 
@@ -43,70 +41,12 @@ def eventually(look: Callable[[], T], *, timeout: float = 60, what: str = "") ->
     raise AssertionError(f"not within {timeout:.0f} s: {what or getattr(look, '__name__', look)}; last: {last}")
 
 
-class Api:
-    """Objects straight from the API server: what is asked for again and again needs no process for each time."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        path = str(cluster.kubeconfig) if cluster.kubeconfig else None
-        client = kubernetes.config.new_client_from_config(config_file=path)
-        self._host = client.configuration.host
-        self._pool = client.rest_client.pool_manager
-        self._paths: dict[str, tuple[str, str, bool]] = {}
-
-    def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """An object by any name of its kind that kubectl knows, or None.
-
-        Raises:
-            RuntimeError: the API server doesn't answer, or has no such kind.
-        """
-        kind = kind.lower()
-        if kind not in self._paths:
-            self._discover()
-        if kind not in self._paths:
-            raise RuntimeError(f"the API server has no {kind}")
-        root, plural, namespaced = self._paths[kind]
-        where = f"namespaces/{namespace}/" if namespaced else ""
-        found = self._read(f"{root}/{where}{plural}/{name}")
-        if found:
-            found["metadata"].pop("managedFields", None)  # as kubectl shows it
-        return found
-
-    def _read(self, path: str) -> Object | None:
-        try:
-            answer = self._pool.request("GET", f"{self._host}{path}", timeout=60, retries=2)
-        except urllib3.exceptions.HTTPError as error:
-            raise RuntimeError(f"GET {path}: {error}") from None
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
-            raise RuntimeError(f"GET {path}: {answer.status} {answer.data.decode()}")
-        found: Object = json.loads(answer.data)
-        return found
-
-    def _discover(self) -> None:
-        groups = (self._read("/apis") or {}).get("groups", [])
-        roots = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
-        found: dict[str, tuple[str, str, bool]] = {}
-        for root in roots:
-            for each in (self._read(root) or {}).get("resources", []):
-                if "/" not in each["name"]:
-                    for alias in (
-                        each["name"],
-                        each["singularName"],
-                        each["kind"].lower(),
-                        *each.get("shortNames", []),
-                    ):
-                        found.setdefault(alias, (root, each["name"], each["namespaced"]))
-        self._paths = found
-
-
 class Kube:
     """Objects in and out of the cluster as dicts."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.run = cluster.run
-        self._api = Api(cluster)
 
     def apply(self, *manifests: Object) -> None:
         """Apply as a user would, server-side."""
@@ -115,7 +55,8 @@ class Kube:
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object, or None."""
-        return self._api.get(kind, namespace, name)
+        done = self.run("-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(done.stdout) if done.stdout.strip() else None
 
     def must(self, kind: str, namespace: str, name: str) -> Object:
         """An object that must be there."""

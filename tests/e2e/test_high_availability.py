@@ -84,7 +84,8 @@ def _leader(kube: Kube) -> str:
 def _signal(kube: Kube, pod: str, name: str, *, keys: int = 0) -> None:
     """Send a signal to the operator, once it has made some more keys."""
     command = ("-n", SYSTEM, "exec", "-i", pod, "--", "/opt/litclaw/bin/python", "-")
-    kube.run(*command, stdin=_SIGNAL.format(name=name, keys=keys), timeout=60)
+    # With the container's first process, whoever kills it is killed too, unless it is gone by then.
+    kube.run(*command, stdin=_SIGNAL.format(name=name, keys=keys), timeout=60, check=name != "SIGKILL")
 
 
 @contextlib.contextmanager
