@@ -23,7 +23,7 @@ Object = dict[str, Any]
 
 
 def eventually(look: Callable[[], T], *, timeout: float = 60, what: str = "") -> T:
-    """Call until the result is true, and return it; an AssertionError counts as not yet.
+    """Call until the result is true, and return it; an AssertionError, or a list of another length, counts as not yet.
 
     Raises:
         AssertionError: it didn't come true in time.
@@ -35,7 +35,7 @@ def eventually(look: Callable[[], T], *, timeout: float = 60, what: str = "") ->
             if found := look():
                 return found
             last = found
-        except AssertionError as error:
+        except (AssertionError, ValueError) as error:
             last = error
         time.sleep(0.3)
     raise AssertionError(f"not within {timeout:.0f} s: {what or getattr(look, '__name__', look)}; last: {last}")
