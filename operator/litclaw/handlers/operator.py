@@ -48,7 +48,6 @@ class Operator:
         self._election: Election | None = None
         self._kube: Kube | None = None
         self._stop = asyncio.Event()
-        self._drained = True
         self._pinged = (float("-inf"), "")
         state = collector.StateCollector(self._cache, lambda: self._work.shown if self._work else None)
         self._recorder.registry.register(state)
@@ -118,12 +117,7 @@ class Operator:
             log.info("this process leads")
             await self._do(kube, cluster, election.keep())
         finally:
-            if self._drained:
-                await election.release()
-            else:
-                # A call that was broken off may still be carried out, so the next one waits until the lease runs out.
-                self._fence.shut()
-                log.warning("a pass didn't end in time: the lease isn't given back, and runs out by itself")
+            await election.release()
 
     async def _do(self, kube: Kube, cluster: str, keep: Coroutine[object, object, object]) -> None:
         work = self._work = Work(
@@ -136,7 +130,7 @@ class Operator:
             for task in done:
                 task.result()
         finally:
-            self._drained = await drained(work, working, DRAIN_SECONDS)
+            await drained(work, working, DRAIN_SECONDS)
             self._work = None
             keeping.cancel()
             await asyncio.wait([keeping])

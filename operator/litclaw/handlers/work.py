@@ -135,13 +135,8 @@ class Work:
         return ("stalled" if stalled.get("status") == "True" else "waiting"), ""
 
 
-async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> bool:
-    """Let what is worked on come to its end, for some seconds; nothing is begun, and nothing runs afterwards.
-
-    Returns:
-        Whether it came to its end; otherwise a call may still be carried out by who was asked.
-    """
-    ended = await work.queue.stop(seconds)
+async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> None:
+    """Let what is worked on come to its end, for some seconds; nothing is begun, and nothing runs afterwards."""
+    await work.queue.stop(seconds)
     task.cancel()
     await asyncio.wait([task])
-    return ended

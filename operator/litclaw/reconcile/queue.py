@@ -88,18 +88,13 @@ class WorkQueue(Generic[K]):
             for _ in range(workers):
                 group.create_task(self._work())
 
-    async def stop(self, seconds: float) -> bool:
-        """Begin nothing more, and wait for what is worked on, at most for some seconds.
-
-        Returns:
-            Whether it came to its end.
-        """
+    async def stop(self, seconds: float) -> None:
+        """Begin nothing more, and wait for what is worked on, at most for some seconds."""
         self._stopping = True
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self._working and loop.time() < end:
             await asyncio.sleep(0.02)
-        return not self._working
 
     @property
     def waiting(self) -> Iterable[K]:
