@@ -140,8 +140,7 @@ class World:
     def give_up(self, uid: str, why: str) -> None:
         """Tell the rotations whose turn it is with a resource that its key can't be rotated."""
         for campaign in self.campaigns.values():
-            if campaign.covers(uid):
-                campaign.settle(uid, why)
+            campaign.settle(uid, why)
 
     def show_agents(self, route: tuple[str, str], view: object) -> None:
         """Have the agents of a route looked at when what they see of it has changed."""
