@@ -2,14 +2,61 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.errors import UnreachableError
+from litclaw.litellm.http import Answer, Http
 from pydantic import SecretStr
 
 MASTER = SecretStr("sk-the-master-key-of-this-proxy")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What would be sent to a proxy."""
+
+    method: str
+    path: str
+    bearer: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Handled(Http):
+    """Connections that lead to a function."""
+
+    def __init__(self, handler: Callable[[Request], Answer]) -> None:
+        self._handler = handler
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        bearer: SecretStr | None,
+        payload: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The function's answer."""
+        value = bearer.get_secret_value() if bearer else ""
+        return self._handler(Request(method, path, value, params or {}, payload or {}))
+
+
+def handled(handler: Callable[[Request], Answer]) -> LiteLLM:
+    """A client whose requests a function answers."""
+    return LiteLLM("http://litellm:4000", MASTER, http=Handled(handler))
+
+
+def answer(status: int, body: Any) -> Answer:
+    """An answer in JSON."""
+    return Answer(status, json.dumps(body).encode())
 
 
 class Clock:
@@ -37,28 +84,27 @@ class FakeProxy:
 
     def client(self) -> LiteLLM:
         """A client for it."""
-        return LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(self.answer))
+        return handled(self.answer)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: Request) -> Answer:
         """Answer as LiteLLM does; where the answer is to be lost, when it is done."""
-        answer = self._answer(request)
-        if request.url.path in self.lost:
-            raise httpx.ReadTimeout("lost", request=request)
-        return answer
+        done = self._answer(request)
+        if request.path in self.lost:
+            raise UnreachableError("lost")
+        return done
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path
-        body = json.loads(request.content or b"{}")
+    def _answer(self, request: Request) -> Answer:
+        path, body = request.path, dict(request.body)
         self.calls.append(f"{request.method} {path}")
-        if path == "/key/info" and request.headers["Authorization"] != f"Bearer {MASTER.get_secret_value()}":
-            token = hashlib.sha256(request.headers["Authorization"].removeprefix("Bearer ").encode()).hexdigest()
-            return httpx.Response(200 if token in self.rows else 401, json={"info": {}})
+        if path == "/key/info" and request.bearer != MASTER.get_secret_value():
+            token = hashlib.sha256(request.bearer.encode()).hexdigest()
+            return answer(200 if token in self.rows else 401, {"info": {}})
         if path == "/key/info":
-            row = self.rows.get(request.url.params["key"])
-            return httpx.Response(200, json={"info": row}) if row else self._missing()
+            row = self.rows.get(request.params["key"])
+            return answer(200, {"info": row}) if row else self._missing()
         if path == "/key/delete":
             found = [self.rows.pop(token) for token in body["keys"] if token in self.rows]
-            return httpx.Response(200, json={}) if found else self._missing()
+            return answer(200, {}) if found else self._missing()
         row = self.rows.get(body["key"])
         if row is None:
             return self._missing()
@@ -68,7 +114,7 @@ class FakeProxy:
             row.update({name: value for name, value in body.items() if name != "key"})
         if path == "/key/block":
             row["blocked"] = True
-        return httpx.Response(200, json=row)
+        return answer(200, row)
 
-    def _missing(self) -> httpx.Response:
-        return httpx.Response(404, json={"error": {"message": "Key not found in database"}})
+    def _missing(self) -> Answer:
+        return answer(404, {"error": {"message": "Key not found in database"}})

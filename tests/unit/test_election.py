@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import copy
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn, Self
 
-import httpx
 import pytest
 from litclaw.kube import election as election_module
 from litclaw.kube.client import Kube
@@ -234,18 +234,17 @@ async def test_nothing_is_sent_to_litellm_behind_a_shut_fence_even_on_a_connecti
         assert server.heard == heard
 
 
-async def test_the_fence_is_asked_when_the_connection_is_there() -> None:
+async def test_the_fence_is_asked_when_the_connection_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was paused while it connected must not send on waking up."""
     fence = Fence(lost=end)
     fence.open_until(float("inf"))
 
-    class Slow(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            fence.shut()  # what passes between the decision to call and the call
-            return await super().handle_async_request(request)
+    def connected_late(address: tuple[Any, ...]) -> socket.socket:
+        fence.shut()  # what passes between the decision to call and the call
+        return socket.socket(*address[:3])
 
-    async with Listener() as server:
-        client = LiteLLM(server.url, SecretStr("sk-master"), fence=fence.check, transport=Slow())
+    monkeypatch.setattr("litclaw.litellm.http._socket", connected_late)
+    async with Listener() as server, LiteLLM(server.url, SecretStr("sk-master"), fence=fence.check) as client:
         with pytest.raises(Ended):
             await client.update_key("t", {})
         assert server.heard == b""

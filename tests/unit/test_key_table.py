@@ -1,11 +1,10 @@
 """What a proxy holds of this cluster's keys, read a page at a time while they change."""
 
-import httpx
-from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.http import Answer
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.reconcile.key_table import KeyTable
 
-from .proxies import MASTER
+from .proxies import Request, answer, handled
 
 
 def raw(token: str) -> dict[str, object]:
@@ -16,21 +15,20 @@ def raw(token: str) -> dict[str, object]:
 async def test_a_row_that_slipped_between_two_pages_is_asked_for() -> None:
     there = {"a", "b"}
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/key/info":
-            token = request.url.params["key"]
-            found = token in there
-            return httpx.Response(
-                200 if found else 404, json={"info": raw(token)} if found else {"error": {"message": "Key not found"}}
+    def page(request: Request) -> Answer:
+        if request.path == "/key/info":
+            token = request.params["key"]
+            return (
+                answer(200, {"info": raw(token)})
+                if token in there
+                else answer(404, {"error": {"message": "Key not found"}})
             )
         # While the first page was read, a key on it was deleted, and b moved from the second page to the first.
-        return httpx.Response(
-            200, json={"keys": [raw("a")] if request.url.params["page"] == "1" else [], "total_pages": 2}
-        )
+        return answer(200, {"keys": [raw("a")] if request.params["page"] == "1" else [], "total_pages": 2})
 
     table = KeyTable("c")
     for token in ("a", "b", "gone"):
         table.put(KeyRow(token, token, Limits(), 0.0, Mark("c", token, 1)))
-    async with LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(answer)) as client:
+    async with handled(page) as client:
         assert await table.refresh(client) == {"gone"}
     assert table.get("a") and table.get("b") and table.get("gone") is None

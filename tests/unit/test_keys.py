@@ -1,15 +1,12 @@
 """Keys: what an agent's next one starts with, and what a proxy's answers mean."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import pytest
-from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.errors import (
     AliasTakenError,
     LiteLLMError,
@@ -18,13 +15,13 @@ from litclaw.litellm.errors import (
     RejectedError,
     UnauthorizedError,
     UnavailableError,
-    UnreachableError,
 )
+from litclaw.litellm.http import Answer
 from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, row_from, spend_of, taken_over, untaken
 from litclaw.reconcile.key_table import KeyTable
-from pydantic import SecretStr
 
-MASTER = SecretStr("sk-the-master-key-of-this-proxy")
+from .proxies import MASTER, Request, answer, handled
+
 MARK = Mark("cluster-1", "agent-1", 1)
 
 
@@ -96,10 +93,6 @@ def test_new_keys_are_long_and_different() -> None:
     assert len(values) == 100 and all(value.startswith("sk-") and len(value) >= 40 for value in values)
 
 
-def proxy(handler: Callable[[httpx.Request], httpx.Response]) -> LiteLLM:
-    return LiteLLM("http://litellm:4000", MASTER, transport=httpx.MockTransport(handler))
-
-
 def error(kind: str, message: str) -> dict[str, Any]:
     return {"error": {"type": kind, "message": message}}
 
@@ -124,11 +117,10 @@ async def test_each_answer_is_told_apart_and_none_repeats_a_key(
 ) -> None:
     value = new_key()
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        text = json.dumps(body).replace("boom", f"boom {value.get_secret_value()}")
-        return httpx.Response(status, text=text)
+    def refuse(request: Request) -> Answer:
+        return Answer(status, json.dumps(body).replace("boom", f"boom {value.get_secret_value()}").encode())
 
-    async with proxy(answer) as client:
+    async with handled(refuse) as client:
         with pytest.raises(expected) as caught:
             await client.generate_key(value, alias="x", limits=Limits(), mark=MARK, metadata={})
     text = str(caught.value)
@@ -137,59 +129,28 @@ async def test_each_answer_is_told_apart_and_none_repeats_a_key(
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"\x1f\x8b\x08"])
 async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content: bytes) -> None:
-    async with proxy(lambda request: httpx.Response(200, content=content)) as client:
+    async with handled(lambda request: Answer(200, content)) as client:
         with pytest.raises(NotLiteLLMError, match="isn't a JSON object"):
             await client.model_info()
 
 
-async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litclaw.litellm.client._LARGEST_ANSWER", 1000)
-    monkeypatch.setattr("litclaw.litellm.client._ALL_IN_ALL_SECONDS", 0.05)
-
-    class Dripping(httpx.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            while True:
-                yield b"x"
-                await asyncio.sleep(0.01)
-
-    async with proxy(lambda request: httpx.Response(200, content=b"x" * 5000)) as client:
-        with pytest.raises(NotLiteLLMError, match="more than LiteLLM ever does"):
-            await client.model_info()
-    async with proxy(lambda request: httpx.Response(200, stream=Dripping())) as client:
-        with pytest.raises(UnreachableError):
-            await client.model_info()
-
-
-async def test_an_unreachable_proxy_is_told_without_the_authorization_header() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
-
-    async with proxy(answer) as client:
-        with pytest.raises(UnreachableError) as caught:
-            await client.model_info()
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
-
-
 async def test_a_deleted_key_that_the_proxy_remembers_is_no_key() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        info = {"key_alias": "a", "deleted_at": "2026-11-24T02:55:30Z", "status": "deleted"}
-        return httpx.Response(200, json={"info": info})
-
-    async with proxy(answer) as client:
+    info = {"key_alias": "a", "deleted_at": "2026-11-24T02:55:30Z", "status": "deleted"}
+    async with handled(lambda request: answer(200, {"info": info})) as client:
         assert await client.key("token") is None
 
 
 async def test_one_missing_key_does_not_keep_the_others_alive() -> None:
     deleted: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        keys = json.loads(request.content)["keys"]
+    def delete(request: Request) -> Answer:
+        keys = request.body["keys"]
         if "gone" in keys:
-            return httpx.Response(404, json=error("", "No keys found"))
+            return answer(404, error("", "No keys found"))
         deleted.extend(keys)
-        return httpx.Response(200, json={"deleted_keys": keys})
+        return answer(200, {"deleted_keys": keys})
 
-    async with proxy(answer) as client:
+    async with handled(delete) as client:
         await client.delete_keys(["a", "gone", "b"])
     assert deleted == ["a", "b"]
 
@@ -232,14 +193,14 @@ async def test_another_clusters_keys_are_never_ours() -> None:
 async def test_keys_are_read_a_hundred_a_call_and_not_one_by_one() -> None:
     calls: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        calls.append(request.url.path)
-        page = int(request.url.params["page"])
+    def listed(request: Request) -> Answer:
+        calls.append(request.path)
+        page = int(request.params["page"])
         metadata = MARK.metadata({})
         rows = [{"token": f"{page}-{number}", "metadata": metadata} for number in range(100 if page < 3 else 50)]
-        return httpx.Response(200, json={"keys": rows, "total_pages": 3})
+        return answer(200, {"keys": rows, "total_pages": 3})
 
     table = KeyTable("cluster-1")
-    async with proxy(answer) as client:
+    async with handled(listed) as client:
         await table.refresh(client)
     assert (len(table), calls) == (250, ["/key/list"] * 3)

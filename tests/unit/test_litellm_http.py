@@ -1,4 +1,4 @@
-"""A name may lead elsewhere than it did when somebody looked: no key goes to where no proxy can be."""
+"""What goes over the wire to a proxy, and what doesn't: on a real server on loopback."""
 
 import asyncio
 import ipaddress
@@ -6,11 +6,15 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 from litclaw.litellm.client import LiteLLM
-from litclaw.litellm.errors import RefusedAddressError, UnavailableError
+from litclaw.litellm.errors import NotLiteLLMError, RefusedAddressError, UnavailableError, UnreachableError
 from litclaw.render import address
 from pydantic import SecretStr
+
+from .proxies import MASTER
 
 
 @pytest.fixture
@@ -52,3 +56,85 @@ async def test_nothing_is_sent_to_a_metadata_address(
                 await client.model_info()
     await asyncio.sleep(0.05)
     assert not got
+
+
+async def test_of_several_addresses_those_that_are_refused_are_left_out(
+    listener: tuple[int, bytearray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, got = listener
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *args: Any, **given: Any) -> Any:
+        if host == "two.example":
+            return [*real("169.254.169.254", port), *real("fd00:ec2::254", port)]
+        return real(host, *args, **given)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with LiteLLM(f"http://two.example:{port}", MASTER) as client:
+        with pytest.raises(RefusedAddressError, match="a link-local or metadata address"):
+            await client.model_info()
+    assert not got
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[str]:
+    """A server that answers too much, for too long, or with a way to somewhere else."""
+    asked: list[str] = []
+
+    async def much(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 5000)
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async def redirect(request: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/much/model/info", much)
+    app.router.add_get("/drip/model/info", drip)
+    app.router.add_get("/redirect/model/info", redirect)
+    app.router.add_get("/elsewhere", elsewhere)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    assert asked == [], "a redirect is followed"
+    await runner.cleanup()
+
+
+async def test_an_answer_without_end_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litclaw.litellm.http._LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("litclaw.litellm.http._TIMEOUT", aiohttp.ClientTimeout(total=0.1))
+    async with LiteLLM(f"{server}/much", MASTER) as client:
+        with pytest.raises(NotLiteLLMError, match="more than LiteLLM ever does"):
+            await client.model_info()
+    async with LiteLLM(f"{server}/drip", MASTER) as client:
+        with pytest.raises(UnreachableError, match="TimeoutError"):
+            await client.model_info()
+
+
+async def test_a_redirect_is_not_followed(server: str) -> None:
+    async with LiteLLM(f"{server}/redirect", MASTER) as client:
+        with pytest.raises(NotLiteLLMError, match="redirects"):
+            await client.model_info()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://nowhere.invalid", "http://127.0.0.1:99999", "http://a..b"]
+)
+async def test_what_cannot_be_reached_is_told_without_the_authorization_header(url: str) -> None:
+    async with LiteLLM(url, MASTER) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await client.model_info()
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert MASTER.get_secret_value() not in str(caught.value)

@@ -65,5 +65,5 @@ async def test_lines_of_the_queue_are_about_its_key(capsys: pytest.CaptureFixtur
 
 def test_libraries_that_log_each_request_are_quiet_even_at_debug() -> None:
     logs.set_up("json", "debug")
-    for name in ("httpx", "httpcore.http11", "kubernetes.aio.client.rest", "kopf.objects", "aiohttp.access"):
+    for name in ("kubernetes.aio.client.rest", "kopf.objects", "aiohttp.access"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO), name

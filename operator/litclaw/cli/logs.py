@@ -20,7 +20,7 @@ _RENAMED = {
     "resource_namespace": "namespace",
     "resource_name": "name",
 }
-_QUIET = ("httpx", "httpcore", "asyncio", "kopf", "kubernetes", "aiohttp")
+_QUIET = ("asyncio", "kopf", "kubernetes", "aiohttp")
 """Libraries whose lines at INFO are about every single request."""
 
 

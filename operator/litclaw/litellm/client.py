@@ -1,52 +1,35 @@
 """The admin API of one LiteLLM proxy.
 
-The master key goes to the proxy's own URL only: redirects aren't followed, and no proxy from the environment is used.
-Nothing is sent before the address that a connection has reached is seen not to be a link-local or metadata one: what a
-name resolved to when somebody looked is no promise of what it resolves to now.
 An answer's text reaches an error only after every key in it has been blanked, because LiteLLM may echo what was sent.
 """
 
-import asyncio
 import json
 import re
-import ssl
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 from pydantic import SecretStr
 
-from ..render.address import Reach, reach_of_ip
+from ..http.hooks import Fence, Observer
 from .errors import (
     AliasTakenError,
     LicenceError,
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
-    RefusedAddressError,
     RejectedError,
     UnauthorizedError,
     UnavailableError,
-    UnreachableError,
-    UntrustedError,
 )
+from .http import Http
 from .keys import KeyRow, Limits, Mark, row_from
 
 PAGE_SIZE = 100  # the most that /key/list gives
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_ALL_IN_ALL_SECONDS = 60.0  # httpx bounds each read, not the answer: a server may drip for ever
-_LARGEST_ANSWER = 32 * 2**20  # a hundred keys are 0.3 MB
 _MOST_PAGES = 10_000
 _KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
 _MESSAGE_LIMIT = 300
-
-Observer = Callable[[str, str, int, float], None]
-"""Is told of each request: method, URL path, HTTP status (0: no answer), seconds."""
-Fence = Callable[[], None]
-"""Is called before anything is sent; doesn't return where that isn't ours to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +65,7 @@ class LiteLLM:
         master_key_before: what some of the proxy's pods may still take in the master key's place.
         observer: is told of each request.
         fence: is asked before each request.
-        transport: for tests only.
+        http: the connections, where they are made already.
 
     Raises:
         ssl.SSLError: ``authorities`` are no certificates.
@@ -97,22 +80,12 @@ class LiteLLM:
         *,
         observer: Observer | None = None,
         fence: Fence | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        http: Http | None = None,
     ) -> None:
         self.url = url
-        self._observer = observer
-        self._fence = fence
         self._master_key = master_key
         self._before = master_key_before
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            timeout=_TIMEOUT,
-            follow_redirects=False,
-            trust_env=False,
-            verify=ssl.create_default_context(cadata=authorities) if authorities else True,
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-            transport=transport,
-        )
+        self._http = http or Http(url, authorities, observer=observer, fence=fence)
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,7 +97,7 @@ class LiteLLM:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def readiness(self) -> Readiness:
         """Whether the proxy answers and has a database.
@@ -292,53 +265,8 @@ class LiteLLM:
         params: Mapping[str, str] | None = None,
         bearer: SecretStr | None,
     ) -> _Answer:
-        headers = {"Authorization": f"Bearer {bearer.get_secret_value()}"} if bearer else {}
-        started, status = time.monotonic(), 0
-        try:
-            async with (
-                asyncio.timeout(_ALL_IN_ALL_SECONDS),
-                self._http.stream(
-                    method, path, json=payload, params=params, headers=headers, extensions={"trace": self._step}
-                ) as response,
-            ):
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _LARGEST_ANSWER:
-                        raise NotLiteLLMError(f"{self.url}{path} answers more than LiteLLM ever does: check the URL")
-                status = response.status_code
-                return _Answer(response.status_code, _object(bytes(content)))
-        except httpx.ConnectError as error:
-            # What fails before anything is sent holds no header; a certificate's fault is worth its words.
-            why = str(error).partition(" (_ssl")[0]
-            if "CERTIFICATE_VERIFY_FAILED" in why:
-                raise UntrustedError(
-                    f"the certificate of {self.url} isn't trusted: {why.rpartition(': ')[2]}"
-                ) from None
-            raise UnreachableError(f"{self.url} can't be reached ({why or 'no connection'})") from None
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
-            # "from None": httpx keeps the request, and with it the Authorization header, on its errors.
-            raise UnreachableError(f"{self.url} can't be reached ({type(error).__name__})") from None
-        finally:
-            if self._observer:
-                self._observer(method, path, status, time.monotonic() - started)
-
-    async def _step(self, event: str, info: Mapping[str, Any]) -> None:
-        """Ask the fence at each step of httpcore's, the last of which are those that write to the connection; and look
-        where a new connection has led to, before a byte goes over it.
-
-        Raises:
-            RefusedAddressError: to a link-local or metadata address.
-        """
-        if self._fence and event.endswith(".started"):
-            self._fence()
-        if event != "connection.connect_tcp.complete":
-            return
-        stream = info["return_value"]
-        address = str(stream.get_extra_info("server_addr")[0])
-        if reach_of_ip(address) is Reach.LINK_LOCAL:
-            await stream.aclose()
-            raise RefusedAddressError(f"{self.url} leads to {address}, a link-local or metadata address")
+        answer = await self._http.send(method, path, bearer=bearer, payload=payload, params=params)
+        return _Answer(answer.status, _object(answer.content))
 
     def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
         status = answer.status

@@ -4,7 +4,7 @@ import logging
 import re
 import ssl
 
-import httpx
+import yarl
 from pydantic import SecretStr
 
 from ..api.route import External, LiteLLMRoute
@@ -36,9 +36,9 @@ def checked_url(given: str) -> str:
     """
     url = base_url(given)
     try:
-        httpx.URL(url)
+        yarl.URL(url)
         url_port(url)
-    except (httpx.InvalidURL, ValueError):
+    except ValueError:
         message = f"spec.external.url {given!r} can't be called: mend its host or port."
         raise Blocked(PROXY_READY, "InvalidURL", message, stalled=True) from None
     return url
