@@ -70,3 +70,34 @@ def test_what_a_full_list_lacks_is_dropped_unless_it_is_newer_than_the_list() ->
     [gone] = cache.prune("Secret", set(), 20)
     assert gone["metadata"]["uid"] == "u2" and cache.get("Secret", "team-a", "scout-litellm") is None
     assert cache.children("agent-1") == [] and list(cache.within("Secret", "team-a")) == []
+
+
+def test_the_event_of_our_own_write_is_no_news_and_the_next_one_is() -> None:
+    cache = Cache()
+    cache.wrote(secret(5))
+    assert not cache.is_news(secret(5)), "the event that our write caused"
+    assert cache.is_news(secret(6, value="somebody else's"))
+    cache.wrote(secret(8))
+    assert cache.is_news(secret(9)), "several changes may come as one event, the last"
+    cache.observe(secret(12))
+    assert cache.is_news(secret(12)), "what a watch has shown first"
+
+
+def test_a_write_over_what_its_owner_has_changed_meanwhile_is_news() -> None:
+    def agent(version: int, generation: int, **annotations: str) -> dict[str, object]:
+        meta = {"name": "scout", "namespace": "team-a", "uid": "a", "resourceVersion": str(version)}
+        return {
+            "kind": "OpenClawAgent",
+            "metadata": {**meta, "generation": generation, "annotations": annotations},
+        }
+
+    cache = Cache()
+    cache.wrote(agent(5, 1), agent(4, 1))
+    assert not cache.is_news(agent(5, 1))
+    cache.wrote(agent(7, 2), agent(5, 1))
+    assert cache.is_news(agent(7, 2)), "the spec has changed between what the pass went by and its write"
+    cache.wrote(agent(9, 2, rotate="now"), agent(7, 2))
+    assert cache.is_news(agent(9, 2, rotate="now"))
+    cache.wrote(agent(10, 2), agent(9, 2))
+    cache.forget(agent(10, 2))
+    assert cache.is_news(agent(10, 2)), "nothing is remembered of what has gone"

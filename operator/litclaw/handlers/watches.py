@@ -76,10 +76,13 @@ class Watches:
         async def wake(body: kopf.Body, type: str | None, **_: object) -> None:
             self.filled.set()
             plain = _plain(door, body)
+            news = self._cache.is_news(plain) or type == "DELETED"
             if type == "DELETED":
                 self._cache.forget(plain)
             for key in concerned(self._cache, plain):
-                self._wake(key)
+                # An agent's pass is done with what it has written; a route's goes on by what that leads to.
+                if news or key[0] != AGENT.kind:
+                    self._wake(key)
 
         return wake
 

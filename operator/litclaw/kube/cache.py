@@ -64,6 +64,7 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)
+        self._written: dict[str, int] = {}
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
@@ -78,6 +79,25 @@ class Cache:
         self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = compact(body)
         if owner := owner_of(meta):
             self._children[owner.uid].add(key)
+
+    def wrote(self, answer: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+        """Take in the answer to a write of ours; the watch event that it causes is no news, unless it tells more.
+
+        Args:
+            answer: the object as it is now.
+            before: the object as who wrote went by it, where somebody else may have changed what was meant by it.
+        """
+        if before is None or _intent(before) == _intent(answer):
+            self._written[answer["metadata"]["uid"]] = _version(answer)
+        self.observe(answer)
+
+    def is_news(self, body: Mapping[str, Any]) -> bool:
+        """Whether a watch event shows anything but the last write of ours; to be asked once for each event."""
+        uid = body["metadata"]["uid"]
+        if self._written.get(uid) != _version(body):
+            return True
+        del self._written[uid]
+        return False
 
     def forget(self, body: Mapping[str, Any]) -> None:
         """Drop an object that a watch has shown to be gone, unless a newer one of its name is known."""
@@ -100,6 +120,7 @@ class Cache:
     def _drop(self, key: Key, held: Mapping[str, Any]) -> None:
         kind, namespace, name = key
         self._unlink(key, held)
+        self._written.pop(held["metadata"]["uid"], None)
         del self._objects[kind][namespace][name]
         if not self._objects[kind][namespace]:
             del self._objects[kind][namespace]
@@ -132,3 +153,9 @@ class Cache:
 def _version(body: Mapping[str, Any]) -> int:
     # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504), and always could with etcd.
     return int(body["metadata"]["resourceVersion"])
+
+
+def _intent(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """What of a resource its owner decides: the generation stands for the spec, and for whether it is being deleted."""
+    meta = body["metadata"]
+    return (meta.get("generation"), meta.get("labels") or {}, meta.get("annotations") or {})

@@ -8,6 +8,8 @@ too old is replaced in the same way, but for its end, which comes later: see `ke
 from dataclasses import replace
 from typing import Any
 
+from pydantic import SecretStr
+
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.cache import compact
@@ -45,20 +47,23 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
     _check_names(world, agent)
     state = access.state
     shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=state.url)
-    live = await look(world, SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    where = (SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    cached = world.cache.get(*where) is not None
+    live = await look(world, *where)
+    value: SecretStr | None = None
     try:
         await agent_retain.take_back(world, agent, state)
         row, grace = await _find(world, agent, access, live, shape)
-        if row is None or grace is not None or _undelivered(state, agent, row):
+        if cached and (row is None or grace is not None or _undelivered(state, agent, row)):
             # The cache may be behind, as a standby's that takes over; nothing is replaced or ended because of that.
             live = await _see_secret(world, agent)
             row, grace = await _find(world, agent, access, live, shape)
         if row is None:
-            row = await mint(world, agent, access, live)
+            row, value = await mint(world, agent, access, live)
         elif grace is not None:
             # One that waits for its end gets it first, or it would be taken for surplus.
             await settle_others(world, agent, state, row)
-            row = await mint(world, agent, access, live, Replacing(row, grace))
+            row, value = await mint(world, agent, access, live, Replacing(row, grace))
             await _tell(world, agent, grace)
         else:
             if undelivered := _undelivered(state, agent, row):
@@ -66,7 +71,7 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
             row = await _keep_limits(agent, access, row)
             row = await start_anew(world, state, row)
             await _keep_secret(world, agent, access, live, row)
-        again = await settle_others(world, agent, state, row)
+        again = await settle_others(world, agent, state, row, value)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
     return state.table.get(row.token) or row, again

@@ -67,7 +67,7 @@ async def put(world: World, manifest: Manifest, live: dict[str, Any] | None, con
         wanted["metadata"] = {**wanted["metadata"], "uid": live["metadata"]["uid"]}
     try:
         # Without force at first: a field that somebody else has set meanwhile is then a conflict, not overwritten.
-        world.cache.observe(await world.kube.apply(wanted, force=live is not None))
+        world.cache.wrote(await world.kube.apply(wanted, force=live is not None))
     except InvalidError as error:
         meta = manifest["metadata"]
         message = f"{manifest['kind']} {meta['namespace']}/{meta['name']} is refused by the API server: {error.message}"

@@ -34,12 +34,15 @@ class Replacing:
 
 async def mint(
     world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, replacing: Replacing | None = None
-) -> KeyRow:
+) -> tuple[KeyRow, SecretStr]:
     """Register a new key that starts with what the agent's others have spent, and write it into the Secret.
 
     Args:
         live: the Secret as it is now, compact; None: there is none.
         replacing: the live key that the new one is for; None: there is none any more.
+
+    Returns:
+        The key as the proxy has it, and its value.
 
     Raises:
         Blocked: the proxy isn't usable, or the Secret is refused.
@@ -81,7 +84,7 @@ async def mint(
         # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
         await end_keys(state, [made.token])
         raise
-    return made
+    return made, value
 
 
 async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pydantic import SecretStr
+
 from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.resources import ROUTE
@@ -42,8 +44,14 @@ def retiring_until(world: World, state: RouteState, uid: str) -> datetime | None
     return max(ends, default=None)
 
 
-async def settle_others(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow) -> float | None:
+async def settle_others(
+    world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow, value: SecretStr | None = None
+) -> float | None:
     """See to every key of the agent's but the live one: an end for what was replaced, and the end of what has none.
+
+    Args:
+        row: the live key.
+        value: its value, where it has been written into the Secret just now.
 
     Returns:
         After how many seconds to look again, or None.
@@ -57,7 +65,7 @@ async def settle_others(world: World, agent: OpenClawAgent, state: RouteState, r
         return None
     replaced = [other for other in others if _is_replaced(row, other)]
     if replaced and not row.blocked:
-        await _see_accepted(world, agent, state)
+        await _see_accepted(world, agent, state, value)
     elif replaced:
         replaced = []  # nobody calls with a key that is held back, so nobody needs the old one
     surplus = [other.token for other in others if other.expires is None and other not in replaced]
@@ -72,9 +80,10 @@ def _is_replaced(row: KeyRow, other: KeyRow) -> bool:
     return other.expires is None and row.mark is not None and other.short == row.mark.replaces
 
 
-async def _see_accepted(world: World, agent: OpenClawAgent, state: RouteState) -> None:
-    held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
-    value = (held or {}).get(names.API_KEY)
+async def _see_accepted(world: World, agent: OpenClawAgent, state: RouteState, value: SecretStr | None) -> None:
+    if value is None:
+        held = await secrets.values(world, agent.metadata.namespace, agent.secret_name)
+        value = (held or {}).get(names.API_KEY)
     if value is None or not await state.client.accepts(value):
         message = "Waits for the proxy to accept the new key; the old one goes on."
         raise Blocked(KEY_READY, "NotAcceptedYet", message, stalled=False, retry=2.0)
