@@ -1,6 +1,5 @@
 """``litclaw``, also installed as ``kubectl-litclaw``."""
 
-import asyncio
 import re
 import sys
 from pathlib import Path
@@ -68,7 +67,9 @@ def run(
         raise typer.BadParameter(
             "must be an address and a port, such as :8080 (every address) or 127.0.0.1:8080", param_hint="--health"
         )
-    from ..handlers.operator import Operator  # what only the operator needs stays out of the other commands
+    import uvloop  # what only the operator needs stays out of the other commands
+
+    from ..handlers.operator import Operator
     from ..handlers.options import Options
 
     sys.setrecursionlimit(_RECURSION)
@@ -85,7 +86,7 @@ def run(
         await check_way()
         await Operator(options).run()
 
-    asyncio.run(operate())
+    uvloop.run(operate())
 
 
 @app.command()
