@@ -89,10 +89,25 @@ class Watches:
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
+        settings.persistence.diffbase_storage = _NoState()
         settings.scanning.disabled = bool(self._namespaces)  # CRDs and namespaces are the cluster's
         for child in CHILDREN:
             settings.watching.label_selectors[child.plural] = OURS
         return settings
+
+
+class _NoState(kopf.DiffBaseStorage):
+    """For handlers that never ask what has changed: else kopf copies each object of each event, to find that out."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        """Nothing of an object."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: object) -> None:
+        """Nothing was kept."""
+
+    def store(self, **_: object) -> None:
+        """Nothing is kept."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
