@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import json
 
 from litclaw.kube.cache import Cache
+from litclaw.kube.shared import Shared
 
 KEY = "sk-a-virtual-key-of-an-agent"
 
@@ -101,3 +103,21 @@ def test_a_write_over_what_its_owner_has_changed_meanwhile_is_news() -> None:
     cache.wrote(agent(10, 2), agent(9, 2))
     cache.forget(agent(10, 2))
     assert cache.is_news(agent(10, 2)), "nothing is remembered of what has gone"
+
+
+def test_what_many_objects_say_is_kept_once() -> None:
+    cache = Cache()
+    for number in range(3):
+        body = json.loads(json.dumps(secret(1, uid=f"u{number}")))
+        cache.observe({**body, "metadata": {**body["metadata"], "name": f"s{number}"}})
+    first, *others = [body["metadata"] for body in cache.all("Secret")]
+    for other in others:
+        assert other["namespace"] is first["namespace"] and other["uid"] != first["uid"]
+        assert other["ownerReferences"][0]["kind"] is first["ownerReferences"][0]["kind"]
+
+
+def test_more_strings_than_are_kept_are_still_right() -> None:
+    shared = Shared()
+    values = [{"name": f"n{number}", "long": "x" * 100, "list": [number, None, True]} for number in range(12_000)]
+    assert [shared.of(value) for value in values] == values
+    assert len(shared._known) <= 5_000

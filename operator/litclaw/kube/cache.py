@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .resources import CONFIG_MAP, SECRET
+from .shared import Shared
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -65,6 +66,7 @@ class Cache:
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)
         self._written: dict[str, int] = {}
+        self._shared = Shared()
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
@@ -76,7 +78,7 @@ class Cache:
         if held:
             self._unlink(key, held)
         kind, namespace, name = key
-        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = compact(body)
+        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = self._shared.of(compact(body))
         if owner := owner_of(meta):
             self._children[owner.uid].add(key)
 
