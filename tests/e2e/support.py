@@ -1,5 +1,6 @@
 """What the tests share: objects in and out of the cluster, and a real LiteLLM's admin and chat API."""
 
+import argparse
 import base64
 import contextlib
 import hashlib
@@ -16,14 +17,18 @@ import httpx
 
 from dev.cluster import Cluster, images
 
+from .api import Api, Object
+
 AI = "ai"
 TEAM = "team-a"
 T = TypeVar("T")
-Object = dict[str, Any]
+_PACE_SECONDS = 0.25
 
 
 def eventually(look: Callable[[], T], *, timeout: float = 60, what: str = "") -> T:
-    """Call until the result is true, and return it; an AssertionError, or a list of another length, counts as not yet.
+    """Call until the result is true, and return it; what a state that isn't complete raises counts as not yet.
+
+    That is an AssertionError, a list of another length, or a field, an item or an object that isn't there.
 
     Raises:
         AssertionError: it didn't come true in time.
@@ -35,10 +40,16 @@ def eventually(look: Callable[[], T], *, timeout: float = 60, what: str = "") ->
             if found := look():
                 return found
             last = found
-        except (AssertionError, ValueError) as error:
-            last = error
-        time.sleep(0.3)
+        except (AssertionError, LookupError, TypeError, ValueError) as error:
+            last = repr(error)
+        time.sleep(_PACE_SECONDS)
     raise AssertionError(f"not within {timeout:.0f} s: {what or getattr(look, '__name__', look)}; last: {last}")
+
+
+# The arguments by which kubectl chooses objects, by what the API calls them.
+_SELECTORS = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+_SELECTORS.add_argument("-l", "--selector", dest="labelSelector")
+_SELECTORS.add_argument("--field-selector", dest="fieldSelector")
 
 
 class Kube:
@@ -47,6 +58,8 @@ class Kube:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.run = cluster.run
+        assert cluster.kubeconfig, "the tests' cluster has a kubeconfig of its own"
+        self._api = Api(cluster.kubeconfig)
 
     def apply(self, *manifests: Object) -> None:
         """Apply as a user would, server-side."""
@@ -55,8 +68,7 @@ class Kube:
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object, or None."""
-        done = self.run("-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        return self._api.get(kind, namespace, name)
 
     def must(self, kind: str, namespace: str, name: str) -> Object:
         """An object that must be there."""
@@ -65,9 +77,10 @@ class Kube:
         return found
 
     def list(self, kinds: str, *args: str) -> list[Object]:
-        """All objects of some kinds in all namespaces."""
-        items: list[Object] = json.loads(self.run("get", kinds, "-A", "-o", "json", *args).stdout)["items"]
-        return items
+        """All objects of some kinds in all namespaces, or those that a selector of kubectl's chooses."""
+        options, rest = _SELECTORS.parse_known_args(args)
+        assert not rest, f"only selectors are understood here, not {rest}"
+        return self._api.every(kinds, **vars(options))
 
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """A Secret's values."""
@@ -84,10 +97,7 @@ class Kube:
 
     def condition(self, kind: str, namespace: str, name: str, type_: str = "Ready") -> Object:
         """A condition of the current generation."""
-        body = self.must(kind, namespace, name)
-        status = body.get("status") or {}
-        assert status.get("observedGeneration") == body["metadata"]["generation"], "an older generation's status"
-        return next((each for each in status.get("conditions", []) if each["type"] == type_), {})
+        return _condition(self.must(kind, namespace, name), type_)
 
     def wait_condition(
         self, kind: str, namespace: str, name: str, type_: str, status: str, reason: str = "", *, timeout: float = 90
@@ -102,9 +112,15 @@ class Kube:
         return eventually(look, timeout=timeout, what=f"{type_}={status} {reason} of {kind} {namespace}/{name}")
 
     def wait_ready(self, kind: str, namespace: str, name: str, *, timeout: float = 90) -> Object:
-        """Until it is ready; returns the object."""
-        self.wait_condition(kind, namespace, name, "Ready", "True", timeout=timeout)
-        return self.must(kind, namespace, name)
+        """Until it is ready; returns the object as it was then."""
+
+        def look() -> Object:
+            body = self.must(kind, namespace, name)
+            found = _condition(body, "Ready")
+            assert found.get("status") == "True", found
+            return body
+
+        return eventually(look, timeout=timeout, what=f"Ready=True of {kind} {namespace}/{name}")
 
     @contextlib.contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
@@ -119,6 +135,12 @@ class Kube:
             finally:
                 process.kill()
                 process.wait()
+
+
+def _condition(body: Object, type_: str) -> Object:
+    status = body.get("status") or {}
+    assert status.get("observedGeneration") == body["metadata"]["generation"], "an older generation's status"
+    return next((each for each in status.get("conditions", []) if each["type"] == type_), {})
 
 
 def _forwarded_port(printed: IO[str], process: subprocess.Popen[bytes]) -> str:
@@ -143,6 +165,8 @@ class Proxy:
         self.master_key = master_key
         self._forward = contextlib.ExitStack()
         self._url: str | None = None
+        # Each request has a connection of its own, as the pods behind the Service come and go.
+        self._client = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
     def close(self) -> None:
         """End the port-forward."""
@@ -158,9 +182,7 @@ class Proxy:
                 if self._url is None:
                     forward = self.kube.forward(self.namespace, self.target, self.port)
                     self._url = self._forward.enter_context(forward)
-                return httpx.request(
-                    method, f"{self._url}{path}", headers=headers, timeout=30, trust_env=False, **given
-                )
+                return self._client.request(method, f"{self._url}{path}", headers=headers, **given)
             except (httpx.HTTPError, AssertionError) as error:
                 last = error
                 self.close()

@@ -159,7 +159,7 @@ def test_an_autoscaler_takes_over_without_a_dip_and_is_not_fought(kube: Kube, pr
     eventually(handed_over)
     deployment = kube.must("deployment", AI, NAME)
     assert deployment["spec"]["replicas"] == 2, "not one, which is the API server's default"
-    assert sorted(running(kube)) == sorted(production)
+    assert sorted(eventually(lambda: running(kube))) == sorted(production)
     eventually(lambda: kube.get("poddisruptionbudget", AI, NAME) is None, what="one pod may be all there is")
     kube.run("-n", AI, "scale", "deployment", NAME, "--replicas=1")
     generation = kube.must("deployment", AI, NAME)["metadata"]["generation"]

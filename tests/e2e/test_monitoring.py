@@ -101,12 +101,17 @@ def test_log_lines_are_json_name_what_they_are_about_and_tell_no_secret(
 ) -> None:
     kube.patch("openclawagent", TEAM, scout, {"spec": {"key": {"maxBudget": "3"}}})
     kube.wait_ready("openclawagent", TEAM, scout)
-    text = "".join(kube.run("-n", SYSTEM, "logs", pod, "--tail=-1").stdout for pod in _pods(kube))
-    lines = [json.loads(line) for line in text.splitlines()]
-    assert lines and all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
-    passes = [line for line in lines if line["message"].startswith("reconciled in")]
-    about = {(line["kind"], line["namespace"], line["name"], line["result"]) for line in passes}
-    assert {("LiteLLMRoute", "ai", "main", "ready"), ("OpenClawAgent", TEAM, scout, "ready")} <= about
+
+    def logged() -> str:
+        text = "".join(kube.run("-n", SYSTEM, "logs", pod, "--tail=-1").stdout for pod in _pods(kube))
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert lines and all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+        passes = [line for line in lines if line["message"].startswith("reconciled in")]
+        about = {(line["kind"], line["namespace"], line["name"], line["result"]) for line in passes}
+        assert {("LiteLLMRoute", "ai", "main", "ready"), ("OpenClawAgent", TEAM, scout, "ready")} <= about, about
+        return text
+
+    text = eventually(logged, timeout=20, what="both passes are logged")
     for secret in (proxy.master_key, kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]):
         assert secret not in text
 
