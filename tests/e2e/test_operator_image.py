@@ -10,7 +10,7 @@ from .support import Kube, Object, Proxy
 MOST_BYTES = 125 * 2**20
 """What docs/install.md calls about 110 MB, with room for a dependency's next release."""
 _LIST = """
-import json, os, sys
+import importlib.util, json, os, sys
 roots = ("/bin", "/etc", "/lib", "/lib64", "/opt", "/root", "/sbin", "/srv", "/usr", "/var", "/home", "/boot")
 found = {}
 for root in (root for root in roots if not os.path.islink(root)):
@@ -20,7 +20,14 @@ for root in (root for root in roots if not os.path.islink(root)):
             path = os.path.join(folder, name)
             info = os.lstat(path)
             found[path] = [info.st_size, info.st_mode, info.st_uid]
-print(json.dumps({"files": found, "uid": os.getuid(), "top": os.listdir("/")}))
+stale = []
+for path in (path for path in found if path.startswith("/opt/") and path.endswith(".py")):
+    bytecode = importlib.util.cache_from_source(path)
+    header = open(bytecode, "rb").read(8) if bytecode in found else b""
+    # PEP 552: the magic number, and whether and how it is looked whether the source has changed.
+    if header != importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little"):
+        stale.append(path)
+print(json.dumps({"files": found, "uid": os.getuid(), "top": os.listdir("/"), "stale": stale}))
 """
 _UNWANTED = {
     "a shell": ("/sh", "/bash", "/dash", "/zsh", "/busybox", "/ash"),
@@ -70,6 +77,11 @@ def test_nothing_runs_as_root_or_can_be_changed(image: Object) -> None:
         assert not mode & 0o6000, f"{path} is set-uid or set-gid"
         assert owner == 0, f"{path} isn't root's"
         assert (mode & 0o170000) == 0o120000 or not mode & 0o002, f"{path} can be written to by all"
+
+
+def test_nothing_is_compiled_at_its_start(image: Object) -> None:
+    """An archive rounds the times of files, so bytecode that is compared with its source's time would be stale."""
+    assert image["stale"] == []
 
 
 def test_its_size_is_what_the_docs_say(image: Object) -> None:
