@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, kubeconfig: Path) -> None:
         host, context = _credentials(kubeconfig)
-        self._client = httpx.Client(base_url=host, verify=context, timeout=60, trust_env=False)
+        self._client = httpx.Client(base_url=host, verify=context, timeout=30, trust_env=False)
         self._kinds: dict[str, _Kind] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
