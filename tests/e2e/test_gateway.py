@@ -113,7 +113,12 @@ def test_a_new_key_needs_no_new_pod_and_a_new_config_does(kube: Kube, proxy: Pro
     eventually(lambda: "This is gpt-4o." in _answer(kube), timeout=180, what="an answer with the new key")
     assert _pods(kube) == before
     kube.apply(_agent(defaultModel="claude-opus-4-6"))
-    eventually(lambda: len(_pods(kube)) == 1 and _pods(kube) != before, timeout=180, what="a new pod for a new config")
+
+    def renewed() -> bool:
+        [pod] = _pods(kube)
+        return pod not in before
+
+    eventually(renewed, timeout=180, what="a new pod for a new config")
     kube.wait_ready("openclawagent", TEAM, NAME, timeout=240)
     assert "This is claude-opus-4-6." in _answer(kube)
 
