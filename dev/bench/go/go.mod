@@ -1,0 +1,3 @@
+module litclaw.dev/bench
+
+go 1.26.0

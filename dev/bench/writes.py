@@ -1,0 +1,49 @@
+"""How often the Kubernetes API was written to, by the API server's own count."""
+
+import re
+from collections import Counter
+
+from ..cluster import Cluster
+
+_LINE = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_READS = ("GET", "LIST", "WATCH", "CONNECT", "PROXY", "WATCHLIST")
+_OURS = (
+    *("litellmroutes", "openclawagents", "litellmkeyrotations", "secrets", "configmaps", "events", "services"),
+    *("deployments", "statefulsets", "jobs", "networkpolicies", "poddisruptionbudgets", "persistentvolumeclaims"),
+)
+
+Write = tuple[str, str]
+"""Verb, and resource with its subresource, as the API server counts them."""
+
+
+def writes(cluster: Cluster) -> Counter[Write]:
+    """All writes to the kinds that the operator writes, by whomever, since the API server's start."""
+    found: Counter[Write] = Counter()
+    for line in _LINE.finditer(cluster.run("get", "--raw", "/metrics").stdout):
+        labels = dict(_LABEL.findall(line[1]))
+        if labels["verb"] in _READS or labels["resource"] not in _OURS:
+            continue
+        resource = "/".join(each for each in (labels["resource"], labels["subresource"]) if each)
+        found[labels["verb"], resource] += int(float(line[2]))
+    return found
+
+
+class Counting:
+    """The writes since it was made.
+
+    Args:
+        own: what the benchmark itself does meanwhile, which isn't counted.
+    """
+
+    def __init__(self, cluster: Cluster, *own: Write) -> None:
+        self._cluster = cluster
+        self._own = own
+        self._before = writes(cluster)
+
+    def done(self) -> Counter[Write]:
+        """What has been written."""
+        found = writes(self._cluster) - self._before
+        for each in self._own:
+            found.pop(each, None)
+        return found
