@@ -16,7 +16,7 @@ help:
 	@echo "make test          every test: lint, types, unit tests, and the same story on a real cluster"
 	@echo "make unit          what needs no cluster"
 	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
-	@echo "make bench         figures and ratios"
+	@echo "make bench         figures and ratios; N=200 ONLY=converge,rotate for a short run (see docs/benchmarks.md)"
 	@echo "make openclaw-releases   whether real OpenClaw releases accept what is rendered for them (slow, needs npm)"
 	@echo "make crds          write crds/ anew from the models"
 	@echo "make lock          pin the dependencies anew"
@@ -60,7 +60,7 @@ openclaw-releases: setup
 	$(BIN)/python -m dev.openclaw_releases
 
 bench: setup
-	$(BIN)/python -m dev.bench
+	$(BIN)/python -m dev.bench $(if $(N),--n $(N)) $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
 crds: setup
 	$(BIN)/litclaw crds --output crds

@@ -17,7 +17,7 @@ _QUIET = (
     _USE
     + """
 import time, urllib.request
-CALM, SHARE, LIMIT = %r, %r, %r
+CALM, SHARE, PASSES, LIMIT = %r, %r, %r, %r
 def counters():
     with urllib.request.urlopen("http://127.0.0.1:8080/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
@@ -27,8 +27,7 @@ def counters():
     agent = 'kind="OpenClawAgent"'
     return {
         "passes": total("litclaw_reconcile_total{", agent),
-        "waiting": total("litclaw_queue_depth{", agent),
-        "retrying": total("litclaw_queue_retrying{", agent),
+        "waiting": total("litclaw_queue_depth{", agent) + total("litclaw_queue_retrying{", agent),
     }
 start = time.time()
 samples = []
@@ -37,14 +36,17 @@ while True:
     samples.append((now, used["cpu"]))
     samples = [each for each in samples if each[0] > now - CALM - 0.5]
     if now - samples[0][0] > CALM and (used["cpu"] - samples[0][1]) / (now - samples[0][0]) < SHARE:
-        print(json.dumps({**use(), "since": samples[0][0], **counters()}))
-        break
+        seen = counters()
+        if seen["passes"] >= PASSES and not seen["waiting"]:
+            print(json.dumps({**used, "since": samples[0][0], **seen}))
+            break
     if now > start + LIMIT:
         raise SystemExit(f"not quiet after {LIMIT} s")
     time.sleep(0.25)
 """
 )
 _CALM_SECONDS = 3.0
+_CALM_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,11 @@ class Quiet:
     Attributes:
         since: when it began to have nothing to do, in seconds since 1970.
         passes: how many agents it has looked at since its start.
-        waiting: how many it has still to look at, or to look at again.
     """
 
     use: Use
     since: float
     passes: int
-    waiting: int
 
 
 def use(operator: Operator, pod: str) -> Use:
@@ -77,13 +77,13 @@ def use(operator: Operator, pod: str) -> Use:
     return Use(**operator.python(pod, _NOW))
 
 
-def wait_for_quiet(operator: Operator, pod: str, *, share: float = 0.25, limit: float = 900) -> Quiet:
-    """Until the process has used less than a share of one core for three seconds.
+def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: float = 900) -> Quiet:
+    """Until the process has looked at a number of agents since its start, has none left to look at, and has used less than
+    a quarter of a core for three seconds.
 
     Raises:
         RuntimeError: it didn't come to rest.
     """
-    found = operator.python(pod, _QUIET % (_CALM_SECONDS, share, limit))
+    found = operator.python(pod, _QUIET % (_CALM_SECONDS, _CALM_SHARE, passes, limit))
     seen = Use(cpu=found["cpu"], rss=found["rss"], peak=found["peak"])
-    waiting = int(found["waiting"] + found["retrying"])
-    return Quiet(use=seen, since=found["since"], passes=int(found["passes"]), waiting=waiting)
+    return Quiet(use=seen, since=found["since"], passes=int(found["passes"]))

@@ -123,10 +123,16 @@ def _requests(stage: Stage, agent: Object, counted: Counter[Write]) -> Iterator[
     frame = {"apiVersion": agent["apiVersion"], "kind": agent["kind"]}
     named = {"name": NAME, "namespace": AGENTS, "uid": agent["metadata"]["uid"]}
     known: list[tuple[str, list[tuple[str, Any]]]] = [
-        ("openclawagents", [(f"{AGENT_PATH}/{NAME}", {**frame, "metadata": {**named, "finalizers": agent["metadata"]["finalizers"]}})]),
+        (
+            "openclawagents",
+            [(f"{AGENT_PATH}/{NAME}", {**frame, "metadata": {**named, "finalizers": agent["metadata"]["finalizers"]}})],
+        ),
         ("secrets", _children(stage, "secrets")),
         ("configmaps", _children(stage, "configmaps")),
-        ("openclawagents/status", [(f"{AGENT_PATH}/{NAME}/status", {**frame, "metadata": named, "status": agent["status"]})]),
+        (
+            "openclawagents/status",
+            [(f"{AGENT_PATH}/{NAME}/status", {**frame, "metadata": named, "status": agent["status"]})],
+        ),
         ("events", _children(stage, "events")),
     ]
     for resource, objects in known:
@@ -142,7 +148,12 @@ def _requests(stage: Stage, agent: Object, counted: Counter[Write]) -> Iterator[
 def _request(verb: str, path: str, body: Object) -> dict[str, str]:
     text = json.dumps(body)
     if verb == "POST":
-        return {"method": "POST", "path": f"{path.rpartition('/')[0]}?fieldManager=bench", "type": "application/json", "body": text}
+        return {
+            "method": "POST",
+            "path": f"{path.rpartition('/')[0]}?fieldManager=bench",
+            "type": "application/json",
+            "body": text,
+        }
     force = "true" if "/openclawagents/" in path else "false"
     return {"method": "PATCH", "path": f"{path}?fieldManager=bench&force={force}", "type": _APPLY, "body": text}
 
@@ -151,5 +162,12 @@ def _children(stage: Stage, resource: str) -> list[tuple[str, Object]]:
     """The sample's objects of a kind, with their paths."""
     items = stage.get("-n", AGENTS, resource, "-l", "app.kubernetes.io/managed-by=litclaw")["items"]
     ours = [each for each in items if each["metadata"]["name"].startswith(NAME)]
-    kept = [{**each, "apiVersion": "v1", "kind": {"secrets": "Secret", "configmaps": "ConfigMap", "events": "Event"}[resource]} for each in ours]
+    kept = [
+        {
+            **each,
+            "apiVersion": "v1",
+            "kind": {"secrets": "Secret", "configmaps": "ConfigMap", "events": "Event"}[resource],
+        }
+        for each in ours
+    ]
     return [(f"/api/v1/namespaces/{AGENTS}/{resource}/{each['metadata']['name']}", _applied(each)) for each in kept]

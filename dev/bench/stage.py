@@ -89,7 +89,7 @@ def _permissions() -> list[Object]:
     account = {"kind": "ServiceAccount", "name": "bench", "namespace": HOME}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bench", "namespace": HOME}},
-        {"apiVersion": f"{group}/v1", **{"kind": "ClusterRole", "metadata": {"name": HOME}, "rules": rules}},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": HOME}, "rules": rules},
         {
             "apiVersion": f"{group}/v1",
             "kind": "ClusterRoleBinding",
@@ -211,7 +211,9 @@ class Operator:
 
     def pods(self) -> list[str]:
         """The names of its pods that run and aren't about to go."""
-        items = json.loads(self._run("get", "pods", "-l", "app.kubernetes.io/name=litclaw", "-o", "json").stdout)["items"]
+        items = json.loads(self._run("get", "pods", "-l", "app.kubernetes.io/name=litclaw", "-o", "json").stdout)[
+            "items"
+        ]
         running = [each for each in items if each["status"].get("phase") == "Running"]
         return [each["metadata"]["name"] for each in running if "deletionTimestamp" not in each["metadata"]]
 
