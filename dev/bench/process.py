@@ -77,7 +77,7 @@ def use(operator: Operator, pod: str) -> Use:
     return Use(**operator.python(pod, _NOW))
 
 
-def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: float = 900) -> Quiet:
+def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: float = 1800) -> Quiet:
     """Until the process has looked at a number of agents since its start, has none left to look at, and has used less than
     a quarter of a core for three seconds.
 

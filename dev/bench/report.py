@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 KEPT = ROOT / ".bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
 DATA = ROOT / "docs" / "benchmarks.json"
+_WIDTH = 160  # of a table in a file
 _BEGIN, _END = "<!-- made by `python -m dev.bench report` -->", "<!-- end -->"
 
 
@@ -70,7 +72,7 @@ def show(result: dict[str, Any]) -> None:
             table.add_section()
         table.add_row("" if name == section else name, *rest)
         section = name
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def _where(result: dict[str, Any]) -> str:

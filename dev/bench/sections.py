@@ -1,6 +1,7 @@
 """The sections of the benchmark: what is done, in which order, and what comes of it."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -216,8 +217,8 @@ class Bench:
             took = self.stage.client("latency", **given)["seconds"]
             section = f"one of {where} changed"
             self._add(
-                at_most(section, f"{text}, p50", _quantile(took, 0.5), "s"),
-                at_most(section, f"{text}, p99", _quantile(took, 0.99), "s", _P99_SECONDS),
+                at_most(section, f"{text}, p50", quantile(took, 0.5), "s"),
+                at_most(section, f"{text}, p99", quantile(took, 0.99), "s", _P99_SECONDS),
             )
 
     def _idle(self, count: int, leader: str, where: str) -> None:
@@ -321,6 +322,6 @@ class Bench:
         )
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantile(ordered: list[float], share: float) -> float:
     """The value that a share of the values doesn't exceed (nearest rank)."""
-    return ordered[max(0, -(-len(ordered) * int(share * 100) // 100) - 1)]
+    return ordered[max(1, math.ceil(len(ordered) * share)) - 1]

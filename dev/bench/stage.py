@@ -50,6 +50,14 @@ os.rename("{_FOLDER}/new", "{_FOLDER}/settings.json")
 """
 
 
+def program() -> Path:
+    """The compiled program, built where it isn't yet."""
+    found = build.place(_PROGRAM)
+    if not found.exists():
+        build.build([_PROGRAM], Progress(total=1))
+    return found
+
+
 def _namespace(name: str) -> Object:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -128,9 +136,6 @@ class Stage:
 
     def set_up(self) -> None:
         """Have namespaces, the pods with the program in them, and the route of the proxy that answers at once."""
-        program = build.place(_PROGRAM)
-        if not program.exists():
-            build.build([_PROGRAM], Progress(total=1))
         self.apply(_namespace(HOME), _namespace(AGENTS), *_permissions())
         self.cluster.run("-n", HOME, "delete", "pods", "client", "instant", "--ignore-not-found")
         service = {"selector": {"bench": "instant"}, "ports": [{"port": 4000}]}
@@ -141,7 +146,7 @@ class Stage:
             {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
         )
         self.cluster.run("-n", HOME, "wait", "pods", "client", "instant", "--for=condition=Ready", "--timeout=120s")
-        packed = base64.b64encode(gzip.compress(program.read_bytes())).decode()
+        packed = base64.b64encode(gzip.compress(program().read_bytes())).decode()
         given = json.dumps({"program": packed, "settings": {"address": ":4000", "master": self._master}})
         for pod in ("client", "instant"):
             self.cluster.run("-n", HOME, "exec", "-i", pod, "--", _PYTHON, "-c", _PUT, stdin=given)
@@ -253,4 +258,4 @@ class Operator:
 
     def python(self, pod: str, script: str) -> Any:
         """Run a script in a pod of it and read what it prints."""
-        return json.loads(self._run("exec", "-i", pod, "--", _PYTHON, "-", stdin=script, timeout=900).stdout)
+        return json.loads(self._run("exec", "-i", pod, "--", _PYTHON, "-", stdin=script, timeout=2000).stdout)

@@ -17,10 +17,10 @@ Write = tuple[str, str]
 """Verb, and resource with its subresource, as the API server counts them."""
 
 
-def writes(cluster: Cluster) -> Counter[Write]:
+def written(metrics: str) -> Counter[Write]:
     """All writes to the kinds that the operator writes, by whomever, since the API server's start."""
     found: Counter[Write] = Counter()
-    for line in _LINE.finditer(cluster.run("get", "--raw", "/metrics").stdout):
+    for line in _LINE.finditer(metrics):
         labels = dict(_LABEL.findall(line[1]))
         if labels["verb"] in _READS or labels["resource"] not in _OURS:
             continue
@@ -39,11 +39,14 @@ class Counting:
     def __init__(self, cluster: Cluster, *own: Write) -> None:
         self._cluster = cluster
         self._own = own
-        self._before = writes(cluster)
+        self._before = self._now()
 
     def done(self) -> Counter[Write]:
         """What has been written."""
-        found = writes(self._cluster) - self._before
+        found = self._now() - self._before
         for each in self._own:
             found.pop(each, None)
         return found
+
+    def _now(self) -> Counter[Write]:
+        return written(self._cluster.run("get", "--raw", "/metrics").stdout)

@@ -150,7 +150,7 @@ func latencies(text []byte) (any, error) {
 		}
 		if given.What == "secret" {
 			name += "-litellm"
-			followed = func(s sight) bool { return s.seen.Metadata.Name == name && s.kind == "ADDED" }
+			followed = func(s sight) bool { return s.seen.Metadata.Name == name && s.kind != "DELETED" }
 			err = k.do(http.MethodDelete, collection+"/"+name, "", nil, nil)
 		} else {
 			patch := []byte(fmt.Sprintf(`{"spec":{"key":{"maxBudget":%q}}}`, budget))
@@ -162,7 +162,7 @@ func latencies(text []byte) (any, error) {
 		for done := false; !done; {
 			select {
 			case s := <-sights:
-				if done = followed(s); done {
+				if done = s.at.After(began) && followed(s); done {
 					took = append(took, s.at.Sub(began).Seconds())
 				}
 			case err := <-ended:
@@ -219,22 +219,14 @@ func wipe(text []byte) (any, error) {
 		return nil, err
 	}
 	var held []string
-	for page := ""; ; {
-		var found struct {
-			Metadata meta
-			Items    []agent
+	_, err = all(k, given.collection(), func(_ string, seen *agent) bool {
+		if len(seen.Metadata.Finalizers) > 0 {
+			held = append(held, seen.Metadata.Name)
 		}
-		if err := k.do(http.MethodGet, given.collection()+"?limit=500&continue="+page, "", nil, &found); err != nil {
-			return nil, err
-		}
-		for _, each := range found.Items {
-			if len(each.Metadata.Finalizers) > 0 {
-				held = append(held, each.Metadata.Name)
-			}
-		}
-		if page = found.Metadata.Continue; page == "" {
-			break
-		}
+		return false
+	})
+	if err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	free := []byte(`{"metadata":{"finalizers":null}}`)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -59,7 +61,8 @@ func (k *kube) open(ctx context.Context, method, path, contentType string, body 
 	return k.http.Do(request)
 }
 
-// do sends a request and decodes the answer into `into`, if that isn't nil. A server that asks to wait is waited for.
+// do sends a request and decodes the answer into `into`, if that isn't nil. A server that asks to wait is waited for, and a
+// deletion of a collection that takes longer than the server's minute is asked for again.
 func (k *kube) do(method, path, contentType string, body []byte, into any) error {
 	for attempt := 0; ; attempt++ {
 		answer, err := k.open(context.Background(), method, path, contentType, body)
@@ -74,6 +77,9 @@ func (k *kube) do(method, path, contentType string, body []byte, into any) error
 		if answer.StatusCode == http.StatusTooManyRequests && attempt < attempts {
 			seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
 			time.Sleep(time.Duration(max(seconds, 1)) * time.Second)
+			continue
+		}
+		if answer.StatusCode == http.StatusGatewayTimeout && method == http.MethodDelete && attempt < attempts {
 			continue
 		}
 		if answer.StatusCode >= 300 {
@@ -102,18 +108,58 @@ func (k *kube) version(collection string) (string, error) {
 	return found.Metadata.ResourceVersion, err
 }
 
-// watch hands every event of a collection to `see`, from a version on, until that says it has seen enough or time is up.
+// listing is what `all` and `watch` say of an object that a list has shown.
+const listing = "LISTED"
+
+// all hands every object of a collection to `see`, and returns the resource version that the list is of.
+func all[T any](k *kube, collection string, see func(kind string, seen *T) bool) (string, error) {
+	for page := ""; ; {
+		var found struct {
+			Metadata meta
+			Items    []*T
+		}
+		if err := k.do(http.MethodGet, collection+"?limit=500&continue="+url.QueryEscape(page), "", nil, &found); err != nil {
+			return "", err
+		}
+		for _, seen := range found.Items {
+			see(listing, seen)
+		}
+		if page = found.Metadata.Continue; page == "" {
+			return found.Metadata.ResourceVersion, nil
+		}
+	}
+}
+
+// watch hands every event of a collection to `see`, from a version on, until that says it has seen enough or time is up. A
+// watch that the server ends, as it does with one that is slow to read on a busy machine, goes on after a list.
 func watch[T any](k *kube, collection, version string, limit time.Duration, see func(kind string, seen *T) bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	path := fmt.Sprintf("%s?watch=1&resourceVersion=%s&timeoutSeconds=%d", collection, version, int(limit.Seconds())+60)
-	answer, err := k.open(ctx, http.MethodGet, path, "", nil)
+	for {
+		done, err := watchOnce(ctx, k, collection, version, see)
+		if done || ctx.Err() != nil {
+			return cmp.Or(ctx.Err(), err)
+		}
+		fmt.Fprintf(os.Stderr, "the watch on %s goes on after a list: %v\n", collection, err)
+		enough := false
+		version, err = all(k, collection, func(kind string, seen *T) bool {
+			enough = see(kind, seen)
+			return enough
+		})
+		if enough || err != nil {
+			return err
+		}
+	}
+}
+
+func watchOnce[T any](ctx context.Context, k *kube, collection, version string, see func(string, *T) bool) (bool, error) {
+	answer, err := k.open(ctx, http.MethodGet, collection+"?watch=1&timeoutSeconds=86400&resourceVersion="+version, "", nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("the watch on %s: %s", collection, answer.Status)
+		return false, fmt.Errorf("%s", answer.Status)
 	}
 	decoder := json.NewDecoder(answer.Body)
 	for {
@@ -122,17 +168,17 @@ func watch[T any](k *kube, collection, version string, limit time.Duration, see 
 			Object json.RawMessage
 		}
 		if err := decoder.Decode(&event); err != nil {
-			return fmt.Errorf("the watch on %s ended: %w", collection, err)
+			return false, err
 		}
 		if event.Type == "ERROR" {
-			return fmt.Errorf("the watch on %s: %s", collection, event.Object)
+			return false, fmt.Errorf("%s", event.Object)
 		}
 		seen := new(T)
 		if err := json.Unmarshal(event.Object, seen); err != nil {
-			return err
+			return false, err
 		}
 		if see(event.Type, seen) {
-			return nil
+			return true, nil
 		}
 	}
 }
