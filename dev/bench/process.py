@@ -27,6 +27,11 @@ def counters():
     agent = 'kind="OpenClawAgent"'
     return {
         "passes": total("litclaw_reconcile_total{", agent),
+        "writes": sum(
+            total("litclaw_kubernetes_requests_total{", f'verb="{verb}"')
+            - total("litclaw_kubernetes_requests_total{", f'verb="{verb}"', 'kind="Lease"')
+            for verb in ("patch", "create", "update", "delete")
+        ),
         "waiting": total("litclaw_queue_depth{", agent) + total("litclaw_queue_retrying{", agent),
     }
 start = time.time()
@@ -65,11 +70,13 @@ class Quiet:
     Attributes:
         since: when it began to have nothing to do, in seconds since 1970.
         passes: how many agents it has looked at since its start.
+        writes: how often it has written to the Kubernetes API since its start, by its own count, without its Lease.
     """
 
     use: Use
     since: float
     passes: int
+    writes: int
 
 
 def use(operator: Operator, pod: str) -> Use:
@@ -86,4 +93,4 @@ def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: floa
     """
     found = operator.python(pod, _QUIET % (_CALM_SECONDS, _CALM_SHARE, passes, limit))
     seen = Use(cpu=found["cpu"], rss=found["rss"], peak=found["peak"])
-    return Quiet(use=seen, since=found["since"], passes=int(found["passes"]))
+    return Quiet(use=seen, since=found["since"], passes=int(found["passes"]), writes=int(found["writes"]))
