@@ -39,7 +39,7 @@ def _run(given: argparse.Namespace) -> int:
     finally:
         if not given.keep:
             say("taking away what the benchmark has made")
-            bench.stage.tear_down()
+            bench.end()
     result = {**begun, "figures": [each.plain() for each in bench.figures]}
     file = report.keep(result)
     report.show(result)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..demo import wait_until
-from .stage import AGENTS, HOME, Object, Stage
+from . import process
+from .stage import AGENTS, HOME, Object, Operator, Stage
 from .writes import Counting, Write
 
 NAME = "samplebench"
@@ -59,14 +60,14 @@ def rotation_manifest(name: str, value: str, concurrent: int) -> Object:
     return {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation", "metadata": meta, "spec": spec}
 
 
-def take(stage: Stage) -> Sample:
+def take(stage: Stage, operator: Operator) -> Sample:
     """Make an agent and rotate its key, and write down what the operator does for it. Both stay until the next `wipe`."""
     stage.instant("forget")
     counting = Counting(stage.cluster, ("POST", "openclawagents"), ("APPLY", "litellmroutes/status"))
     found = Sample()
     stage.cluster.run("create", "-f", "-", stdin=json.dumps(agent_manifest(NAME, _SPEC, bench="sample")))
     stage.cluster.run("-n", AGENTS, "wait", f"openclawagent/{NAME}", "--for=condition=Ready", "--timeout=60s")
-    time.sleep(2)  # the event comes after the status
+    process.wait_for_quiet(operator, operator.wait_for_leader())  # the event comes after the status
     found.writes = counting.done()
     body = stage.get("-n", AGENTS, "openclawagent", NAME)
     found.uid = body["metadata"]["uid"]

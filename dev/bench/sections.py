@@ -85,7 +85,7 @@ class Bench:
         self.stage.set_up()
         self._clean()
         self._say("what the operator does for one agent")
-        self.sample = sample.take(self.stage)
+        self.sample = sample.take(self.stage, self.operator)
         only = self._plan.only
         sizes = set(self._plan.instant) if "converge-instant" in only else set()
         sizes |= {self._plan.route} if "route" in only else set()
@@ -100,6 +100,14 @@ class Bench:
             master = self.stage.set_up_real()
             for count in sorted(sizes):
                 self._with_real(count, master)
+
+    def end(self) -> None:
+        """Take away all that was made. What an interrupted run has left goes with the namespaces, more slowly."""
+        try:
+            self._clean()
+        except RuntimeError as error:
+            self._say(f"the agents are left to the operator: {error}")
+        self.stage.tear_down()
 
     def _clean(self) -> None:
         with self.operator.stopped():
