@@ -36,6 +36,7 @@ async def test_uids_come_in_pages_and_an_empty_list_is_null() -> None:
     [
         (404, b'{"reason": "NotFound"}', NotFoundError),
         (409, b'{"reason": "Conflict"}', ConflictError),
+        (410, b'{"reason": "Expired"}', UnavailableError),
         (422, b'{"reason": "Invalid"}', InvalidError),
         (500, b'{"message": "failed to create typed patch object (x): .spec: bad"}', InvalidError),
         (500, b"boom", UnavailableError),

@@ -40,6 +40,7 @@ _BY_STATUS: dict[int, type[KubeError]] = {
     403: InvalidError,
     404: NotFoundError,
     409: ConflictError,
+    410: UnavailableError,  # a list's next page that was asked for too late; from the beginning it goes
     422: InvalidError,
     429: UnavailableError,
 }
