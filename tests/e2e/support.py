@@ -206,7 +206,7 @@ class Proxy:
                 break
             page += 1
         marks = [((row.get("metadata") or {}).get("litclaw") or {}, row) for row in rows]
-        return [row for mark, row in marks if mark and agent_uid in (None, mark["agent"])]
+        return [row for mark, row in marks if isinstance(mark, dict) and mark and agent_uid in (None, mark["agent"])]
 
 
 def namespace(name: str) -> Object:
