@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from litclaw.kube.client import Kube
-from litclaw.kube.errors import ConflictError, InvalidError, NotFoundError, UnavailableError, from_response
+from litclaw.kube.errors import ConflictError, GoneError, InvalidError, NotFoundError, UnavailableError, from_response
 from litclaw.kube.resources import AGENT
 
 
@@ -36,7 +36,7 @@ async def test_uids_come_in_pages_and_an_empty_list_is_null() -> None:
     [
         (404, b'{"reason": "NotFound"}', NotFoundError),
         (409, b'{"reason": "Conflict"}', ConflictError),
-        (410, b'{"reason": "Expired"}', UnavailableError),
+        (410, b'{"reason": "Expired"}', GoneError),
         (422, b'{"reason": "Invalid"}', InvalidError),
         (500, b'{"message": "failed to create typed patch object (x): .spec: bad"}', InvalidError),
         (500, b"boom", UnavailableError),

@@ -74,7 +74,7 @@ class Operator:
         log.info("litclaw %s watches %s, with %d workers", __version__, where, self._options.workers)
         namespaces, doors = self._options.namespaces, self._watches.doors
         started, end_watches = asyncio.Event(), asyncio.Event()
-        watching = asyncio.create_task(self._watches.run(end_watches, started), name="watches")
+        watching = asyncio.create_task(self._watches.run(kube, end_watches, started), name="watches")
         parts = [
             watching,
             asyncio.create_task(self._hear_after(started), name="signals"),
@@ -198,12 +198,12 @@ class Operator:
             await asyncio.wait_for(self._stop.wait(), _RETRY_SECONDS)
 
     async def _see_empty(self, kube: Kube) -> None:
-        """Where no namespace is watched there may be no object at all, and so no event that tells of a filled cache."""
-        while not self._watches.filled.is_set():
+        """Where no namespace is watched there may be no route at all, and so no event that tells of a filled cache."""
+        while not self._watches.few_filled.is_set():
             with contextlib.suppress(KubeError):
-                uids = [await list_uids(kube, door, self._options.namespaces) for door in self._watches.doors[:2]]
-                if not any(found for found, _ in uids):
-                    self._watches.filled.set()
+                uids, _ = await list_uids(kube, ROUTE, self._options.namespaces)
+                if not uids:
+                    self._watches.few_filled.set()
             await asyncio.sleep(_RETRY_SECONDS)
         await asyncio.Event().wait()
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 
 from ..kube.cache import Cache
 from ..kube.client import Kube
-from ..kube.errors import KubeError, NotFoundError, UnavailableError
-from ..kube.resources import CHILDREN, NAMESPACE, Resource
+from ..kube.errors import KubeError, UnavailableError
+from ..kube.resources import NAMESPACE, Resource
 from ..reconcile.world import QueueKey
 from .wake import concerned
-from .watches import OURS
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,6 @@ async def resync(
         for door in doors:
             try:
                 uids, version = await list_uids(kube, door, namespaces)
-            except NotFoundError:
-                continue  # a kind that the cluster doesn't know
             except KubeError as error:
                 log.warning("%s can't be listed: %s", door.plural, error)
                 continue
@@ -43,10 +40,9 @@ async def resync(
 
 async def list_uids(kube: Kube, door: Resource, namespaces: tuple[str, ...]) -> tuple[set[str], int]:
     """The uids of what is watched of a kind, and the resource version that the list is at least of."""
-    labels = OURS if door in CHILDREN else ""
     if not namespaces:
-        return await kube.uids(door, labels=labels)
-    lists = [await kube.uids(door, labels=labels, namespace=namespace) for namespace in namespaces]
+        return await kube.uids(door)
+    lists = [await kube.uids(door, namespace=namespace) for namespace in namespaces]
     return {uid for uids, _ in lists for uid in uids}, min(version for _, version in lists)
 
 

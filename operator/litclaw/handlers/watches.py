@@ -1,25 +1,28 @@
-"""kopf's watches: they fill the cache and say what has changed.
+"""The watches: they fill the cache and say what has changed.
 
-kopf is used for what it is best at, long-lived watches that survive everything. Its handlers for creation and update
-aren't: they patch finalizers, progress and the last-handled configuration onto the resources, which costs several
-writes an object, and a level-triggered reconcile has no use for them.
+kopf is used for what it is best at, long-lived watches that survive everything, of what people write: routes, rotations,
+namespaces. Its handlers for creation and update aren't used: they patch finalizers, progress and the last-handled
+configuration onto the resources, which costs several writes an object, and a level-triggered reconcile has no use for
+them. What comes in thousands, agents and what is made for them, is seen by a `Reflector`.
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import kopf
 
 from ..api import names
 from ..kube.cache import Cache
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, POD_MONITOR, ROTATION, ROUTE, Resource
+from ..kube.client import Kube
+from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROTATION, ROUTE, Resource
 from ..reconcile.world import QueueKey
+from .reflector import Reflector
 from .wake import concerned
 
-DOORS = (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN)
+DOORS = (ROUTE, ROTATION, NAMESPACE)
+MANY = (AGENT, *CHILDREN)
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 """Of the children's kinds, only those are watched that carry our label: other people's Secrets never reach us."""
 
@@ -39,11 +42,17 @@ class Watches:
         self.doors = tuple(door for door in DOORS if door.namespaced or not namespaces)
         self.filled = asyncio.Event()
         """Set when the cache holds all that there was at the start."""
+        self.few_filled = asyncio.Event()
+        """Set when that is so for what kopf watches."""
 
-    async def run(self, stop: asyncio.Event, started: asyncio.Event) -> None:
+    async def run(self, kube: Kube, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Watch until told to stop or, before ``started`` is set, by a signal."""
-        logging.getLogger("kopf._core.reactor.observation").addFilter(_is_news)
-        await kopf.operator(
+        reflectors = [
+            Reflector(kube, kind, where, "" if kind is AGENT else OURS, see=self._see, prune=self._prune)
+            for kind in MANY
+            for where in self._namespaces or ("",)
+        ]
+        operator = kopf.operator(
             registry=self._registry(),
             settings=self._settings(),
             standalone=True,
@@ -54,6 +63,38 @@ class Watches:
             stop_flag=stop,
             ready_flag=started,
         )
+        watching = [asyncio.ensure_future(each) for each in (operator, *(each.run() for each in reflectors))]
+        filling = asyncio.create_task(self._fill(reflectors))
+        try:
+            done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in (filling, *watching):
+                each.cancel()
+            await asyncio.wait([filling, *watching])
+
+    async def _fill(self, reflectors: Iterable[Reflector]) -> None:
+        await self.few_filled.wait()
+        for each in reflectors:
+            await each.listed.wait()
+        self.filled.set()
+
+    def _see(self, event: str | None, body: Mapping[str, Any]) -> None:
+        news = self._cache.is_news(body) or event == "DELETED"
+        if event == "DELETED":
+            self._cache.forget(body)
+        else:
+            self._cache.observe(body)
+        for key in concerned(self._cache, body):
+            # An agent's pass is done with what it has written; a route's goes on by what that leads to.
+            if news or key[0] != AGENT.kind:
+                self._wake(key)
+
+    def _prune(self, kind: Resource, namespace: str, uids: set[str], version: int) -> None:
+        for body in self._cache.prune(kind.kind, uids, version, namespace):
+            for key in concerned(self._cache, body):
+                self._wake(key)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -74,15 +115,8 @@ class Watches:
 
     def _event(self, door: Resource) -> Any:
         async def wake(body: kopf.Body, type: str | None, **_: object) -> None:
-            self.filled.set()
-            plain = _plain(door, body)
-            news = self._cache.is_news(plain) or type == "DELETED"
-            if type == "DELETED":
-                self._cache.forget(plain)
-            for key in concerned(self._cache, plain):
-                # An agent's pass is done with what it has written; a route's goes on by what that leads to.
-                if news or key[0] != AGENT.kind:
-                    self._wake(key)
+            self.few_filled.set()
+            self._see(type, _plain(door, body))
 
         return wake
 
@@ -91,8 +125,6 @@ class Watches:
         settings.posting.enabled = False
         settings.persistence.diffbase_storage = _NoState()
         settings.scanning.disabled = bool(self._namespaces)  # CRDs and namespaces are the cluster's
-        for child in CHILDREN:
-            settings.watching.label_selectors[child.plural] = OURS
         return settings
 
 
@@ -108,12 +140,6 @@ class _NoState(kopf.DiffBaseStorage):
 
     def store(self, **_: object) -> None:
         """Nothing is kept."""
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for kopf's advice to create a kind that a cluster need not know."""
-    text = record.getMessage()
-    return not (text.startswith("Unresolved resources") and text.count("Selector(") == 1 and POD_MONITOR.plural in text)
 
 
 def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:

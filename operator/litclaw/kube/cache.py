@@ -109,12 +109,16 @@ class Cache:
         if held and held["metadata"]["uid"] == meta["uid"]:
             self._drop(key, held)
 
-    def prune(self, kind: str, uids: Collection[str], version: int) -> list[dict[str, Any]]:
+    def prune(self, kind: str, uids: Collection[str], version: int, namespace: str = "") -> list[dict[str, Any]]:
         """Drop what a complete list of a kind, as of a version, doesn't have; returns what was dropped.
+
+        Args:
+            namespace: what the list was of; empty: all.
 
         A watch that had to start anew says nothing of what has gone meanwhile.
         """
-        gone = [body for body in self.all(kind) if body["metadata"]["uid"] not in uids and _version(body) <= version]
+        held = self.within(kind, namespace) if namespace else self.all(kind)
+        gone = [body for body in held if body["metadata"]["uid"] not in uids and _version(body) <= version]
         for body in gone:
             self._drop((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]), body)
         return gone

@@ -4,10 +4,12 @@ The generated API classes build a model object for every field of every response
 the library's lower half does connection, TLS and authentication, and that is what is used here.
 """
 
+import contextlib
 import json
 import os
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +30,8 @@ Object = dict[str, Any]
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT_SECONDS = 30.0
+_SILENCE_SECONDS = 75.0  # a watch is told at least once a minute that nothing has happened
+_WATCH_SECONDS = (300, 600)
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -77,7 +81,7 @@ class Kube:
         from kubernetes.aio.client import ApiClient, Configuration
 
         configuration = Configuration()
-        configuration.connection_pool_maxsize = 64
+        configuration.connection_pool_maxsize = 0  # each watch has a connection; the number of calls is the callers'
         configuration.trace_configs = [fenced(fence, _is_free)] if fence else []
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not (kubeconfig or context):
             # Else each request looks for a proxy in the environment and reads ~/.netrc, a fifth of the operator's CPU.
@@ -130,33 +134,84 @@ class Kube:
             labels: a label selector; empty: all.
             namespace: where; None: in the whole cluster.
         """
-        found, version = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
-        return {item["metadata"]["uid"] for item in found}, version
+        found: set[str] = set()
+        version = 0
+        async for page, version in self._pages(resource.path(namespace), labels, _METADATA_LIST):
+            found.update(item["metadata"]["uid"] for item in page)
+        return found, version
 
-    async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
-        """All objects of a kind, in the cluster or in one namespace.
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = ""
+    ) -> AsyncIterator[tuple[list[Object], int]]:
+        """All objects of a kind, some hundred at a time, each time with the resource version of the whole.
 
         Args:
+            namespace: where; None: in the whole cluster.
             labels: a label selector; empty: all.
+
+        Raises:
+            GoneError: the next page was asked for too late.
         """
-        found, _ = await self._pages(resource.path(namespace), labels, "application/json")
-        return [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in found]
+        about = {"apiVersion": resource.api_version, "kind": resource.kind}  # which a list's items don't say
+        async for page, version in self._pages(resource.path(namespace), labels, "application/json"):
+            yield [{**about, **item} for item in page], version
+
+    async def objects(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
+        """`pages`, all at once."""
+        return [body async for page, _ in self.pages(resource, namespace, labels=labels) for body in page]
 
     async def metadata(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """`objects`, of their metadata alone: no value of a Secret is sent."""
-        found, _ = await self._pages(resource.path(namespace), labels, _METADATA_LIST)
-        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+        about = {"apiVersion": resource.api_version, "kind": resource.kind}
+        pages = self._pages(resource.path(namespace), labels, _METADATA_LIST)
+        return [{**item, **about} async for page, _ in pages for item in page]
 
-    async def _pages(self, path: str, labels: str, accept: str) -> tuple[list[Object], int]:
-        found: list[Object] = []
+    async def _pages(self, path: str, labels: str, accept: str) -> AsyncIterator[tuple[list[Object], int]]:
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._request("GET", path, query, accept=accept)
-            found += page.get("items") or []  # null where there are none
             meta = page.get("metadata", {})
+            yield page.get("items") or [], int(meta.get("resourceVersion") or 0)  # null where there are none
             if not meta.get("continue"):
-                return found, int(meta.get("resourceVersion") or 0)
+                return
             query["continue"] = meta["continue"]
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, version: int, *, labels: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """What happens to the objects of a kind after a resource version, until the API server ends the watch.
+
+        Yields:
+            ``ADDED``, ``MODIFIED`` or ``DELETED`` and the object; ``BOOKMARK`` and what has nothing but a version.
+
+        Raises:
+            GoneError: the version is too old.
+            KubeError: the watch is refused, or the connection is lost.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(version),
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
+        } | ({"labelSelector": labels} if labels else {})
+        silence = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_SILENCE_SECONDS)
+        try:
+            response = await self._send("GET", resource.path(namespace), query, timeout=silence)
+            with contextlib.closing(response):
+                if response.status >= 400:
+                    raise from_response(response.status, await response.read())
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise from_response(
+                                int(event["object"].get("code") or 500), json.dumps(event["object"]).encode()
+                            )
+                        yield event["type"], event["object"]
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
 
     async def version(self) -> str:
         """The API server's release, such as ``v1.36.3``."""
@@ -238,17 +293,9 @@ class Kube:
         accept: str = "application/json",
         patch: str = _APPLY,
     ) -> Object:
-        content_type = patch if method == "PATCH" else "application/json"
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": _USER_AGENT}
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
-        url = f"{self.host}{path}"
-        if query:
-            url = f"{url}?{urlencode(query)}"
         started, status = time.monotonic(), 0
         try:
-            response = await self._api.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
-            )
+            response = await self._send(method, path, query, body, accept=accept, patch=patch)
             content: bytes = await response.read()
             status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -260,6 +307,27 @@ class Kube:
             raise from_response(response.status, content)
         parsed: Object = json.loads(content)
         return parsed
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        *,
+        accept: str = "application/json",
+        patch: str = _APPLY,
+        timeout: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
+    ) -> aiohttp.ClientResponse:
+        content_type = patch if method == "PATCH" else "application/json"
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": _USER_AGENT}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        url = f"{self.host}{path}"
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        sent = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = sent.response
+        return response
 
 
 def _is_free(method: str, path: str) -> bool:

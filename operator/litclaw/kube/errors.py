@@ -35,12 +35,16 @@ class UnavailableError(KubeError):
     """The API server couldn't be reached, is overloaded or failed; asking again may help."""
 
 
+class GoneError(UnavailableError):
+    """What was asked for as of a resource version is too old: from the beginning it goes."""
+
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidError,
     403: InvalidError,
     404: NotFoundError,
     409: ConflictError,
-    410: UnavailableError,  # a list's next page that was asked for too late; from the beginning it goes
+    410: GoneError,
     422: InvalidError,
     429: UnavailableError,
 }
