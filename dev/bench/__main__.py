@@ -37,13 +37,14 @@ def _run(given: argparse.Namespace) -> int:
     try:
         bench.run()
     finally:
+        # What was measured before something went wrong is worth keeping.
+        result = {**begun, "figures": [each.plain() for each in bench.figures]}
+        file = report.keep(result)
+        report.show(result)
+        say(f"kept as {file}")
         if not given.keep:
             say("taking away what the benchmark has made")
             bench.end()
-    result = {**begun, "figures": [each.plain() for each in bench.figures]}
-    file = report.keep(result)
-    report.show(result)
-    say(f"kept as {file}")
     return 0
 
 

@@ -29,6 +29,8 @@ INSTANT_URL = f"http://instant.{HOME}.svc.cluster.local:4000"
 REAL_URL = f"http://real-litellm.{REAL}.svc.cluster.local:4000"
 Object = dict[str, Any]
 
+_LEADS_SECONDS = 900  # a start with many agents is what is measured, and may be slow
+
 _PROGRAM = build.Program("bench", str(Path(__file__).parent / "go"), ".", "-s -w", "the benchmark's clients")
 _PYTHON = "/opt/litclaw/bin/python"
 _FOLDER = "/bench"
@@ -240,12 +242,18 @@ class Operator:
 
     def wait_for_leader(self) -> str:
         """Until one is at work; returns it."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + _LEADS_SECONDS
         while time.monotonic() < end:
             if leader := self.leader():
                 return leader
             time.sleep(0.2)
-        raise RuntimeError("no pod of the operator leads after 120 s")
+        raise RuntimeError(f"no pod of the operator leads after {_LEADS_SECONDS} s: {self._why()}")
+
+    def _why(self) -> str:
+        """How its pods are, for somebody who wants to know why none is at work."""
+        path = "{range .items[*].status.containerStatuses[*]}ready={.ready} restarts={.restartCount} {.lastState.terminated.reason} {end}"
+        done = self._run("get", "pods", "-l", "app.kubernetes.io/name=litclaw", "-o", f"jsonpath={path}", check=False)
+        return str(done.stdout).strip() or "there is no pod"
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
