@@ -33,7 +33,7 @@ class Figure:
 
     def row(self) -> Row:
         """As a line of the table."""
-        ratio = f"{self.ratio:.2f}" if self.ratio is not None else ""
+        ratio = f"{self.ratio:.3f}" if self.ratio is not None else ""
         beside = _amount(self.beside, self.unit) if self.beside is not None else ""
         met = {True: "met", False: "not met", None: ""}[self.met]
         return (self.section, self.name, _amount(self.value, self.unit), beside, ratio, self.goal, met)

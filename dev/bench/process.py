@@ -6,11 +6,12 @@ from .stage import Operator
 
 _USE = """
 import json, os
+KB = 1024 / 1e6
 def use():
     fields = open("/proc/1/stat").read().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in open("/proc/1/status"))
     cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return {"cpu": cpu, "rss": int(status["VmRSS"].split()[0]) / 1024, "peak": int(status["VmHWM"].split()[0]) / 1024}
+    return {"cpu": cpu, "rss": int(status["VmRSS"].split()[0]) * KB, "peak": int(status["VmHWM"].split()[0]) * KB}
 """
 _NOW = _USE + "print(json.dumps(use()))"
 _QUIET = (
@@ -56,7 +57,7 @@ _CALM_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Use:
-    """What a process has used: CPU in seconds since its start, memory in MiB now and at most."""
+    """What a process has used: CPU in seconds since its start, memory in MB now and at most."""
 
     cpu: float
     rss: float

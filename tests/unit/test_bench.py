@@ -13,12 +13,12 @@ from dev.bench.writes import written
 def test_a_rate_is_judged_by_what_is_possible() -> None:
     assert at_least("s", "n", 45.0, "/s", 50.0, 0.9).met is True
     assert at_least("s", "n", 44.9, "/s", 50.0, 0.9).met is False
-    assert at_least("s", "n", 10.0, "/s", 50.0).row() == ("s", "n", "10 /s", "50 /s", "0.20", "", "")
+    assert at_least("s", "n", 10.0, "/s", 50.0).row() == ("s", "n", "10 /s", "50 /s", "0.200", "", "")
 
 
 def test_an_amount_is_judged_by_the_most_that_it_may_be() -> None:
     assert at_most("s", "n", 0, "", 0).row() == ("s", "n", "0", "", "", "≤ 0", "met")
-    assert at_most("s", "n", 1234.5, "MiB", 300).row() == ("s", "n", "1,234 MiB", "", "", "≤ 300 MiB", "not met")
+    assert at_most("s", "n", 1234.5, "MB", 300).row() == ("s", "n", "1,234 MB", "", "", "≤ 300 MB", "not met")
     assert at_most("s", "n", 0.1234, "s").row() == ("s", "n", "0.12 s", "", "", "", "")
 
 
