@@ -263,6 +263,9 @@ class Operator:
             yield
         finally:
             self.start()
+            # Until nobody writes about its pods any more, which would be counted with what it writes.
+            self._run("rollout", "status", DEPLOYMENT, f"--timeout={_LEADS_SECONDS}s", timeout=_LEADS_SECONDS + 60)
+            time.sleep(2)
 
     def python(self, pod: str, script: str) -> Any:
         """Run a script in a pod of it and read what it prints."""

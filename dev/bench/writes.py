@@ -24,6 +24,8 @@ def written(metrics: str) -> Counter[Write]:
         labels = dict(_LABEL.findall(line[1]))
         if labels["verb"] in _READS or labels["resource"] not in _OURS:
             continue
+        if labels["verb"] == "PUT" and labels["subresource"]:
+            continue  # Kubernetes' own controllers, about pods that come and go: the operator applies
         resource = "/".join(each for each in (labels["resource"], labels["subresource"]) if each)
         found[labels["verb"], resource] += int(float(line[2]))
     return found

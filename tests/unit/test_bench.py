@@ -42,6 +42,7 @@ def test_writes_are_counted_by_verb_and_resource() -> None:
             ("201", "secrets", "", "APPLY", 2),
             ("200", "secrets", "", "GET", 9),
             ("200", "leases", "", "PUT", 9),
+            ("200", "deployments", "status", "PUT", 9),
         )
     )
     assert written(text) == {("APPLY", "openclawagents/status"): 4, ("APPLY", "secrets"): 2}
