@@ -1,0 +1,8 @@
+"""Run the fault campaign: docs/design/faults.md.
+
+Usage: make chaos [CASE=…] [SEED=…]    (CLUSTER as in dev/cluster.py; default litclaw-chaos)
+"""
+
+from .campaign import app
+
+app()

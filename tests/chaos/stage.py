@@ -1,0 +1,231 @@
+"""The real cluster as the campaign sets it up and sees it, past the faulty world."""
+
+import asyncio
+import base64
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, NAMESPACE, ROUTE, SECRET, Resource
+
+from .upstream import Proxies
+from .world import World
+
+NAMESPACE_NAME = "chaos"
+MANAGER = "chaos"
+BUDGET, SPENT = "50", 1.25
+Object = dict[str, Any]
+
+
+@dataclass
+class Snapshot:
+    """Everything that belongs to cases, at one moment: objects by kind and name, keys by case."""
+
+    objects: dict[str, dict[str, Object]] = field(default_factory=dict)
+    keys: dict[str, list[Object]] = field(default_factory=dict)
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """An object."""
+        return self.objects.get(kind, {}).get(name)
+
+
+class Stage:
+    """What people do with the cluster, as the administrator.
+
+    Args:
+        kube: the real API server.
+        proxies: the real LiteLLMs.
+        masters: the master key of each of them, by ``<namespace>/<service>``.
+    """
+
+    def __init__(self, kube: Kube, proxies: Proxies, masters: Mapping[str, str], world: World) -> None:
+        self.kube = kube
+        self.proxies = proxies
+        self.world = world
+        self._masters = masters
+
+    async def open(self) -> None:
+        """Have the namespace there, and nothing of an earlier campaign in it."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        meta = {"name": NAMESPACE_NAME, "labels": labels}
+        await self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, manager=MANAGER)
+
+    # Cases
+
+    def route(self, name: str, tenant: str, **spec: Any) -> Object:
+        """An external route to a case's LiteLLM."""
+        ref = {"name": f"{name[:4]}-master", "key": "LITELLM_MASTER_KEY"}
+        url = self.world.litellm_url(tenant)
+        return _resource("LiteLLMRoute", name, {"external": {"url": url, "masterKeySecretRef": ref}, **spec})
+
+    def agent(self, case: str, route: str = "", **spec: Any) -> Object:
+        """A case's agent."""
+        key = {"maxBudget": BUDGET, "rotation": {"gracePeriod": "1s"}, **spec.pop("key", {})}
+        return _resource("OpenClawAgent", case, {"routeRef": {"name": route or case}, "key": key, **spec})
+
+    async def master(self, case: str) -> None:
+        """The Secret with the master key for a case's routes."""
+        self.world.secrets.add(self.master_of(case))
+        data = {"LITELLM_MASTER_KEY": base64.b64encode(self.master_of(case).encode()).decode()}
+        meta = {"name": f"{case}-master", "namespace": NAMESPACE_NAME}
+        await self.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, manager=MANAGER)
+
+    def master_of(self, tenant: str) -> str:
+        """The master key of a tenant's LiteLLM."""
+        return self._masters[self.proxies.service(tenant)]
+
+    async def apply(self, manifest: Object) -> Object:
+        """Apply as a user does."""
+        for wait in (0.2, 1.0, 3.0, None):
+            try:
+                return await self.kube.apply(manifest, manager=MANAGER)
+            except KubeError:
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def change(self, manifest: Object, spec: Mapping[str, Any]) -> None:
+        """Apply a manifest with another spec: what is given is merged into it."""
+        await self.apply(_merged(manifest, {"spec": spec}))
+
+    async def annotate(self, manifest: Object, **annotations: str) -> None:
+        """Apply a manifest with annotations of Litclaw's."""
+        given = {f"litclaw.dev/{name}": value for name, value in annotations.items()}
+        await self.apply(_merged(manifest, {"metadata": {"annotations": given}}))
+
+    async def delete(self, resource: Resource, name: str) -> None:
+        """Delete without waiting; done where there is none."""
+        if found := await self.kube.get(resource, NAMESPACE_NAME, name):
+            await self.kube.delete(resource, NAMESPACE_NAME, name, uid=found["metadata"]["uid"])
+
+    # LiteLLM
+
+    async def litellm(
+        self, tenant: str, method: str, path: str, *, key: str = "", body: Object | None = None
+    ) -> tuple[int, Object]:
+        """A call to a tenant's LiteLLM, with the master key where none is given."""
+        headers = {"Authorization": f"Bearer {key or self.master_of(tenant)}", "Content-Type": "application/json"}
+        given = json.dumps(body).encode() if body is not None else b""
+        for wait in (0.2, 1.0, 3.0, 0.0):
+            try:
+                status, _, content = await self.proxies.call(tenant, method, path, headers, given)
+            except aiohttp.ClientError:
+                if not wait:
+                    raise
+                await asyncio.sleep(wait)
+            else:
+                return status, json.loads(content) if content.startswith(b"{") else {}
+        raise AssertionError("unreachable")
+
+    async def spend(self, case: str, token: str) -> None:
+        """Have a key have spent something."""
+        status, said = await self.litellm(case, "POST", "/key/update", body={"key": token, "spend": SPENT})
+        assert status == 200, said
+
+    async def key_of(self, case: str) -> str:
+        """The virtual key that a case's Secret holds."""
+        found = await self.kube.get(SECRET, NAMESPACE_NAME, f"{case}-litellm")
+        return base64.b64decode((found or {}).get("data", {}).get("LITELLM_API_KEY", "")).decode()
+
+    async def is_accepted(self, tenant: str, key: str) -> bool:
+        """Whether a LiteLLM takes a virtual key for a call to a model."""
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        status, _ = await self.litellm(tenant, "POST", "/v1/chat/completions", key=key, body=body)
+        return status == 200
+
+    # What is there
+
+    async def snapshot(self) -> Snapshot:
+        """Everything that belongs to cases."""
+        kinds = (AGENT, ROUTE, SECRET, CONFIG_MAP)
+        lists = await asyncio.gather(*(self.kube.objects(kind, NAMESPACE_NAME) for kind in kinds))
+        found = Snapshot(
+            {
+                kind.kind: {body["metadata"]["name"]: body for body in bodies}
+                for kind, bodies in zip(kinds, lists, strict=True)
+            }
+        )
+        for end in sorted(self.proxies.ends):
+            for row in await self.rows(end):
+                namespace, _, rest = (row.get("key_alias") or "").partition("/")
+                if namespace == NAMESPACE_NAME:
+                    case = rest.partition("#")[0]
+                    found.keys.setdefault(case, []).append({**row, "at": end})
+        return found
+
+    async def rows(self, tenant: str) -> list[Object]:
+        """Every key of a LiteLLM."""
+        found: list[Object] = []
+        page = 1
+        while True:
+            path = f"/key/list?size=100&page={page}&return_full_object=true"
+            status, body = await self.litellm(tenant, "GET", path)
+            assert status == 200, body
+            found += body.get("keys") or []
+            if page >= (body.get("total_pages") or 1):
+                return found
+            page += 1
+
+    async def clear(self, cases: Iterable[str] | None = None) -> None:
+        """Delete what is left of cases, without waiting.
+
+        Args:
+            cases: their names; None: all.
+        """
+        names = None if cases is None else set(cases)
+        snapshot = await self.snapshot()
+        for kind in (AGENT.kind, ROUTE.kind, SECRET.kind, CONFIG_MAP.kind):
+            for name in snapshot.objects[kind]:
+                if is_of_a_case(name) if names is None else name[:4] in names:
+                    await self.delete(BY_KIND[kind], name)
+
+    async def wait_empty(self) -> None:
+        """Wait until no agent or route of an earlier campaign is there; an operator must run."""
+        while True:
+            found = (await self.snapshot()).objects
+            if not any(map(is_of_a_case, [*found[AGENT.kind], *found[ROUTE.kind]])):
+                return
+            await asyncio.sleep(1.0)
+
+    async def forget_keys(self) -> None:
+        """Delete the keys that an earlier campaign has left."""
+        for end in self.proxies.ends:
+            rows = await self.rows(end)
+            tokens = [row["token"] for row in rows if (row.get("key_alias") or "").startswith(f"{NAMESPACE_NAME}/")]
+            for at in range(0, len(tokens), 100):
+                await self.litellm(end, "POST", "/key/delete", body={"keys": tokens[at : at + 100]})
+
+
+def _resource(kind: str, name: str, spec: Object) -> Object:
+    meta = {"name": name, "namespace": NAMESPACE_NAME}
+    return {"apiVersion": "litclaw.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def _merged(into: Mapping[str, Any], given: Mapping[str, Any]) -> Object:
+    out = copy.deepcopy(dict(into))
+    for key, value in given.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = _merged(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def is_of_a_case(name: str) -> bool:
+    """Whether an object's name begins as a case's do."""
+    return name[0] == "c" and name[1:4].isdigit()
+
+
+def token_of(key: str) -> str:
+    """What LiteLLM calls a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+__all__ = ["BUDGET", "MANAGER", "NAMESPACE", "NAMESPACE_NAME", "SPENT", "Snapshot", "Stage", "is_of_a_case", "token_of"]

@@ -1,0 +1,169 @@
+"""What is real behind the faulty world: the API server of a kubeconfig, and LiteLLMs by port-forward."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from dev.cluster import Cluster
+
+_DROPPED = {"host", "connection", "authorization", "content-length", "transfer-encoding", "keep-alive"}
+_HEADERS_OF_LITELLM = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}
+Answer = tuple[int, dict[str, str], bytes]
+OPERATOR_USER = "system:serviceaccount:litclaw-system:litclaw"
+
+
+class ApiServer:
+    """The real API server, called as the administrator of a kubeconfig who says that he is the operator's service account.
+
+    So the operator has the permissions of `deploy/permissions`, and no more.
+    """
+
+    def __init__(self, configuration: Any) -> None:
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        self._host = configuration.host
+        self._headers = {"Impersonate-User": OPERATOR_USER}
+        if token := configuration.api_key.get("BearerToken"):
+            self._headers["Authorization"] = token
+        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path) -> Self:
+        """By a kubeconfig's current context."""
+        configuration = Configuration()
+        await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+        return cls(configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    def _sent(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in headers.items() if name.lower() not in _DROPPED} | self._headers
+
+    async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Pass a request on."""
+        url = f"{self._host}{path}"
+        async with self._session.request(method, url, headers=self._sent(headers), data=body or None) as response:
+            return response.status, dict(response.headers), await response.read()
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Pass a watch on."""
+        sent = {**self._sent(headers), "Accept-Encoding": "identity"}
+        async with self._session.get(f"{self._host}{path}", headers=sent) as response:
+            yield response
+
+
+class Proxies:
+    """Real LiteLLMs behind port-forwards.
+
+    Args:
+        services: ``<namespace>/<service>`` by what a tenant's name ends with; an empty end is all others'.
+    """
+
+    def __init__(self, cluster: Cluster, services: Mapping[str, str]) -> None:
+        self._cluster = cluster
+        self._services = dict(services)
+        self._urls: dict[str, str] = {}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._lock = asyncio.Lock()
+        # LiteLLM ends a connection that has been idle for 5 s, and a port-forward tells of that late.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.5)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What tenants' names end with: one for each LiteLLM."""
+        return tuple(self._services)
+
+    def service(self, tenant: str) -> str:
+        """Which LiteLLM is a tenant's; ``<service>.<namespace>`` is that very one."""
+        name, dot, namespace = tenant.partition(".")
+        if dot:
+            return f"{namespace}/{name}"
+        ends = [end for end in self._services if end and tenant.endswith(end)]
+        return self._services[ends[0] if ends else ""]
+
+    async def call(
+        self, tenant: str, method: str, path: str, headers: Mapping[str, str] = {}, body: bytes = b""
+    ) -> Answer:
+        """Pass a request on to a tenant's LiteLLM. A port-forward that has ended is begun anew.
+
+        Raises:
+            aiohttp.ClientError: it doesn't answer.
+        """
+        service = self.service(tenant)
+        sent = {name: value for name, value in headers.items() if name.lower() not in _HEADERS_OF_LITELLM}
+        sent["Accept-Encoding"] = "identity"
+        for again in (True, True, True, False):
+            url = await self._url(service)
+            try:
+                async with self._session.request(method, f"{url}{path}", headers=sent, data=body or None) as response:
+                    return response.status, dict(response.headers), await response.read()
+            except aiohttp.ClientConnectorError:
+                self._urls.pop(service, None)
+                if not again:
+                    raise
+                await asyncio.sleep(0.5)
+        raise AssertionError("unreachable")
+
+    async def _url(self, service: str) -> str:
+        async with self._lock:
+            if service not in self._urls:
+                self._urls[service] = await self._forward(service)
+            return self._urls[service]
+
+    async def _forward(self, service: str) -> str:
+        if old := self._processes.pop(service, None):
+            with contextlib.suppress(ProcessLookupError):
+                old.kill()
+            await old.wait()
+        namespace, name = service.split("/")
+        given = ["--kubeconfig", str(self._cluster.kubeconfig)] if self._cluster.kubeconfig else []
+        process = await asyncio.create_subprocess_exec(
+            *(str(self._cluster.kubectl_path), *given, "-n", namespace, "port-forward", f"service/{name}", ":4000"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        self._processes[service] = process
+        assert process.stdout
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        # kubectl writes a line for every connection, and a pipe that nobody empties would stop it.
+        asyncio.ensure_future(_empty(process.stdout))
+        port = line.partition("127.0.0.1:")[2].partition(" ")[0]
+        if not port.isdigit():
+            raise aiohttp.ClientConnectionError(f"no port-forward to {service}: {line}")
+        return f"http://127.0.0.1:{port}"
+
+
+async def _empty(stream: asyncio.StreamReader) -> None:
+    while await stream.read(4096):
+        pass
