@@ -9,7 +9,11 @@ E2E_WORKERS ?= 3
 export KIND_VERSION ?= v0.33.0
 export KUBECTL_VERSION ?= v1.36.3
 
-.PHONY: help setup lint unit e2e test demo cluster cluster-down bench openclaw-releases crds lock
+# What of the fault campaign runs: CASE, as a failure names it, or ARGS such as --group=leaders (--help says more).
+CASE ?=
+ARGS ?=
+
+.PHONY: help setup lint unit e2e test demo cluster cluster-down bench chaos openclaw-releases crds lock
 
 help:
 	@echo "make demo          the main job from nothing: cluster, operator, LiteLLM, agent, a turn of OpenClaw"
@@ -17,6 +21,7 @@ help:
 	@echo "make unit          what needs no cluster"
 	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
 	@echo "make bench         figures and ratios; N=200 ONLY=converge,rotate for a short run (see docs/benchmarks.md)"
+	@echo "make chaos         the fault campaign: each fault at each call (hours; ARGS=--sample=100 draws some)"
 	@echo "make openclaw-releases   whether real OpenClaw releases accept what is rendered for them (slow, needs npm)"
 	@echo "make crds          write crds/ anew from the models"
 	@echo "make lock          pin the dependencies anew"
@@ -61,6 +66,9 @@ openclaw-releases: setup
 
 bench: setup
 	$(BIN)/python -m dev.bench $(if $(N),--n $(N)) $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
+chaos: setup
+	$(BIN)/python -m tests.chaos $(if $(CASE),--case "$(CASE)") $(ARGS)
 
 crds: setup
 	$(BIN)/litclaw crds --output crds

@@ -1,67 +1,106 @@
-"""The command: a cluster, the real LiteLLMs, the world, the groups one after the other, and the report."""
+"""The command: a cluster, a real LiteLLM, the world before both, the groups one after the other, and the report."""
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from litclaw.kube.client import Kube
 
-from dev.cluster import KUBECONFIG, Cluster, sayer, tools, up
+from dev.cluster import KUBECONFIG, ROOT, Cluster, sayer, tools, up
 from tests.e2e.support import AI, make_main
 from tests.e2e.support import Kube as Objects
 
+from . import report, troubles
+from .faults import KILLS
+from .master_keys import MasterKeys
 from .process import OperatorProcess
 from .stage import NAMESPACE_NAME, Stage
 from .stories import STORIES
-from .sweep import Case, Outcome, Sweep, drawn
+from .sweep import Case, Outcome, Say, Sweep, drawn
+from .troubles import Pair
 from .upstream import ApiServer, Proxies
 from .world import World
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+SYSTEM = "litclaw-system"
 WORKERS = "--workers=64"
-"""As many as cases are held at a time."""
+"""More than cases at a time, since a worker is held with each call that waits for a kill."""
+GROUPS = ("calls", "kills", "watches", "leaders", "clock", "master-keys")
+_REPORT = ROOT / "build" / "chaos"
+_PAGE = ROOT / "docs" / "faults.md"
+_LEFT_SECONDS = 120
 
 
 @dataclass
 class Campaign:
-    """What a campaign needs, while it is there."""
+    """What a campaign needs, while it is there.
+
+    Attributes:
+        folder: for kubeconfigs, clocks and logs of the operators.
+        operators: all that were made.
+    """
 
     stage: Stage
     world: World
     folder: Path
+    operators: list[OperatorProcess] = field(default_factory=list)
 
     async def operator(self, name: str, *options: str) -> OperatorProcess:
         """An operator behind a door of its own, not started yet."""
-        door = await self.world.door(name)
-        return OperatorProcess(name, door, f"http://127.0.0.1:{self.world.litellm_port}", self.folder, options)
+        door, litellm = await self.world.door(name), f"http://127.0.0.1:{self.world.litellm_port}"
+        folder = self.folder / f"{len(self.operators):02}-{name}"
+        folder.mkdir()
+        made = OperatorProcess(name, door, litellm, folder, options)
+        self.operators.append(made)
+        return made
+
+    @contextlib.asynccontextmanager
+    async def running(self, *options: str) -> AsyncIterator[OperatorProcess]:
+        """One operator at work, with nothing left of an earlier one's cases."""
+        operator = await self.operator("one", WORKERS, *options)
+        await operator.start()
+        try:
+            await asyncio.wait_for(self.stage.wait_empty(), _LEFT_SECONDS)
+            yield operator
+        finally:
+            if operator.status is None:
+                await operator.end()
+
+    def said_by_operators(self) -> list[str]:
+        """What no operator may have written into its log."""
+        wrong = []
+        for operator in self.operators:
+            where = operator.log.parent.name
+            wrong += [f"{where}: {line}" for line in operator.trouble()]
+            wrong += [f"{where}: a secret is in the log: {each}" for each in operator.leaks(self.world.secrets)]
+        return wrong
 
 
 @contextlib.asynccontextmanager
-async def campaign(cluster: Cluster, masters: dict[str, str], folder: Path) -> AsyncIterator[Campaign]:
-    """The world in front of a cluster and its LiteLLMs.
+async def campaign(cluster: Cluster, service: str, master: str, folder: Path) -> AsyncIterator[Campaign]:
+    """The world in front of a cluster and a LiteLLM in it.
 
     Args:
-        masters: the master key of each LiteLLM, by what its tenants' names end with and its Service.
+        service: the LiteLLM's, as ``<namespace>/<name>``.
+        master: its master key.
         folder: for logs.
     """
     assert cluster.kubeconfig
-    services = {end: service for end, service in (each.split("=") for each in masters)}
-    keys = {service: masters[f"{end}={service}"] for end, service in services.items()}
     async with (
         await ApiServer.connect(cluster.kubeconfig) as api,
-        Proxies(cluster, services) as proxies,
+        Proxies(cluster, {"": service}) as proxies,
         await Kube.connect(str(cluster.kubeconfig)) as kube,
         World(api, proxies, NAMESPACE_NAME).open() as world,
     ):
-        stage = Stage(kube, proxies, keys, world)
+        stage = Stage(kube, proxies, {service: master}, world)
         await stage.open()
         await stage.clear()
         await stage.forget_keys()
@@ -69,17 +108,17 @@ async def campaign(cluster: Cluster, masters: dict[str, str], folder: Path) -> A
 
 
 @contextlib.contextmanager
-def installed_operator_away(cluster: Cluster) -> "contextlib.Iterator[None]":
+def installed_operator_away(cluster: Cluster) -> Iterator[None]:
     """Have the operator that is installed in the cluster rest: two would work on the same resources."""
-    scale = ("-n", "litclaw-system", "scale", "deployment/litclaw")
+    scale = ("-n", SYSTEM, "scale", "deployment/litclaw")
+    pods = ("pod", "-l", "app.kubernetes.io/name=litclaw")
     cluster.run(*scale, "--replicas=0")
-    cluster.run(
-        "-n", "litclaw-system", "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--timeout=60s"
-    )
+    cluster.run("-n", SYSTEM, "wait", "--for=delete", *pods, "--timeout=120s")
     try:
         yield
     finally:
         cluster.run(*scale, "--replicas=2")
+        cluster.run("-n", SYSTEM, "rollout", "status", "deployment/litclaw", "--timeout=180s")
 
 
 def there() -> Cluster:
@@ -91,50 +130,102 @@ def there() -> Cluster:
 
 @app.command()
 def main(
-    case: Annotated[list[str] | None, typer.Option(help="Run these cases only, as a failure names them.")] = None,
-    seed: Annotated[int, typer.Option(help="By which the order is drawn.")] = 1,
-    sample: Annotated[int, typer.Option(help="How many cases of the sweeps; 0: all.")] = 0,
+    case: Annotated[list[str] | None, typer.Option(help="These cases only, as a failure names them.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help=f"These groups only: {', '.join(GROUPS)}.")] = None,
     story: Annotated[list[str] | None, typer.Option(help="These stories only.")] = None,
-    size: Annotated[int, typer.Option(help="How many cases at a time.")] = 30,
+    seed: Annotated[int, typer.Option(help="By which cases are drawn, and their order.")] = 1,
+    sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
+    size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 24,
+    page: Annotated[bool, typer.Option(help="Put the table into docs/faults.md.")] = False,
 ) -> None:
-    """Break the world around the operator, call by call."""
+    """Break the world around the operator, call by call. Exits with 1 where something didn't survive."""
     say = sayer()
+    os.environ.setdefault("CLUSTER", "litclaw-chaos")
     cluster = there() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
     say("a LiteLLM with PostgreSQL")
     master = make_main(Objects(cluster))
     folder = Path(tempfile.mkdtemp(prefix="litclaw-chaos-"))
+    plan = Plan(tuple(case or ()), tuple(group or GROUPS), tuple(story or STORIES), seed, sample, size)
+    started = time.monotonic()
     with installed_operator_away(cluster):
-        outcomes = asyncio.run(
-            _run(cluster, {f"={AI}/main-litellm": master}, folder, case, seed, sample, story, size, say)
-        )
-    print(json.dumps([vars(outcome) for outcome in outcomes if outcome.wrong], indent=1))
-    bad = sum(1 for outcome in outcomes if outcome.wrong)
-    missed = sum(1 for outcome in outcomes if not outcome.reached)
-    print(f"{len(outcomes)} cases, {bad} failed, {missed} not reached; logs in {folder}")
-    sys.exit(1 if bad else 0)
+        outcomes = asyncio.run(_run(cluster, master, folder, plan, say))
+    minutes = (time.monotonic() - started) / 60
+    print(report.failures(outcomes))
+    said = f"{len(outcomes)} cases in {minutes:.0f} minutes, {os.cpu_count()} cores; seed {seed}, " + (
+        f"{sample} drawn of the calls and of the kills." if sample else "every one."
+    )
+    report.write(outcomes, said, _REPORT)
+    if page:
+        report.into_page(_PAGE, said, report.table(outcomes))
+    print(report.table(outcomes))
+    print(f"{said} Report in {_REPORT}, logs in {folder}")
+    sys.exit(1 if any(outcome.wrong for outcome in outcomes) else 0)
 
 
-async def _run(cluster, masters, folder, case, seed, sample, story, size, say) -> list[Outcome]:
-    async with campaign(cluster, masters, folder) as found:
-        operator = await found.operator("a", WORKERS, f"--namespaces={NAMESPACE_NAME}")
-        await operator.start()
-        await asyncio.wait_for(found.stage.wait_empty(), 90)
-        try:
-            sweep = Sweep(found.stage, operator, say, size)
-            wanted = [Case.parse(each) for each in case or []]
-            stories = {each.story.name: each.story for each in wanted} or STORIES
-            if story:
-                stories = {name: STORIES[name] for name in story}
-            await sweep.record(stories.values())
-            say("recorded")
-            cases = wanted or sweep.cases(stories.values())
-            if not wanted:
-                cases = drawn(cases, sample or len(cases), seed)
-            outcomes = await sweep.run(cases)
-            if trouble := operator.trouble():
-                outcomes.append(Outcome("log", "none", True, trouble[:10]))
-            if leaks := operator.leaks(found.world.secrets):
-                outcomes.append(Outcome("log", "none", True, [f"a secret is in the log: {leaks}"]))
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run; see `main`."""
+
+    cases: tuple[str, ...]
+    groups: tuple[str, ...]
+    stories: tuple[str, ...]
+    seed: int
+    sample: int
+    size: int
+
+
+async def _run(cluster: Cluster, master: str, folder: Path, plan: Plan, say: Say) -> list[Outcome]:
+    async with campaign(cluster, f"{AI}/main-litellm", master, folder) as found:
+        outcomes = await _single(found, plan, say)
+        if "leaders" in plan.groups and not plan.cases:
+            outcomes += await _leaders(found, plan, say)
+        if "master-keys" in plan.groups and not plan.cases:
+            async with found.running() as operator:
+                outcomes += await MasterKeys(found.stage, operator, say).run()
+        outcomes.append(Outcome("the operators' logs", "log", "secrets, errors", True, found.said_by_operators()))
+        return outcomes
+
+
+async def _single(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
+    """The groups that need one operator, in one namespace."""
+    outcomes: list[Outcome] = []
+    stories = [STORIES[name] for name in plan.stories]
+    async with found.running(f"--namespaces={NAMESPACE_NAME}") as operator:
+        sweep = Sweep(found.stage, operator, say, plan.size)
+        if plan.cases:
+            wanted = [Case.parse(each) for each in plan.cases]
+            await sweep.record({case.story.name: case.story for case in wanted}.values())
+            return await sweep.run(wanted)
+        if not {"calls", "kills", "watches", "clock"} & {*plan.groups}:
             return outcomes
-        finally:
-            await operator.end()
+        await sweep.record(stories)
+        say("the stories are told without a fault")
+        for group, cases in (("calls", sweep.cases(stories)), ("kills", sweep.cases(stories, KILLS))):
+            if group in plan.groups:
+                say(f"{group}: {len(cases)} cases")
+                outcomes += await sweep.run(drawn(cases, plan.sample or len(cases), plan.seed))
+        if "watches" in plan.groups:
+            outcomes += await troubles.watches(sweep, found.world, stories)
+        if "clock" in plan.groups:
+            outcomes += await troubles.clock(sweep, operator, stories)
+    return outcomes
+
+
+async def _leaders(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
+    stories = [STORIES[name] for name in plan.stories]
+    options = (WORKERS, "--leader-elect", f"--namespaces={NAMESPACE_NAME}")
+
+    async def pair() -> Pair:
+        return Pair(found.world, await found.operator("a", *options), await found.operator("b", *options))
+
+    first = await pair()
+    await first.start()
+    sweep = Sweep(found.stage, None, say, plan.size)
+    try:
+        await sweep.record(stories)
+    finally:
+        await first.end()
+    return await troubles.leaders(sweep, found.world, pair, stories)
+
+
+__all__ = ["Campaign", "app", "campaign", "installed_operator_away"]

@@ -14,8 +14,13 @@ KILLS: Final = ("kill-before", "kill-after")
 STALE: Final = "stale"
 WATCH_KINDS: Final = ("cut", "gone", "refuse")
 
+HALF_DONE: Final = ("504-done", "late", "drop-answer", "kill-after")
+"""What differs from the other faults only at a call that changes something."""
+EVERY: Final = "*"
+"""For a fault that strikes the first call of each name."""
+
 _KUBE_PATH = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)(?:/([^/]+))?(/[^/]+)?$")
-_CASE = re.compile(r"c\d{3,}")
+_CASE = re.compile(r"c\d{3,}|main(?![^-.])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,8 @@ class Fault:
 
     Attributes:
         door: kube or litellm.
-        call: such as ``PATCH secrets`` or ``POST /key/update``.
-        nth: at the how many-th such call; 0: at every one that isn't the second try of one that it has struck.
+        call: such as ``PATCH secrets`` or ``POST /key/update``; `EVERY`: the first of each name.
+        nth: at the how many-th such call.
         kind: one of `KINDS`, `KILLS`, or ``stale``.
     """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dev.cluster import ROOT
 
-from .proxies import DOOR
+from .proxies import DOOR, NAME
 
 
 class OperatorProcess:
@@ -57,7 +57,7 @@ class OperatorProcess:
 
     async def start(self) -> None:
         """Start the process."""
-        env = {**os.environ, "KUBECONFIG": str(self._kubeconfig), DOOR: self._litellm, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "KUBECONFIG": str(self._kubeconfig), DOOR: self._litellm, NAME: self.name}
         for name in ("KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             env.pop(name, None)
         command = [sys.executable, "-m", "tests.chaos.under_test", str(self._clock), "run", "--log-format=json"]

@@ -8,6 +8,9 @@ import httpx
 
 DOOR = "LITCLAW_CHAOS_DOOR"
 """Where ``http://<service>.<namespace>.svc.cluster.local:4000`` is to be found, as ``<door>/<service>.<namespace>``."""
+NAME = "LITCLAW_CHAOS_NAME"
+OPERATOR_HEADER = "X-Chaos-Operator"
+"""Which operator calls: the faulty world can't tell by anything else."""
 _INSIDE = ".svc.cluster.local"
 
 
@@ -17,6 +20,7 @@ class _Around(httpx.AsyncBaseTransport):
         self._inner = httpx.AsyncHTTPTransport(verify=verify, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.headers[OPERATOR_HEADER] = os.environ[NAME]
         url = request.url
         if url.host.endswith(_INSIDE):
             raw = f"/{url.host.removesuffix(_INSIDE)}".encode() + url.raw_path

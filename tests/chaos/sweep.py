@@ -1,32 +1,36 @@
 """The sweeps: each fault at each call of each story, many cases at a time."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from litclaw.kube.resources import AGENT
 
 from .end_state import difference, seen
-from .faults import KILLS, KINDS, LITELLM, STALE, Fault
+from .faults import HALF_DONE, KILLS, KINDS, LITELLM, STALE, Fault
 from .process import OperatorProcess
 from .stage import SPENT, Object, Stage, token_of
 from .stories import STORIES, Story, is_begun
 from .world import Call
 
 QUIET_SECONDS = 10.0
-_SETTLE_SECONDS = 75.0
+_SETTLE_SECONDS = 150.0
 _STABLE_SECONDS = 16.0
-_LOOK_SECONDS = 1.5
+_LOOK_SECONDS = 2.5
 _MOST_CALLS = 400
 _POLLED = 2
 """How many of the calls that are made again and again, whatever happens, are struck."""
 
 Say = Callable[[str], None]
+Trouble = Callable[[], AbstractAsyncContextManager[None]]
+"""What lasts while stories are told; it ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,16 @@ class Outcome:
     """How a case has ended.
 
     Attributes:
+        case: by which `--case` repeats it, in the groups calls and kills.
+        group: one of the campaign's.
+        kind: of the fault.
         reached: whether the call came at which the fault was laid.
         wrong: what isn't as it should be; empty: it has survived.
         seconds: from the beginning of the story until all was as without the fault.
     """
 
     case: str
+    group: str
     kind: str
     reached: bool
     wrong: list[str] = field(default_factory=list)
@@ -83,10 +91,11 @@ class Sweep:
     """Runs cases, in batches, in an operator that is there already.
 
     Args:
+        operator: what is killed and started anew; None: nothing is.
         size: how many cases at a time.
     """
 
-    def __init__(self, stage: Stage, operator: OperatorProcess, say: Say, size: int = 30) -> None:
+    def __init__(self, stage: Stage, operator: OperatorProcess | None, say: Say, size: int = 30) -> None:
         self._stage = stage
         self._world = stage.world
         self._operator = operator
@@ -126,7 +135,7 @@ class Sweep:
         for story in stories:
             for door, call, number, reads in self.places(story):
                 for kind in kinds:
-                    if reads and kind in ("504-done", "late", "kill-after"):
+                    if reads and kind in HALF_DONE:
                         continue
                     found.append(Case(story, Fault(door, call, number, kind)))
                 if (door, call) == (LITELLM, "GET /key/list") and STALE not in kinds and kinds is KINDS:
@@ -146,21 +155,43 @@ class Sweep:
             self._say(f"{len(outcomes)} of {len(cases)} cases, {bad} failed")
         return outcomes
 
-    async def _batch(self, cases: Sequence[Case]) -> list[Outcome]:
+    async def run_under(self, group: str, name: str, trouble: Trouble, stories: Iterable[Story]) -> list[Outcome]:
+        """Tell stories while something goes wrong that isn't one call's.
+
+        Args:
+            group: of the campaign.
+            name: of the trouble.
+            trouble: is begun before the stories, and ended when it has lasted long enough.
+        """
+        cases = [Case(story, None) for story in stories]
+        try:
+            outcomes = await self._batch(cases, trouble)
+        except (AssertionError, TimeoutError) as error:
+            await self._stage.clear()
+            outcomes = [Outcome(str(cases[0]), group, name, True, [f"{type(error).__name__}: {error}"])]
+        for outcome in outcomes:
+            outcome.group, outcome.kind = group, name
+            outcome.case = f"{outcome.case.partition(':')[0]}, {name}"
+            if outcome.wrong:
+                self._say(f"{outcome.case}: {outcome.wrong}")
+        return outcomes
+
+    async def _batch(self, cases: Sequence[Case], trouble: Trouble = contextlib.nullcontext) -> list[Outcome]:
         named = {f"c{next(self._number):03}": case for case in cases}
         killing = any(case.fault and case.fault.kind in KILLS for case in cases)
         try:
             await self._begin({name: case.story for name, case in named.items()})
         except AssertionError as error:
             await self._end(named)
-            return [Outcome(str(case), _kind(case), False, [f"didn't begin: {error}"]) for case in cases]
+            return [Outcome(str(case), _group(case), _kind(case), False, [f"didn't begin: {error}"]) for case in cases]
         loop = asyncio.get_running_loop()
         begun = {}
         for name, case in named.items():
             self._world.lay(name, case.fault)
-        for name, case in named.items():
-            begun[name] = loop.time()
-            await case.story.act(self._stage, name)
+        async with trouble():
+            for name, case in named.items():
+                begun[name] = loop.time()
+                await case.story.act(self._stage, name)
         if killing:
             await self._kill(named)
         settled = await self._settled(named)
@@ -173,7 +204,7 @@ class Sweep:
                 wrong[name].append(f"{len(watched.calls)} calls: it loops")
             took = settled.get(name, loop.time()) - begun[name]
             reached = bool(watched.struck) or case.fault is None
-            outcome = Outcome(str(case), _kind(case), reached, wrong[name], round(took, 1))
+            outcome = Outcome(str(case), _group(case), _kind(case), reached, wrong[name], round(took, 1))
             if outcome.wrong:
                 outcome.calls = [_line(call, begun[name]) for call in watched.calls]
             outcomes.append(outcome)
@@ -190,6 +221,7 @@ class Sweep:
             if len(self._world.waiting) != count:
                 count, end = len(self._world.waiting), loop.time() + 20
             await asyncio.sleep(0.1)
+        assert self._operator
         await self._operator.end()
         self._world.let_go()
         await self._operator.start()
@@ -211,7 +243,7 @@ class Sweep:
             assert not missing, f"{', '.join(missing)} didn't get ready"
             return True
 
-        await self._until(begun, 120)
+        await self._until(begun, 240)
         there = [name for name, story in named.items() if story.there]
         for name in there:
             await stage.spend(name, token_of(await stage.key_of(name)))
@@ -223,13 +255,13 @@ class Sweep:
             assert not missing, f"the spend of {', '.join(missing)} isn't known"
             return True
 
-        await self._until(known, 60)
+        await self._until(known, 120)
         for name, story in named.items():
             if story.prepare:
                 await story.prepare(stage, name)
         prepared = {name: story for name, story in named.items() if story.prepare}
         if prepared:
-            await self._until(begun, 60)
+            await self._until(begun, 120)
 
     async def _until(self, look: Callable[[], Any], seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -318,11 +350,15 @@ class Sweep:
             return True
 
         try:
-            await self._until(gone, 60)
+            await self._until(gone, 150)
         except AssertionError:
             self._say(f"left: {json.dumps(left)}")
         await self._stage.clear(names)
         return left
+
+
+def _group(case: Case) -> str:
+    return "kills" if case.fault and case.fault.kind in KILLS else "calls"
 
 
 def _kind(case: Case) -> str:

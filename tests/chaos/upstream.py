@@ -14,9 +14,14 @@ from kubernetes.aio.client import Configuration
 
 from dev.cluster import Cluster
 
+from .proxies import OPERATOR_HEADER
+
 _DROPPED = {"host", "connection", "authorization", "content-length", "transfer-encoding", "keep-alive"}
 _HEADERS_OF_LITELLM = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}
+_HEADERS_OF_LITELLM.add(OPERATOR_HEADER.lower())
 Answer = tuple[int, dict[str, str], bytes]
+_SAME_FOR_ALL = ("/health/readiness", "/health/readiness/details", "/model/info", "/key/list")
+_SHARED_SECONDS = 5.0
 OPERATOR_USER = "system:serviceaccount:litclaw-system:litclaw"
 
 
@@ -83,6 +88,7 @@ class Proxies:
         self._urls: dict[str, str] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._lock = asyncio.Lock()
+        self._shared: dict[tuple[str, ...], tuple[float, asyncio.Future[Answer]]] = {}
         # LiteLLM ends a connection that has been idle for 5 s, and a port-forward tells of that late.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.5)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))
@@ -112,6 +118,28 @@ class Proxies:
         ends = [end for end in self._services if end and tenant.endswith(end)]
         return self._services[ends[0] if ends else ""]
 
+    async def read(self, tenant: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """`call`, of a GET. What is the same for all tenants is asked once in 5 s, unless something has changed since.
+
+        Each case has a route, and each route asks its LiteLLM the same again and again; the real one would do little else.
+        """
+        service, loop = self.service(tenant), asyncio.get_running_loop()
+        if path.partition("?")[0] not in _SAME_FOR_ALL:
+            return await self.call(tenant, "GET", path, headers)
+        key = (service, path, headers.get("Authorization", ""))
+        at, answer = self._shared.get(key, (float("-inf"), None))
+        if answer is None or at < loop.time() - _SHARED_SECONDS:
+            answer = asyncio.ensure_future(self.call(tenant, "GET", path, headers))
+            self._shared[key] = (loop.time(), answer)
+        try:
+            found = await asyncio.shield(answer)
+        except aiohttp.ClientError:
+            self._shared.pop(key, None)
+            raise
+        if found[0] != 200:
+            self._shared.pop(key, None)
+        return found
+
     async def call(
         self, tenant: str, method: str, path: str, headers: Mapping[str, str] = {}, body: bytes = b""
     ) -> Answer:
@@ -121,6 +149,13 @@ class Proxies:
             aiohttp.ClientError: it doesn't answer.
         """
         service = self.service(tenant)
+        try:
+            return await self._call(service, method, path, headers, body)
+        finally:
+            if method != "GET":
+                self._shared.clear()
+
+    async def _call(self, service: str, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         sent = {name: value for name, value in headers.items() if name.lower() not in _HEADERS_OF_LITELLM}
         sent["Accept-Encoding"] = "identity"
         for again in (True, True, True, False):

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,10 +17,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from .faults import KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
+from .faults import EVERY, HALF_DONE, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
+from .proxies import OPERATOR_HEADER
 from .upstream import ApiServer, Proxies
 
 LATE_SECONDS = 3.0
+SLOW_SECONDS = 7.0
+"""Longer than a lease call may take."""
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server", "te", "upgrade"}
 _VALUES = {"LITELLM_BASE_URL"}
 _CHUNK = 2**16
@@ -33,7 +35,7 @@ class Call:
 
     Attributes:
         at: when, by the event loop's clock.
-        operator: which process has made it; empty: not known, since LiteLLM's door doesn't ask.
+        operator: which process has made it.
         fault: the kind of fault that has struck it; empty: none.
     """
 
@@ -71,12 +73,12 @@ class WatchTrouble:
 
     Attributes:
         kind: ``cut``, ``gone`` or ``refuse``; empty: nothing.
-        every: after how many events of a stream.
+        after: after how many events of a stream.
         stale: whether lists are answered as they were when this began.
     """
 
     kind: str = ""
-    every: int = 1
+    after: int = 1
     stale: bool = False
 
 
@@ -103,6 +105,7 @@ class World:
         self.lease: Callable[[str, int], str] = lambda operator, number: ""
         """What kind of fault the n-th lease call of an operator meets; empty: none."""
         self._lease_calls: Counter[str] = Counter()
+        self._watching: set[asyncio.Transport] = set()
         self._answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self._held = asyncio.Event()
         self.waiting: set[str] = set()
@@ -159,6 +162,12 @@ class World:
         self._held = asyncio.Event()
         self.waiting.clear()
 
+    def trouble_watches(self, trouble: WatchTrouble) -> None:
+        """Have something happen to watches from now on; those that are open end now."""
+        self.watch_trouble = trouble
+        for transport in list(self._watching):
+            transport.abort()
+
     # The API server's door
 
     async def _at_kube(self, request: web.Request, operator: str) -> web.StreamResponse:
@@ -206,17 +215,26 @@ class World:
         """Pass a watch on, line by line, until it is to end."""
         if self.watch_trouble.kind == "refuse":
             return _refusal(KUBE, 429)
+        transport = request.transport
+        assert transport
+        self._watching.add(transport)
+        try:
+            return await self._stream(request)
+        finally:
+            self._watching.discard(transport)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         async with self._api.stream(request.path_qs, request.headers) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=_end_to_end(upstream.headers))
             await response.prepare(request)
             passed = 0
             async for line in upstream.content:
                 trouble = self.watch_trouble
-                if trouble.kind == "gone" and passed >= trouble.every:
+                if trouble.kind == "gone" and passed >= trouble.after:
                     gone = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
                     await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
                     return response
-                if trouble.kind == "cut" and passed >= trouble.every:
+                if trouble.kind == "cut" and passed >= trouble.after:
                     return await self._reset(request)
                 passed += 1
                 try:
@@ -232,13 +250,13 @@ class World:
         tenant, _, rest = request.path.lstrip("/").partition("/")
         path = f"/{rest}"
         name = litellm_name(request.method, tenant, path)
-        kind = self._strike(LITELLM, name, request, "")
+        kind = self._strike(LITELLM, name, request, request.headers.get(OPERATOR_HEADER, ""))
 
         async def forward() -> tuple[int, dict[str, str], bytes]:
             self._look_at_keys(name, path, body)
             query = f"?{request.query_string}" if request.query_string else ""
-            answer = await self._proxies.call(tenant, request.method, f"{path}{query}", request.headers, body)
-            if path != "/key/list" or answer[0] != 200:
+            answer = await self._pass_on(tenant, request, f"{path}{query}", body)
+            if path != "/key/list" or answer[0] != 200 or "." in tenant:
                 return answer
             status, headers, content = answer
             content = self._own_keys(name.case, content)
@@ -246,6 +264,13 @@ class World:
             return status, headers, content
 
         return await self._answer(request, LITELLM, name, kind, forward)
+
+    async def _pass_on(
+        self, tenant: str, request: web.Request, path: str, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        if request.method == "GET":
+            return await self._proxies.read(tenant, path, request.headers)
+        return await self._proxies.call(tenant, request.method, path, request.headers, body)
 
     def _look_at_keys(self, name: Name, path: str, body: bytes) -> None:
         given = _object(body) if body else {}
@@ -275,7 +300,16 @@ class World:
             watched = self.cases[name.case]
             watched.counts[f"{door}:{name.call}"] += 1
             number, fault = watched.counts[f"{door}:{name.call}"], watched.fault
-            if fault and not watched.struck and (fault.door, fault.call, fault.nth) == (door, name.call, number):
+            place = (door, name.call, number)
+            if (
+                fault
+                and fault.call == EVERY
+                and number == 1
+                and not (name.reads and fault.kind in HALF_DONE)
+                or fault
+                and not watched.struck
+                and (fault.door, fault.call, fault.nth) == place
+            ):
                 watched.struck = kind = fault.kind
             call = Call(call.at, operator, door, name, request.path, kind)
             watched.calls.append(call)
@@ -302,13 +336,16 @@ class World:
         if kind == "kill-before":
             await self._hold(name.case)
             return await self._reset(request)
-        if kind == "delay":
-            await asyncio.sleep(LATE_SECONDS)
+        if kind in ("delay", "slow"):
+            await asyncio.sleep(LATE_SECONDS if kind == "delay" else SLOW_SECONDS)
         if kind == STALE:
             held = self._answers.get(request.path_qs if door == KUBE else f"{request.path.split('/')[1]} /key/list")
             if held:
                 return _response(*held)
-        status, headers, content = await forward()
+        try:
+            status, headers, content = await forward()
+        except aiohttp.ClientError:  # of its own accord; the operator has to bear that too
+            return await self._reset(request)
         if kind == "drop-answer":
             return await self._reset(request)
         if kind == "504-done":
@@ -360,8 +397,3 @@ def _refusal(door: str, status: int) -> web.Response:
         body = {"error": {"message": text, "type": "internal_server_error", "code": str(status)}}  # type: ignore[dict-item]
     headers = {"Retry-After": "1"} if status == 429 else {}
     return web.json_response(body, status=status, headers=headers)
-
-
-def now() -> float:
-    """The clock of `Call.at`."""
-    return time.monotonic()

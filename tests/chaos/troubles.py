@@ -1,0 +1,233 @@
+"""What goes wrong with more than one call: watches that end, two operators, a clock that is set forward."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+
+from litclaw.kube.election import LEASE_SECONDS
+from litclaw.kube.fence import EXIT_STATUS
+
+from .process import OperatorProcess
+from .stage import Stage
+from .stories import Story
+from .sweep import Outcome, Sweep, Trouble
+from .world import WatchTrouble, World
+
+_WATCH_SECONDS = 15.0
+_TAKE_OVER_SECONDS = LEASE_SECONDS + 12.0
+
+WATCHES = {
+    "watch cut after each event": WatchTrouble("cut", 1),
+    "watch cut after three events": WatchTrouble("cut", 3),
+    "watch answered 410": WatchTrouble("gone", 0),
+    "watch refused with 429": WatchTrouble("refuse"),
+    "stale lists": WatchTrouble("cut", 1, stale=True),
+}
+"""By name."""
+
+
+@contextlib.asynccontextmanager
+async def _watches(world: World, trouble: WatchTrouble) -> AsyncIterator[None]:
+    world.trouble_watches(trouble)
+    try:
+        yield
+        await asyncio.sleep(_WATCH_SECONDS)
+    finally:
+        world.trouble_watches(WatchTrouble())
+
+
+async def watches(sweep: Sweep, world: World, stories: Sequence[Story]) -> list[Outcome]:
+    """All stories under each trouble of watches."""
+    found = []
+    for name, trouble in WATCHES.items():
+        found += await sweep.run_under("watches", name, partial(_watches, world, trouble), stories)
+    return found
+
+
+# Two operators
+
+Lease = Callable[[str, int], str]
+
+
+def _always(kind: str) -> Lease:
+    return lambda operator, number: kind if operator == "a" else ""
+
+
+def _now_and_then(operator: str, number: int) -> str:
+    """Every other lease call of the leader's fails, each time in another way; it goes on leading."""
+    kinds = ("drop-request", "drop-answer", "409", "429", "500", "503", "504-done", "late")
+    return kinds[number // 4 % len(kinds)] if operator == "a" and number % 4 == 3 else ""
+
+
+LEASES: dict[str, Lease] = {
+    "lease requests dropped": _always("drop-request"),
+    "lease answers dropped": _always("drop-answer"),
+    "lease calls answered late": _always("slow"),
+    "lease calls answered 500": _always("500"),
+}
+"""What costs the leader its lease, by name."""
+
+
+class Pair:
+    """Two operators, of which one leads: ``a`` at first."""
+
+    def __init__(self, world: World, a: OperatorProcess, b: OperatorProcess) -> None:
+        self._world = world
+        self._a, self._b = a, b
+
+    async def start(self) -> None:
+        """Start the first, and the other when that leads."""
+        self._world.lease = lambda operator, number: ""
+        await self._a.start()
+        await self._leads("a", 40)
+        await self._b.start()
+        await asyncio.sleep(3)
+
+    async def end(self) -> None:
+        """End both."""
+        for each in (self._a, self._b):
+            if each.status is None:
+                each.tell(signal.SIGCONT)
+                await each.end(signal.SIGTERM)
+
+    async def _leads(self, name: str, seconds: float) -> None:
+        world, loop = self._world, asyncio.get_running_loop()
+        start, end = len(world.calls), loop.time() + seconds
+        while loop.time() < end:
+            if any(
+                call.operator == name and not call.name.reads and _is_work(call.name.call)
+                for call in world.calls[start:]
+            ):
+                return
+            if '"this process leads"' in (self._a if name == "a" else self._b).log.read_text():
+                return
+            await asyncio.sleep(0.3)
+        raise AssertionError(f"{name} doesn't lead")
+
+    def overlap(self, since: int) -> list[str]:
+        """Writes of the first one's after the other had begun to write; there may be none."""
+        calls = [call for call in self._world.calls[since:] if not call.name.reads and _is_work(call.name.call)]
+        begun = min((call.at for call in calls if call.operator == "b"), default=None)
+        late = [call for call in calls if call.operator == "a" and begun is not None and call.at > begun]
+        return [f"a writes after b has begun: {call.door} {call.name.call}" for call in late[:5]]
+
+    @contextlib.asynccontextmanager
+    async def lease_trouble(self, lease: Lease) -> AsyncIterator[None]:
+        """The leader's lease calls fail while the stories are told, and the other takes over."""
+        self._world.lease = lease
+        yield
+        await self._lost()
+
+    @contextlib.asynccontextmanager
+    async def partition(self) -> AsyncIterator[None]:
+        """The leader doesn't reach the API server any more, and the other takes over."""
+        yield
+        self._world.partitioned.add("a")
+        await self._lost()
+        self._world.partitioned.discard("a")
+
+    async def _lost(self) -> None:
+        status = await self._a.wait(20)
+        assert status == EXIT_STATUS, f"the leader that lost its lease ended with {status}"
+        await self._leads("b", _TAKE_OVER_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def flaky(self) -> AsyncIterator[None]:
+        """Single lease calls fail, and the leader goes on leading."""
+        self._world.lease = _now_and_then
+        yield
+        await asyncio.sleep(70)
+        assert self._a.status is None, "the leader has ended"
+
+    @contextlib.asynccontextmanager
+    async def pause(self) -> AsyncIterator[None]:
+        """The leader is stopped in the midst of its work for longer than the lease, and goes on then."""
+        yield
+        self._a.tell(signal.SIGSTOP)
+        await self._leads("b", _TAKE_OVER_SECONDS)
+        await asyncio.sleep(2)
+        self._a.tell(signal.SIGCONT)
+        status = await self._a.wait(20)
+        assert status == EXIT_STATUS, f"the leader that was paused ended with {status}"
+
+    @contextlib.asynccontextmanager
+    async def leave(self) -> AsyncIterator[None]:
+        """The leader is told to stop in the midst of its work."""
+        yield
+        self._a.tell(signal.SIGTERM)
+        assert await self._a.wait(20) == 0
+        await self._leads("b", 12)
+
+
+def _is_work(call: str) -> bool:
+    return "leases" not in call
+
+
+MakePair = Callable[[], Awaitable[Pair]]
+
+
+def _of_leaders(pair: Pair) -> dict[str, Trouble]:
+    lost = {name: partial(pair.lease_trouble, lease) for name, lease in LEASES.items()}
+    return {
+        **lost,
+        "single lease calls fail": pair.flaky,
+        "leader cut off from the API server": pair.partition,
+        "leader paused past its lease": pair.pause,
+        "leader told to stop": pair.leave,
+    }
+
+
+OF_LEADERS = (
+    *LEASES,
+    "single lease calls fail",
+    "leader cut off from the API server",
+    "leader paused past its lease",
+    "leader told to stop",
+)
+
+
+async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[Story]) -> list[Outcome]:
+    """The stories with two operators, of which the first loses the lease in each way that there is, or doesn't."""
+    found: list[Outcome] = []
+    for name in OF_LEADERS:
+        pair = await make()
+        await pair.start()
+        since = len(world.calls)
+        try:
+            outcomes = await sweep.run_under("leaders", name, _of_leaders(pair)[name], stories)
+            outcomes[0].wrong += pair.overlap(since)
+            found += outcomes
+        finally:
+            await pair.end()
+    return found
+
+
+# The clock
+
+_DAY = 86_400.0
+
+
+async def _interval(stage: Stage, case: str) -> None:
+    await stage.change(stage.agent(case), {"key": {"rotation": {"interval": "24h"}}})
+
+
+AGEING = Story("interval", _interval)
+"""An agent whose key is to be rotated once a day."""
+
+
+@contextlib.asynccontextmanager
+async def _forward(operator: OperatorProcess, ahead: float) -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(3)
+    operator.set_clock(ahead)
+    await asyncio.sleep(20)
+
+
+async def clock(sweep: Sweep, operator: OperatorProcess, stories: Sequence[Story]) -> list[Outcome]:
+    """The stories while the operator's clock is set a day forward, and while it is set right again."""
+    await sweep.record([AGEING])
+    told = [*stories, AGEING]
+    found = await sweep.run_under("clock", "clock set a day forward", partial(_forward, operator, _DAY), told)
+    return found + await sweep.run_under("clock", "clock set back by a day", partial(_forward, operator, 0.0), told)

@@ -1,0 +1,65 @@
+"""The fault campaign's own logic: what a call is named, whose it is, what is drawn, what differs."""
+
+import pytest
+
+from tests.chaos.end_state import difference
+from tests.chaos.faults import KINDS, Fault, Name, kube_name, litellm_name
+from tests.chaos.report import failures, table
+from tests.chaos.stories import STORIES
+from tests.chaos.sweep import Case, Outcome, drawn
+
+OURS = "/apis/litclaw.dev/v1alpha1/namespaces/chaos"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("PATCH", "/api/v1/namespaces/chaos/secrets/c017-litellm", Name("c017", "PATCH secrets", False)),
+        ("PATCH", f"{OURS}/openclawagents/c017/status", Name("c017", "PATCH openclawagents/status", False)),
+        ("PATCH", f"{OURS}/litellmroutes/c017-b", Name("c017", "PATCH litellmroutes", False)),
+        ("GET", f"{OURS}/openclawagents", Name("", "GET openclawagents (list)", True)),
+        ("PATCH", "/api/v1/namespaces/chaos/events/c1234.ab12", Name("c1234", "PATCH events", False)),
+        ("PATCH", "/api/v1/namespaces/ai/secrets/main-master-key", Name("main", "PATCH secrets", False)),
+        ("GET", "/version", Name("", "GET /version", True)),
+    ],
+)
+def test_a_call_to_the_api_server_is_named_by_verb_and_kind(method: str, path: str, expected: Name) -> None:
+    assert kube_name(method, path) == expected
+
+
+def test_a_call_to_litellm_is_named_by_method_and_path() -> None:
+    assert litellm_name("POST", "c017-b", "/key/update") == Name("c017", "POST /key/update", False)
+    assert litellm_name("GET", "main-litellm.ai", "/key/list") == Name("main", "GET /key/list", True)
+
+
+def test_a_case_is_repeated_by_its_name() -> None:
+    case = Case(STORIES["limits"], Fault("litellm", "POST /key/update", 2, "drop-answer"))
+    assert Case.parse(str(case)) == case
+    for wrong in ("nothing:-", "limits:kube:PATCH secrets:1:explode", "limits:nowhere:PATCH secrets:1:409"):
+        with pytest.raises(ValueError):
+            Case.parse(wrong)
+
+
+def test_a_sample_is_the_same_for_a_seed_and_has_some_of_each() -> None:
+    cases = [Case(story, Fault("kube", "PATCH secrets", 1, kind)) for story in STORIES.values() for kind in KINDS]
+    sample = drawn(cases, 20, 7)
+    assert sample == drawn(cases, 20, 7) != drawn(cases, 20, 8)
+    assert {case.story.name for case in sample} == set(STORIES)
+    assert {case.fault.kind for case in sample if case.fault} == set(KINDS)
+
+
+def test_a_difference_says_where() -> None:
+    assert difference({"a": [{"b": 1}], "c": 2}, {"a": [{"b": 3}], "d": 4}) == [
+        "a[0].b: 3 instead of 1",
+        "c is missing",
+        "d is too much: 4",
+    ]
+    assert difference({"a": [1]}, {"a": [1]}) == []
+
+
+def test_the_report_counts_and_says_how_to_repeat() -> None:
+    good = Outcome("limits:kube:PATCH secrets:1:409", "calls", "409", True, [], 2.0)
+    bad = Outcome("limits:kube:PATCH secrets:2:409", "calls", "409", False, ["a key is left"], 9.0, ["0.1 kube"])
+    assert "| calls | 409 | 2 | 1 | 1 | 9 s |" in table([good, bad])
+    assert failures([good]) == ""
+    assert 'make chaos CASE="limits:kube:PATCH secrets:2:409"' in failures([good, bad])
