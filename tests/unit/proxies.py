@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from litclaw.litellm.client import LiteLLM
@@ -81,6 +82,8 @@ class FakeProxy:
         self.rows: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.lost: set[str] = set()
+        self.dated = False
+        """Whether answers say when they were made."""
 
     def client(self) -> LiteLLM:
         """A client for it."""
@@ -91,7 +94,7 @@ class FakeProxy:
         done = self._answer(request)
         if request.path in self.lost:
             raise UnreachableError("lost")
-        return done
+        return replace(done, date=format_datetime(self.clock(), usegmt=True)) if self.dated else done
 
     def _answer(self, request: Request) -> Answer:
         path, body = request.path, dict(request.body)

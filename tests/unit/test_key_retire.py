@@ -17,7 +17,7 @@ from litclaw.reconcile.agent_rotation import due, next_rotation
 from litclaw.reconcile.campaign import Campaign
 from litclaw.reconcile.conditions import Blocked
 from litclaw.reconcile.key_period import inherited, is_over, start_anew
-from litclaw.reconcile.key_retire import settle_others
+from litclaw.reconcile.key_retire import retiring_until, settle_others
 from litclaw.reconcile.key_table import KeyTable
 from litclaw.reconcile.world import RouteState, World
 
@@ -97,6 +97,31 @@ async def test_the_old_key_gets_its_end_at_once_and_is_deleted_well_after_it(sce
     scene.clock.pass_(again)
     assert await scene.settle() is None
     assert list(scene.proxy.rows) == [NEW_TOKEN] and scene.state.table.of("u") == [scene.row()]
+
+
+async def test_an_operator_whose_clock_is_ahead_lets_the_old_key_live_for_its_time(scene: Scene) -> None:
+    scene.proxy.dated = True
+    scene.world.now = lambda: scene.clock() + timedelta(days=40)
+    await scene.settle()
+    await scene.see(OLD_TOKEN)  # as the proxy shows its end
+    await scene.settle()
+    assert set(scene.proxy.rows) == {OLD_TOKEN, NEW_TOKEN}
+    until = retiring_until(scene.world, scene.state, "u")
+    assert until and until.isoformat() == scene.proxy.rows[OLD_TOKEN]["expires"]
+    scene.clock.pass_(90 + 3600 + 91)
+    await scene.see(OLD_TOKEN)
+    await scene.settle()
+    assert list(scene.proxy.rows) == [NEW_TOKEN]
+
+
+async def test_an_operator_whose_clock_is_ahead_starts_no_budget_anew(scene: Scene) -> None:
+    scene.proxy.dated = True
+    resets = (scene.clock() + timedelta(days=6)).isoformat()
+    mark = replace(cast(Mark, scene.row().mark), anew_at=resets)
+    scene.proxy.rows[NEW_TOKEN].update(budget_duration="14d", metadata=scene.row().marked(mark))
+    await scene.see(NEW_TOKEN)
+    scene.world.now = lambda: scene.clock() + timedelta(days=40)
+    assert (await start_anew(scene.world, scene.state, scene.row())).spend == 1.0
 
 
 async def test_without_an_accepted_new_key_the_old_one_has_no_end(scene: Scene) -> None:
@@ -197,12 +222,12 @@ async def test_a_key_that_is_held_back_needs_no_old_one_beside_it(scene: Scene) 
 async def test_a_period_that_litellm_would_start_over_goes_on(scene: Scene) -> None:
     fortnight = Limits(max_budget=5, budget_duration="14d")
     before = replace(scene.row(OLD_TOKEN), limits=fortnight, budget_resets_at="2026-11-30T00:00:00+00:00")
-    assert inherited(scene.world, before, fortnight) == before.budget_resets_at
-    assert inherited(scene.world, before, replace(fortnight, budget_duration="7d")) == ""
+    assert inherited(scene.clock(), before, fortnight) == before.budget_resets_at
+    assert inherited(scene.clock(), before, replace(fortnight, budget_duration="7d")) == ""
     monthly = replace(before, limits=replace(fortnight, budget_duration="monthly"))
-    assert inherited(scene.world, monthly, monthly.limits) == "", "LiteLLM counts it by the calendar"
+    assert inherited(scene.clock(), monthly, monthly.limits) == "", "LiteLLM counts it by the calendar"
     over = replace(before, budget_resets_at="2026-11-24T09:55:00+00:00")
-    assert is_over(scene.world, over) and inherited(scene.world, over, fortnight) == ""
+    assert is_over(scene.clock(), over) and inherited(scene.clock(), over, fortnight) == ""
     mark = replace(cast(Mark, scene.row().mark), anew_at=before.budget_resets_at or "")
     scene.proxy.rows[NEW_TOKEN].update(budget_duration="14d", metadata=scene.row().marked(mark))
     await scene.see(NEW_TOKEN)

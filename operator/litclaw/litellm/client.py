@@ -5,8 +5,11 @@ An answer's text reaches an error only after every key in it has been blanked, b
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +33,7 @@ PAGE_SIZE = 100  # the most that /key/list gives
 _MOST_PAGES = 10_000
 _KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
 _MESSAGE_LIMIT = 300
+_SAME_CLOCK = timedelta(minutes=1)  # the header Date is of whole seconds, and an answer takes some
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class LiteLLM:
         self._master_key = master_key
         self._before = master_key_before
         self._http = http or Http(url, authorities, observer=observer, fence=fence)
+        self._dated: tuple[datetime, float] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,6 +103,18 @@ class LiteLLM:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+    def now(self, ours: datetime) -> datetime:
+        """The time by the proxy's own clock, by which keys end and budgets start anew; ours where they hardly differ.
+
+        Args:
+            ours: the time by our clock.
+        """
+        if self._dated is None:
+            return ours
+        date, at = self._dated
+        theirs = date + timedelta(seconds=time.monotonic() - at)
+        return ours if abs(theirs - ours) < _SAME_CLOCK else theirs
 
     async def readiness(self) -> Readiness:
         """Whether the proxy answers and has a database.
@@ -266,6 +283,8 @@ class LiteLLM:
         bearer: SecretStr | None,
     ) -> _Answer:
         answer = await self._http.send(method, path, bearer=bearer, payload=payload, params=params)
+        if (date := _date(answer.date)) is not None:
+            self._dated = (date, time.monotonic())
         return _Answer(answer.status, _object(answer.content))
 
     def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
@@ -305,6 +324,14 @@ class LiteLLM:
 
 class _NoSuchKey(LiteLLMError):
     """The proxy has none of the keys that were named."""
+
+
+def _date(header: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
 
 def _object(content: bytes) -> dict[str, Any] | None:

@@ -30,10 +30,15 @@ _REFUSED = "a link-local or metadata address"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a proxy has answered."""
+    """What a proxy has answered.
+
+    Attributes:
+        date: when, by its own clock, as the header Date has it; empty: it doesn't say.
+    """
 
     status: int
     content: bytes
+    date: str = ""
 
 
 class Http:
@@ -100,7 +105,7 @@ class Http:
                     if len(content) > _LARGEST_ANSWER:
                         raise NotLiteLLMError(f"{self._url}{path} answers more than LiteLLM ever does: check the URL")
                 status = response.status
-                return Answer(status, bytes(content))
+                return Answer(status, bytes(content), response.headers.get("Date", ""))
         # "from None": an error of the library's may hold the request, and with it the Authorization header.
         except aiohttp.ClientConnectorCertificateError as error:
             why = getattr(error.certificate_error, "verify_message", "") or "it doesn't fit the host"

@@ -100,7 +100,7 @@ def _look_again(world: World, agent: OpenClawAgent, seen: _Seen) -> float:
     if seen.access and seen.row:
         if (moment := next_rotation(agent, seen.access.state, seen.row)) is not None:
             times.append((moment - world.now()).total_seconds())
-        if (wait := seconds_until_anew(world, seen.row)) is not None:
+        if (wait := seconds_until_anew(seen.access.state.now(world), seen.row)) is not None:
             times.append(wait)
     return max(1.0, min(times))
 

@@ -1,6 +1,7 @@
 """A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -53,9 +54,10 @@ async def mint(
         message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
     old = await _as_they_are(agent, access)
+    now = state.now(world)
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    counted = [replace(row, spend=0.0) if is_over(world, row) else row for row in old]
-    spend = spend_of(counted) if old else _spend_of_a_lost_key(world, agent, state.url)
+    counted = [replace(row, spend=0.0) if is_over(now, row) else row for row in old]
+    spend = spend_of(counted) if old else _spend_of_a_lost_key(now, agent, state.url)
     mark = Mark(
         cluster=world.cluster,
         agent=agent.metadata.uid,
@@ -68,7 +70,7 @@ async def mint(
         replaces=replacing.row.short if replacing else "",
         grace=replacing.grace if replacing else 0,
         taken=taken_over(old),
-        anew_at=inherited(world, replacing.row if replacing else None, access.limits),
+        anew_at=inherited(now, replacing.row if replacing else None, access.limits),
     )
     mark = wanted_mark(agent, mark)
     for row in old:
@@ -99,12 +101,12 @@ async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
     return table.of(agent.metadata.uid)
 
 
-def _spend_of_a_lost_key(world: World, agent: OpenClawAgent, url: str) -> float:
+def _spend_of_a_lost_key(now: datetime, agent: OpenClawAgent, url: str) -> float:
     """What was last seen of a key that the proxy has no more, if its period isn't over: no budget is handed out twice."""
     status = agent.status
     if status.base_url != url or not status.spend:
         return 0.0
-    if status.budget_resets_at and utc(status.budget_resets_at) <= world.now():
+    if status.budget_resets_at and utc(status.budget_resets_at) <= now:
         return 0.0
     return float(status.spend)
 

@@ -7,6 +7,7 @@ period may be over and a key not know it yet.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from ..litellm.keys import KeyRow, Limits, taken_over, utc
 from .world import RouteState, World
@@ -14,19 +15,23 @@ from .world import RouteState, World
 _BY_THE_CALENDAR = {"daily", "weekly", "monthly", "24h", "1d", "7d", "30d", "1w", "1mo"}
 
 
-def inherited(world: World, before: KeyRow | None, limits: Limits) -> str:
-    """For the mark of a key's successor: when its budget starts anew, where LiteLLM might do that later."""
+def inherited(now: datetime, before: KeyRow | None, limits: Limits) -> str:
+    """For the mark of a key's successor: when its budget starts anew, where LiteLLM might do that later.
+
+    Args:
+        now: by the proxy's clock, here as in what follows: by ours a period may seem to be over long before it is.
+    """
     if before is None or before.limits.budget_duration != limits.budget_duration:
         return ""
-    if limits.budget_duration in (None, *_BY_THE_CALENDAR) or is_over(world, before):
+    if limits.budget_duration in (None, *_BY_THE_CALENDAR) or is_over(now, before):
         return ""
     return anew_at(before) or ""
 
 
-def is_over(world: World, row: KeyRow) -> bool:
+def is_over(now: datetime, row: KeyRow) -> bool:
     """Whether a key's period is over, though it still shows what was spent in it."""
     end = anew_at(row)
-    return end is not None and utc(end) <= world.now()
+    return end is not None and utc(end) <= now
 
 
 def anew_at(row: KeyRow) -> str | None:
@@ -34,11 +39,11 @@ def anew_at(row: KeyRow) -> str | None:
     return (row.mark.anew_at if row.mark else "") or row.budget_resets_at
 
 
-def seconds_until_anew(world: World, row: KeyRow) -> float | None:
+def seconds_until_anew(now: datetime, row: KeyRow) -> float | None:
     """After how many seconds the budget is to be started anew by us; None: LiteLLM does it."""
     if row.mark is None or not row.mark.anew_at:
         return None
-    return (utc(row.mark.anew_at) - world.now()).total_seconds()
+    return (utc(row.mark.anew_at) - now).total_seconds()
 
 
 async def start_anew(world: World, state: RouteState, row: KeyRow) -> KeyRow:
@@ -47,7 +52,7 @@ async def start_anew(world: World, state: RouteState, row: KeyRow) -> KeyRow:
     Raises:
         LiteLLMError: the proxy couldn't be told.
     """
-    wait = seconds_until_anew(world, row)
+    wait = seconds_until_anew(state.now(world), row)
     if row.mark is None or wait is None or wait > 0:
         return row
     others = [other for other in state.table.of(row.mark.agent) if other.token != row.token]

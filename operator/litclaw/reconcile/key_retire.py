@@ -40,7 +40,7 @@ def ends_at(row: KeyRow) -> datetime | None:
 
 def retiring_until(world: World, state: RouteState, uid: str) -> datetime | None:
     """When the last of an agent's old keys ends, if one still lives."""
-    ends = [end for row in state.table.of(uid) if (end := ends_at(row)) and end > world.now()]
+    ends = [end for row in state.table.of(uid) if (end := ends_at(row)) and end > state.now(world)]
     return max(ends, default=None)
 
 
@@ -106,12 +106,12 @@ async def _end_in(world: World, state: RouteState, row: KeyRow, seconds: float) 
     if seconds <= 0 and not row.blocked:
         await state.client.block_key(row.token)
         row = replace(row, blocked=True)
-    state.table.put(replace(row, expires=(world.now() + timedelta(seconds=max(1, seconds))).isoformat()))
+    state.table.put(replace(row, expires=(state.now(world) + timedelta(seconds=max(1, seconds))).isoformat()))
 
 
 async def _go_on(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow) -> float | None:
     """What has an end already: moved up where that is due, settled when it is over."""
-    now = world.now()
+    now = state.now(world)
     over: list[KeyRow] = []
     again: list[float] = []
     spent = row.limits.max_budget is not None and row.spend >= row.limits.max_budget
@@ -143,7 +143,7 @@ async def _go_on(world: World, agent: OpenClawAgent, state: RouteState, row: Key
 async def _moved_up(world: World, agent: OpenClawAgent, state: RouteState, row: KeyRow, other: KeyRow) -> bool:
     """Have an old key end sooner, where it was to live for longer than what is now wanted; once for each shorter time.
 
-    Its end is by the proxy's clock, so it can't be judged too closely by ours.
+    Its end is by the proxy's clock, which is known to the second at best.
     """
     assert row.mark is not None
     campaigns = [each for each in campaigns_for(world, agent.metadata.uid) if is_older(world, other, each.not_before)]
@@ -154,7 +154,7 @@ async def _moved_up(world: World, agent: OpenClawAgent, state: RouteState, row: 
         return False
     wanted = min(graces) + (UPTAKE_SECONDS if min(graces) or not row.used else 0)
     end = ends_at(other)
-    if end is None or end <= world.now() + timedelta(seconds=wanted) + _ROUGHLY:
+    if end is None or end <= state.now(world) + timedelta(seconds=wanted) + _ROUGHLY:
         return False
     if wanted >= state.moved_up.get(other.token, wanted + 1):
         return False

@@ -78,6 +78,10 @@ class RouteState:
         """Root of the proxy."""
         return self.client.url
 
+    def now(self, world: "World") -> datetime:
+        """The time by the proxy's own clock, by which its keys end and their budgets start anew."""
+        return self.client.now(world.now())
+
     def signature(self) -> tuple[object, ...]:
         """What agents depend on: when it changes, they are looked at again."""
         seen = (self.reach, self.facts, self.limited, self.key_defaults, self.authorities, self.peer)
