@@ -15,7 +15,7 @@ from litclaw.cli.main import app
 from litclaw.handlers import work
 from litclaw.reconcile.world import World
 
-from .proxies import reachable
+from .proxies import lead_around
 
 SHORTER = {
     "_BLOCKED_SECONDS": 3.0,
@@ -59,7 +59,7 @@ def main(clock: Path, arguments: list[str]) -> None:
 
     shorten()
     work.World = partial(World, now=now)  # type: ignore[misc, assignment]
-    work.LiteLLM = reachable(work.LiteLLM)  # type: ignore[misc]
+    lead_around()
     sys.argv = ["litclaw", *arguments]
     app()
 
