@@ -17,19 +17,7 @@ from .sweep import Outcome
 ROUTE, NAMESPACE = "main", "ai"
 SERVICE = f"{ROUTE}-litellm"
 TENANT = f"{SERVICE}.{NAMESPACE}"
-KINDS = (
-    "drop-request",
-    "drop-answer",
-    "late",
-    "504-done",
-    "409",
-    "410",
-    "429",
-    "500",
-    "503",
-    "kill-before",
-    "kill-after",
-)
+KINDS = ("drop-request", "drop-answer", "late", "504-done", "409", "503", "kill-before", "kill-after")
 _SECONDS = 420.0
 _QUIET_SECONDS = 15.0
 

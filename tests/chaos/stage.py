@@ -66,7 +66,7 @@ class Stage:
 
     def agent(self, case: str, route: str = "", **spec: Any) -> Object:
         """A case's agent."""
-        key = {"maxBudget": BUDGET, "rotation": {"gracePeriod": "1s"}, **spec.pop("key", {})}
+        key = {"maxBudget": BUDGET, "budgetDuration": "30d", "rotation": {"gracePeriod": "1s"}, **spec.pop("key", {})}
         return _resource("OpenClawAgent", case, {"routeRef": {"name": route or case}, "key": key, **spec})
 
     async def master(self, case: str) -> None:

@@ -55,6 +55,11 @@ async def _rotate(stage: Stage, case: str) -> None:
     await stage.annotate(stage.agent(case), rotate="now")
 
 
+async def _rotate_with_grace(stage: Stage, case: str) -> None:
+    manifest = stage.agent(case, key={"rotation": {"gracePeriod": "1h"}})
+    await stage.annotate(manifest, rotate="now")
+
+
 async def _suspend(stage: Stage, case: str) -> None:
     await stage.change(stage.agent(case), {"suspend": True})
 
@@ -89,6 +94,7 @@ STORIES: Final = {
         Story("models", _models),
         Story("route-models", _models_of_the_route),
         Story("rotate", _rotate),
+        Story("rotate-grace", _rotate_with_grace),
         Story("suspend", _suspend, accepted=False),
         Story("resume", _resume, prepare=_suspend),
         Story("delete", _delete, accepted=None),

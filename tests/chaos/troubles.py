@@ -206,7 +206,8 @@ async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[
 
 # The clock
 
-_DAY = 86_400.0
+_AHEAD = 40 * 86_400.0
+"""In seconds: more than a month, the period of the agents' budgets."""
 
 
 async def _interval(stage: Stage, case: str) -> None:
@@ -226,8 +227,8 @@ async def _forward(operator: OperatorProcess, ahead: float) -> AsyncIterator[Non
 
 
 async def clock(sweep: Sweep, operator: OperatorProcess, stories: Sequence[Story]) -> list[Outcome]:
-    """The stories while the operator's clock is set a day forward, and while it is set right again."""
+    """The stories while the operator's clock is set 40 days forward, and while it is set right again."""
     await sweep.record([AGEING])
     told = [*stories, AGEING]
-    found = await sweep.run_under("clock", "clock set a day forward", partial(_forward, operator, _DAY), told)
-    return found + await sweep.run_under("clock", "clock set back by a day", partial(_forward, operator, 0.0), told)
+    found = await sweep.run_under("clock", "clock set 40 days forward", partial(_forward, operator, _AHEAD), told)
+    return found + await sweep.run_under("clock", "clock set back by 40 days", partial(_forward, operator, 0.0), told)

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from .faults import EVERY, HALF_DONE, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
+from .faults import EVERY, HALF_DONE, KILLS, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
 from .proxies import OPERATOR_HEADER
 from .upstream import ApiServer, Proxies
 
@@ -305,7 +305,7 @@ class World:
                 fault
                 and fault.call == EVERY
                 and number == 1
-                and not (name.reads and fault.kind in HALF_DONE)
+                and not (name.reads and fault.kind in (*HALF_DONE, *KILLS))
                 or fault
                 and not watched.struck
                 and (fault.door, fault.call, fault.nth) == place
