@@ -1,13 +1,33 @@
-"""What a campaign has found, as JSON and as the table of docs/faults.md."""
+"""What a campaign has found: as JSON, a group at a time, and as the table of docs/faults.md."""
 
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .sweep import Outcome
 
+LOG = "log"
+"""The group of what the operators' logs say."""
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the last run of each group has found.
+
+    Attributes:
+        runs: how each group was run.
+    """
+
+    outcomes: list[Outcome]
+    runs: dict[str, str]
+
+    def __str__(self) -> str:
+        runs = "\n".join(f"- {name}: {said}" for name, said in self.runs.items() if name != LOG)
+        return f"{table(self.outcomes)}\n\n{runs}"
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -40,16 +60,30 @@ def failures(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(parts)
 
 
-def write(outcomes: Sequence[Outcome], said: str, folder: Path) -> None:
-    """Write ``chaos.json`` and ``chaos.md``."""
+def write(outcomes: Sequence[Outcome], said: str, folder: Path) -> Found:
+    """Write ``chaos.json``: what was found in each group, this time or, where a group wasn't run, the last time.
+
+    Args:
+        said: how this run was made.
+
+    Returns:
+        All of it, of the groups that weren't run too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"said": said, "outcomes": [vars(outcome) for outcome in outcomes]}
-    (folder / "chaos.json").write_text(json.dumps(found, indent=1))
-    (folder / "chaos.md").write_text(f"{said}\n\n{table(outcomes)}\n")
+    path = folder / "chaos.json"
+    groups: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    for name in dict.fromkeys(outcome.group for outcome in outcomes):
+        found = [vars(outcome) for outcome in outcomes if outcome.group == name]
+        groups[name] = {"run": said, "outcomes": found}
+    path.write_text(json.dumps(groups, indent=1))
+    return Found(
+        [Outcome(**each) for found in groups.values() for each in found["outcomes"]],
+        {name: found["run"] for name, found in groups.items()},
+    )
 
 
-def into_page(page: Path, said: str, text: str) -> None:
+def into_page(page: Path, text: str) -> None:
     """Put a table into a page, between its marks."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{said}\n\n{text}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
