@@ -71,7 +71,7 @@ class Campaign:
             await asyncio.wait_for(self.stage.wait_empty(), _LEFT_SECONDS)
             yield operator
         finally:
-            if operator.status is None:
+            if operator.runs:
                 await operator.end()
 
     def said_by_operators(self) -> list[str]:
@@ -211,7 +211,7 @@ async def _single(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
         if "watches" in plan.groups:
             outcomes += await troubles.watches(sweep, found.world, stories)
         if "clock" in plan.groups:
-            outcomes += await troubles.clock(sweep, operator, stories)
+            outcomes += await troubles.clock(sweep, found.stage, operator, stories)
     return outcomes
 
 

@@ -67,9 +67,9 @@ class OperatorProcess:
             )
 
     @property
-    def status(self) -> int | None:
-        """The exit status; None while it runs, or before it was started."""
-        return self._process.returncode if self._process else None
+    def runs(self) -> bool:
+        """Whether it was started and hasn't ended."""
+        return self._process is not None and self._process.returncode is None
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
@@ -107,4 +107,6 @@ def _is_trouble(line: str) -> bool:
         said = json.loads(line)
     except ValueError:
         return bool(line.strip())
+    if said["logger"] == "litclaw.kube.fence":
+        return False  # by that, one that has lost its lease ends itself
     return said["level"] in ("ERROR", "CRITICAL") or "exc_info" in said
