@@ -204,3 +204,15 @@ async def test_keys_are_read_a_hundred_a_call_and_not_one_by_one() -> None:
     async with handled(listed) as client:
         await table.refresh(client)
     assert (len(table), calls) == (250, ["/key/list"] * 3)
+
+
+def test_a_key_is_the_same_whichever_call_has_shown_it() -> None:
+    listed = {"token": "t", "budget_reset_at": "2026-12-01T00:00:00Z", "expires": "2026-11-24T14:57:14.987000Z"}
+    asked = {
+        "token": "t",
+        "budget_reset_at": "2026-12-01T00:00:00+00:00",
+        "expires": "2026-11-24T14:57:14.987000+00:00",
+    }
+    assert row_from(listed) == row_from(asked)
+    assert row_from(asked).budget_resets_at == "2026-12-01T00:00:00Z"
+    assert row_from({"token": "t", "expires": "soon"}).expires == "soon"
