@@ -17,7 +17,7 @@ from .sweep import Outcome
 ROUTE, NAMESPACE = "main", "ai"
 SERVICE = f"{ROUTE}-litellm"
 TENANT = f"{SERVICE}.{NAMESPACE}"
-KINDS = ("drop-request", "drop-answer", "late", "504-done", "409", "503", "kill-before", "kill-after")
+KINDS = ("drop-answer", "kill-after", "503", "kill-before", "late", "409", "drop-request", "504-done")
 _SECONDS = 420.0
 _QUIET_SECONDS = 15.0
 

@@ -107,6 +107,6 @@ def _is_trouble(line: str) -> bool:
         said = json.loads(line)
     except ValueError:
         return bool(line.strip())
-    if said["logger"] == "litclaw.kube.fence":
-        return False  # by that, one that has lost its lease ends itself
+    if said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients")):
+        return False  # one that has lost its lease ends itself, and kopf says of each try that it has failed
     return said["level"] in ("ERROR", "CRITICAL") or "exc_info" in said

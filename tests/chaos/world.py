@@ -220,6 +220,8 @@ class World:
         self._watching.add(transport)
         try:
             return await self._stream(request)
+        except (ConnectionError, aiohttp.ClientError):
+            return await self._reset(request)
         finally:
             self._watching.discard(transport)
 
@@ -237,10 +239,7 @@ class World:
                 if trouble.kind == "cut" and passed >= trouble.after:
                     return await self._reset(request)
                 passed += 1
-                try:
-                    await response.write(line)
-                except (ConnectionError, aiohttp.ClientConnectionError):
-                    return response
+                await response.write(line)
             return response
 
     # LiteLLM's door
