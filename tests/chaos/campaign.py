@@ -20,6 +20,7 @@ from tests.e2e.support import Kube as Objects
 
 from . import report, troubles
 from .faults import KILLS
+from .master_keys import KINDS as MASTER_KEY_KINDS
 from .master_keys import MasterKeys
 from .process import OperatorProcess
 from .stage import NAMESPACE_NAME, Stage
@@ -133,6 +134,7 @@ def main(
     case: Annotated[list[str] | None, typer.Option(help="These cases only, as a failure names them.")] = None,
     group: Annotated[list[str] | None, typer.Option(help=f"These groups only: {', '.join(GROUPS)}.")] = None,
     story: Annotated[list[str] | None, typer.Option(help="These stories only.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Of calls, kills and master-keys, these faults only.")] = None,
     seed: Annotated[int, typer.Option(help="By which cases are drawn, and their order.")] = 1,
     sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
     size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 24,
@@ -145,7 +147,9 @@ def main(
     say("a LiteLLM with PostgreSQL")
     master = make_main(Objects(cluster))
     folder = Path(tempfile.mkdtemp(prefix="litclaw-chaos-"))
-    plan = Plan(tuple(case or ()), tuple(group or GROUPS), tuple(story or STORIES), seed, sample, size)
+    plan = Plan(
+        tuple(case or ()), tuple(group or GROUPS), tuple(story or STORIES), frozenset(kind or ()), seed, sample, size
+    )
     started = time.monotonic()
     with installed_operator_away(cluster):
         outcomes = asyncio.run(_run(cluster, master, folder, plan, say))
@@ -173,9 +177,14 @@ class Plan:
     cases: tuple[str, ...]
     groups: tuple[str, ...]
     stories: tuple[str, ...]
+    kinds: frozenset[str]
     seed: int
     sample: int
     size: int
+
+    def means(self, kind: str) -> bool:
+        """Whether a kind of fault is to be tried."""
+        return not self.kinds or kind in self.kinds
 
 
 async def _run(cluster: Cluster, master: str, folder: Path, plan: Plan, say: Say) -> list[Outcome]:
@@ -185,7 +194,8 @@ async def _run(cluster: Cluster, master: str, folder: Path, plan: Plan, say: Say
             outcomes += await _leaders(found, plan, say)
         if "master-keys" in plan.groups and not plan.cases:
             async with found.running() as operator:
-                outcomes += await MasterKeys(found.stage, operator, say).run()
+                kinds = [kind for kind in MASTER_KEY_KINDS if plan.means(kind)]
+                outcomes += await MasterKeys(found.stage, operator, say).run(kinds)
         outcomes.append(Outcome("the operators' logs", report.LOG, "secrets, errors", True, found.said_by_operators()))
         return outcomes
 
@@ -206,8 +216,9 @@ async def _single(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
         say("the stories are told without a fault")
         for group, cases in (("calls", sweep.cases(stories)), ("kills", sweep.cases(stories, KILLS))):
             if group in plan.groups:
-                say(f"{group}: {len(cases)} cases")
-                outcomes += await sweep.run(drawn(cases, plan.sample or len(cases), plan.seed))
+                meant = [case for case in cases if plan.means(case.fault.kind if case.fault else "")]
+                say(f"{group}: {len(meant)} cases")
+                outcomes += await sweep.run(drawn(meant, plan.sample or len(meant), plan.seed))
         if "watches" in plan.groups:
             outcomes += await troubles.watches(sweep, found.world, stories)
         if "clock" in plan.groups:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from litclaw.api import names
 from litclaw.kube.client import Kube
@@ -36,10 +36,10 @@ class MasterKeys:
         self._operator = operator
         self._say = say
 
-    async def run(self) -> list[Outcome]:
-        """A rotation for each kind of fault."""
+    async def run(self, kinds: Sequence[str]) -> list[Outcome]:
+        """A rotation for each of some kinds of fault."""
         found = []
-        for kind in KINDS:
+        for kind in kinds:
             outcome = await self._rotate(kind)
             self._say(f"master key, {kind}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
             found.append(outcome)
