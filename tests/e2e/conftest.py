@@ -36,7 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # A worker takes one file after another in this order, so what takes longest must not come last.
-_LONGEST = ("test_rotation_under_load", "test_rotation", "test_rotation_of_a_failing_proxy", "test_rotation_of_one_key")
+_LONGEST = (
+    "test_faults",
+    "test_rotation_under_load",
+    "test_rotation",
+    "test_rotation_of_a_failing_proxy",
+    "test_rotation_of_one_key",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
