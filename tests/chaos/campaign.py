@@ -134,7 +134,7 @@ def main(
     case: Annotated[list[str] | None, typer.Option(help="These cases only, as a failure names them.")] = None,
     group: Annotated[list[str] | None, typer.Option(help=f"These groups only: {', '.join(GROUPS)}.")] = None,
     story: Annotated[list[str] | None, typer.Option(help="These stories only.")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="Of calls, kills and master-keys, these faults only.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="These faults only, by the names in the report.")] = None,
     seed: Annotated[int, typer.Option(help="By which cases are drawn, and their order.")] = 1,
     sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
     size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 24,
@@ -220,7 +220,7 @@ async def _single(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
                 say(f"{group}: {len(meant)} cases")
                 outcomes += await sweep.run(drawn(meant, plan.sample or len(meant), plan.seed))
         if "watches" in plan.groups:
-            outcomes += await troubles.watches(sweep, found.world, stories)
+            outcomes += await troubles.watches(sweep, found.world, stories, plan.means)
         if "clock" in plan.groups:
             outcomes += await troubles.clock(sweep, found.stage, operator, stories)
     return outcomes
@@ -240,7 +240,7 @@ async def _leaders(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
         await sweep.record(stories)
     finally:
         await first.end()
-    return await troubles.leaders(sweep, found.world, pair, stories)
+    return await troubles.leaders(sweep, found.world, pair, stories, plan.means)
 
 
 __all__ = ["Campaign", "app", "campaign", "installed_operator_away"]

@@ -17,14 +17,16 @@ from .stories import Story
 from .sweep import Outcome, Sweep
 from .world import WatchTrouble, World
 
-_WATCH_SECONDS = 15.0
+Means = Callable[[str], bool]
+"""Whether a trouble, by its name, is to be tried."""
 _TAKE_OVER_SECONDS = LEASE_SECONDS + 12.0
 
 WATCHES = {
     "watch cut after each event": WatchTrouble("cut", 1),
     "watch cut after three events": WatchTrouble("cut", 3),
     "watch answered 410": WatchTrouble("gone", 0),
-    "watch refused with 429": WatchTrouble("refuse"),
+    "watch refused with 429": WatchTrouble("refuse", status=429),
+    "watch refused with 503 for longer": WatchTrouble("refuse", status=503, seconds=75.0),
     "stale lists": WatchTrouble("cut", 1, stale=True),
 }
 """By name."""
@@ -35,15 +37,17 @@ async def _watches(world: World, trouble: WatchTrouble) -> AsyncIterator[None]:
     world.trouble_watches(trouble)
     try:
         yield
-        await asyncio.sleep(_WATCH_SECONDS)
+        await asyncio.sleep(trouble.seconds)
     finally:
         world.trouble_watches(WatchTrouble())
 
 
-async def watches(sweep: Sweep, world: World, stories: Sequence[Story]) -> list[Outcome]:
+async def watches(sweep: Sweep, world: World, stories: Sequence[Story], means: Means) -> list[Outcome]:
     """All stories under each trouble of watches."""
     found = []
     for name, trouble in WATCHES.items():
+        if not means(name):
+            continue
         found += await sweep.run_under("watches", name, partial(_watches, world, trouble), stories)
     return found
 
@@ -184,10 +188,12 @@ OF_LEADERS: dict[str, Callable[[Pair], AbstractAsyncContextManager[None]]] = {
 """By name."""
 
 
-async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[Story]) -> list[Outcome]:
+async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[Story], means: Means) -> list[Outcome]:
     """The stories with two operators, of which the first loses the lease in each way that there is, or doesn't."""
     found: list[Outcome] = []
     for name, trouble in OF_LEADERS.items():
+        if not means(name):
+            continue
         pair, since = await make(), len(world.calls)
         try:
             await pair.start()

@@ -74,12 +74,16 @@ class WatchTrouble:
     Attributes:
         kind: ``cut``, ``gone`` or ``refuse``; empty: nothing.
         after: after how many events of a stream.
+        status: with which they are refused.
+        seconds: for how long, after the stories are told.
         stale: whether lists are answered as they were when this began.
     """
 
     kind: str = ""
     after: int = 1
+    status: int = 0
     stale: bool = False
+    seconds: float = 15.0
 
 
 class World:
@@ -214,7 +218,7 @@ class World:
     async def _watch(self, request: web.Request, name: Name) -> web.StreamResponse:
         """Pass a watch on, line by line, until it is to end."""
         if self.watch_trouble.kind == "refuse":
-            return _refusal(KUBE, 429)
+            return _refusal(KUBE, self.watch_trouble.status)
         transport = request.transport
         assert transport
         self._watching.add(transport)
