@@ -9,7 +9,7 @@ from litclaw.kube.resources import AGENT, CONFIG_MAP, ROUTE, SECRET
 
 from .stage import Object, Snapshot, token_of
 
-_TIMES = {"lastTransitionTime", "rotatedAt", "nextRotation", "budgetResetsAt", "retiringUntil", "observedGeneration"}
+_TIMES = {"lastTransitionTime", "rotatedAt", "nextRotation", "budgetResetsAt", "retiringUntil"}
 _DROPPED = {"resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink"}
 _ANNOTATIONS = {"litclaw.dev/digest", "litclaw.dev/key"}
 _ROW = (
@@ -57,7 +57,8 @@ def _object(body: Mapping[str, Any], case: str) -> Object:
 
 def _clean(value: Any, case: str) -> Any:
     if isinstance(value, Mapping):
-        out = {key: _clean(each, case) for key, each in value.items() if key not in _TIMES}
+        # That a time is known counts, and not which it is.
+        out = {key: "TIME" if key in _TIMES else _clean(each, case) for key, each in value.items()}
         if "hash" in out and "generation" in out:  # status.key: a fault may cost a key more than without it
             del out["hash"], out["generation"]
         if "uid" in out:
