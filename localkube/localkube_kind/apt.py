@@ -1,10 +1,13 @@
-"""Debian packages that the machine needs, installed when they are missing."""
+"""Debian packages that the machine needs, installed when they are missing, or unpacked where nothing is to be installed."""
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
+from . import cache
 from .progress import run_logged
 
 
@@ -33,3 +36,30 @@ def install(packages: Sequence[str]) -> None:
     run_logged(["apt-get", "update", *options], log="apt", what="apt-get update", env=env)
     command = ["apt-get", "install", "--no-install-recommends", *options, *wanted]
     run_logged(command, log="apt", what=f"installing {', '.join(wanted)}", env=env)
+
+
+def unpacked(package: str) -> Path:
+    """A package's files in a folder of the cache, without installing it.
+
+    Raises:
+        RuntimeError: this machine has no apt-get, or the package can't be had.
+    """
+    place = cache.folder("debian") / package
+    if place.exists():
+        return place
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise RuntimeError(f"this needs the Debian package {package}, and there is no apt-get here")
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        download = ["apt-get", "download", "-q", package]
+        # A machine that has never asked for one knows of no package.
+        if subprocess.run(download, cwd=folder, capture_output=True).returncode:
+            run_logged(["apt-get", "update", "-q"], log="apt", what="apt-get update")
+            run_logged(download, log="apt", what=f"downloading {package}", cwd=folder)
+        [archive] = Path(folder).glob("*.deb")
+        run_logged(["dpkg-deb", "-x", str(archive), str(Path(folder) / "files")], log="apt", what=f"unpacking {package}")
+        try:
+            (Path(folder) / "files").rename(place)
+        except OSError:  # another process has been faster
+            if not place.exists():
+                raise
+    return place

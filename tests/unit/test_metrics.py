@@ -107,6 +107,16 @@ async def test_keys_are_live_retiring_or_orphaned() -> None:
 STATES = ("live", "retiring", "orphaned")
 
 
+async def test_a_rotation_tells_its_failures_and_when_it_ended() -> None:
+    going = body("LiteLLMKeyRotation", "going", "", {"total": 3, "failed": 1})
+    ended = body("LiteLLMKeyRotation", "ended", "", {"total": 3, "failed": 2, "completedAt": "2026-11-24T10:00:00Z"})
+    seen = Process(going, ended).scrape()
+    failed = [seen[f'litclaw_rotation_keys{{rotation="{name}",state="failed"}}'] for name in ("going", "ended")]
+    assert failed == [1, 2]
+    times = {name: at for name, at in seen.items() if name.startswith("litclaw_rotation_completed")}
+    assert times == {'litclaw_rotation_completed_timestamp_seconds{rotation="ended"}': 1795514400}
+
+
 async def test_the_queue_is_seen() -> None:
     process = Process()
     process.queue.add(("OpenClawAgent", "a", "b"))

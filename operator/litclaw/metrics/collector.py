@@ -58,7 +58,7 @@ class StateCollector(Collector):
             yield from _queue(work.queue)
             yield from self._resources()
             yield from self._agents()
-            yield self._rotations()
+            yield from self._rotations()
             yield self._keys(work.world)
 
     def _cached(self) -> GaugeMetricFamily:
@@ -105,14 +105,21 @@ class StateCollector(Collector):
                 created.add_metric(labels, datetime.fromisoformat(made).timestamp()) if made else None
         yield from (spend, budget, created)
 
-    def _rotations(self) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(
+    def _rotations(self) -> Iterator[GaugeMetricFamily]:
+        keys = GaugeMetricFamily(
             "litclaw_rotation_keys", "Keys of a rotation: total, rotated, failed.", labels=["rotation", "state"]
         )
+        completed = GaugeMetricFamily(
+            "litclaw_rotation_completed_timestamp_seconds", "When a rotation ended.", labels=["rotation"]
+        )
         for body in self._cache.all(ROTATION.kind):
+            name, status = body["metadata"]["name"], body.get("status") or {}
             for what in ("total", "rotated", "failed"):
-                family.add_metric([body["metadata"]["name"], what], (body.get("status") or {}).get(what) or 0)
-        return family
+                keys.add_metric([name, what], status.get(what) or 0)
+            with suppress(ValueError, TypeError):
+                ended = status.get("completedAt")
+                completed.add_metric([name], datetime.fromisoformat(ended).timestamp()) if ended else None
+        yield from (keys, completed)
 
     def _keys(self, world: World) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
