@@ -134,13 +134,17 @@ def _render_config(route: LiteLLMRoute) -> Manifest:
 
 async def _around(world: World, route: LiteLLMRoute, managed: Managed) -> list[Manifest]:
     postgres = world.cache.get(STATEFUL_SET.kind, route.metadata.namespace, names.route_postgres(route.metadata.name))
-    return around_proxy(
+    around = around_proxy(
         route,
         managed,
         operator_namespace=world.own_namespace,
         keeps_database=postgres is not None,
         pod_monitors=await _knows_pod_monitors(world, route, managed),
     )
+    if postgres and not managed.database.embedded:
+        # Pods from before go on with it until the last of them is gone, and an owner takes its data out of it.
+        around = [*around, postgres_service(route)]
+    return around
 
 
 async def _knows_pod_monitors(world: World, route: LiteLLMRoute, managed: Managed) -> bool:
