@@ -40,10 +40,13 @@ def outcome(found: dict[str, list[Object]], name: str) -> str:
 def test_an_installation_that_is_well(kube: Kube, scout: str) -> None:
     """Every check of the installation is fine."""
     found = examine(kube)
-    names = ["API server", "operator", "release", "permissions", f"route {AI}/main", "pods"]
+    names = ["API server", "operator", "release", "permissions", f"route {AI}/main", f"proxy {AI}/main", "pods"]
     names += [f"CRD {plural}" for plural in ("litellmroutes", "openclawagents", "litellmkeyrotations")]
     assert {name: outcome(found, name) for name in names} == dict.fromkeys(names, "ok"), found
     assert "LiteLLM 1." in found[f"route {AI}/main"][0]["detail"]
+    asked = found[f"proxy {AI}/main"][0]["detail"]
+    assert asked.startswith("asked through the API server: answers in ") and "; database connected; LiteLLM 1." in asked
+    assert asked.endswith(", none without an agent")
     lines = plain(
         at_terminal(kube, "doctor", status=1 if any(c["outcome"] == "fail" for n in found.values() for c in n) else 0)
     )
@@ -125,19 +128,33 @@ def test_a_permission_that_is_lacking_is_named(kube: Kube, proxy: Proxy) -> None
         assert check["remedy"].startswith("kubectl apply --server-side -k deploy/")
 
 
-def test_an_operator_that_is_scaled_to_zero(kube: Kube, proxy: Proxy) -> None:
-    """With the command that scales it up again, which is run."""
+def test_an_operator_that_is_scaled_to_zero(kube: Kube, proxy: Proxy, scout: str) -> None:
+    """With the command that scales it up again, which is run; and the proxy is asked all the same."""
     before = kube.must("deployment", OPERATOR, "litclaw")["spec"]["replicas"]
     kube.run("-n", OPERATOR, "scale", "deployment/litclaw", "--replicas=0")
     try:
         [check] = examine(kube)["operator"]
         assert check["outcome"] == "fail" and "is scaled to zero" in check["detail"]
         assert check["remedy"] == f"kubectl -n {OPERATOR} scale deployment/litclaw --replicas=1"
+        # What happens at the proxy meanwhile is seen without it: a key of nobody's, and one that is gone.
+        mark = {"cluster": kube.must("namespace", "", "kube-system")["metadata"]["uid"], "agent": "x", "generation": 1}
+        made = proxy.call("POST", "/key/generate", json={"key_alias": "of-nobody", "metadata": {"litclaw": mark}})
+        [check_] = examine(kube)[f"proxy {AI}/main"]
+        assert check_["outcome"] == "warn" and check_["detail"].endswith("; 1 key without an agent: of-nobody")
+        proxy.call(
+            "POST",
+            "/key/delete",
+            json={"keys": [made.json()["key"], kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]]},
+        )
+        [check_] = examine(kube)[f"proxy {AI}/main"]
+        assert check_["outcome"] == "warn" and check_["detail"].endswith(f"it doesn't know the key of {TEAM}/{scout}")
         kube.run(*check["remedy"].split()[1:])
     finally:
         kube.run("-n", OPERATOR, "scale", "deployment/litclaw", f"--replicas={before}")
         kube.run("-n", OPERATOR, "rollout", "status", "deployment/litclaw", "--timeout=120s")
     assert outcome(examine(kube), "operator") == "ok"
+    kube.wait_ready("openclawagent", TEAM, scout)
+    eventually(lambda: outcome(examine(kube), f"proxy {AI}/main") == "ok", what="a key that the proxy knows")
 
 
 def test_leftovers_and_pods_that_are_refused(kube: Kube, proxy: Proxy) -> None:
@@ -174,7 +191,7 @@ def test_leftovers_and_pods_that_are_refused(kube: Kube, proxy: Proxy) -> None:
 
 
 def test_no_value_of_a_secret_is_sent(kube: Kube, scout: str, tmp_path: Path) -> None:
-    """Neither status nor doctor prints the agent's key or the master key."""
+    """Neither status nor doctor, which reads the master key, prints it or the agent's key."""
     keys = [
         kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"],
         kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"],

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..kube.client import Kube
 from . import completion, output
-from .checks import cluster, leftovers, operator, resources
+from .checks import cluster, leftovers, operator, proxies, resources
 from .checks.check import Check, Outcome, fail
 from .cluster import ContextOption, KubeconfigOption, Target, ask
 from .output import EXITS, Exit, Fault, Form, FormOption, table
@@ -27,17 +27,24 @@ def doctor(
             show_default=False,
         ),
     ] = None,
+    ask_proxies: Annotated[
+        bool,
+        typer.Option(
+            "--ask-proxies/--no-ask-proxies",
+            help="Ask the routes' proxies too, with their master keys where you may read those.",
+        ),
+    ] = True,
     form: FormOption = Form.TABLE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
-    """Check an installation: cluster, CRDs, operator, permissions, routes, agents, rotations, leftovers, pods.
+    """Check an installation: cluster, CRDs, operator, permissions, routes, proxies, agents, rotations, leftovers, pods.
 
     It changes nothing. What it isn't allowed to read it skips, and says so.
     """
     target = Target(kubeconfig, context)
     try:
-        found = ask(target, lambda kube: examine(kube, operator_namespace))
+        found = ask(target, lambda kube: examine(kube, operator_namespace, ask_proxies=ask_proxies))
     except Fault as fault:
         if fault.status is not Exit.CLUSTER:
             raise
@@ -51,7 +58,7 @@ def doctor(
 doctor.__doc__ = f"{doctor.__doc__}\n{EXITS}"
 
 
-async def examine(kube: Kube, operator_namespace: str | None) -> list[Check]:
+async def examine(kube: Kube, operator_namespace: str | None, *, ask_proxies: bool) -> list[Check]:
     """Every check, in the order in which one rests on another."""
     checks = [await cluster.check_version(kube), *await cluster.check_definitions(kube)]
     found, said = await operator.find_operator(kube, operator_namespace)
@@ -60,8 +67,10 @@ async def examine(kube: Kube, operator_namespace: str | None) -> list[Check]:
         checks += operator.check_operator(found)
         checks += await operator.check_lease(kube, found)
         checks.append(await operator.check_permissions(kube, found))
+    checks += await resources.check_routes(kube)
+    if ask_proxies:
+        checks += await proxies.check_proxies(kube, found.option("--cluster-id") if found else "")
     for check in (
-        resources.check_routes,
         resources.check_agents,
         resources.check_rotations,
         leftovers.check_orphans,

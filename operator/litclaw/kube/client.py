@@ -21,7 +21,7 @@ from .. import __version__
 from ..api import names
 from ..http.hooks import Fence, Observer, fenced
 from .errors import NotFoundError, UnavailableError, from_response
-from .resources import BY_KIND, Resource
+from .resources import BY_KIND, SERVICE, Resource
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
@@ -217,6 +217,35 @@ class Kube:
         """The API server's release, such as ``v1.36.3``."""
         return str((await self._request("GET", "/version")).get("gitVersion", ""))
 
+    async def through(
+        self, namespace: str, service: str, port: int, path: str, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """GET something of a Service by way of the API server, which asks it over HTTP.
+
+        Args:
+            path: with its query.
+            headers: handed on, but for Authorization, which is for the API server.
+
+        Returns:
+            Status and body of what the Service answers.
+
+        Raises:
+            KubeError: the API server doesn't allow it, or can't reach the Service.
+        """
+        target = SERVICE.path(namespace, f"{service}:{port}", "proxy")
+        sent = {**headers, "User-Agent": _USER_AGENT}
+        await self._api.update_params_for_auth(sent, [], ["BearerToken"], target, "GET", None)
+        try:
+            response = await self._api.rest_client.request(
+                "GET", f"{self.host}{target}{path}", headers=sent, _request_timeout=_TIMEOUT_SECONDS
+            )
+            content: bytes = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
+        if response.status >= 400 and _is_status(content):
+            raise from_response(response.status, content)  # the API server's own word
+        return response.status, content
+
     async def create(self, manifest: Mapping[str, Any], *, manager: str = names.FIELD_MANAGER) -> Object:
         """Create an object that may not be there yet.
 
@@ -328,6 +357,13 @@ class Kube:
         sent = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = sent.response
         return response
+
+
+def _is_status(content: bytes) -> bool:
+    try:
+        return bool(json.loads(content).get("kind") == "Status")
+    except (ValueError, AttributeError):
+        return False
 
 
 def _is_free(method: str, path: str) -> bool:

@@ -133,12 +133,7 @@ class StateCollector(Collector):
             if not state.seen:
                 continue
             table = state.table
-            orphaned = sum(
-                1
-                for uid in table.agents() - agents
-                for row in table.of(uid)
-                if row.mark and not row.mark.retained and row.expires is None
-            )
+            orphaned = len(table.orphaned(agents))
             counts = {"retiring": table.retiring, "orphaned": orphaned}
             counts["live"] = len(table) - table.retiring - orphaned
             for what, count in counts.items():

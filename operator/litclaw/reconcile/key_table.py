@@ -1,6 +1,6 @@
 """What one proxy holds of this cluster's keys, read a hundred a call and kept true by our own calls in between."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..litellm.client import LiteLLM
 from ..litellm.keys import KeyRow
@@ -41,6 +41,20 @@ class KeyTable:
     def agents(self) -> set[str]:
         """The uids of the agents that have keys."""
         return set(self._by_agent)
+
+    def orphaned(self, living: Collection[str]) -> list[KeyRow]:
+        """The keys that no agent has, none may take back, and that have no end.
+
+        Args:
+            living: the uids of the agents that there are.
+        """
+        return [
+            row
+            for uid in self._by_agent
+            if uid not in living
+            for row in self.of(uid)
+            if row.mark and not row.mark.retained and row.expires is None
+        ]
 
     @property
     def spend(self) -> float:
