@@ -150,7 +150,7 @@ CASES = [
             9: [],
             10: [
                 Firing(
-                    "The operator can't get past a OpenClawAgent (InternalError).",
+                    "Passes over OpenClawAgent end with InternalError.",
                     labels={"kind": "OpenClawAgent", "error": "InternalError"},
                 )
             ],

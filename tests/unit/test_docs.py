@@ -131,7 +131,7 @@ def test_litclaws_commands_and_options_are_there() -> None:
 
 
 def test_the_policy_for_gateways_is_yaml_and_names_fields_that_there_are() -> None:
-    """docs/install.md; that the API server takes its expressions is tested with the other manifests."""
+    """docs/install.md; what it refuses is tested on a cluster, in tests/e2e/test_gateway_policy.py."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE | re.DOTALL)
     [text] = [block for block in blocks if "ValidatingAdmissionPolicy" in block]
     policy, binding = yaml.safe_load_all(text)
