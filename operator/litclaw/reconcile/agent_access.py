@@ -63,8 +63,32 @@ def accept(world: World, agent: OpenClawAgent) -> Access:
     if state is None or not state.facts:
         message = f"Waits for {where}, which isn't ready: its conditions say why."
         raise Blocked(ROUTE_ACCEPTED, "RouteNotReady", message, stalled=False)
+    _wait_for_models(agent, where, state.facts, body["spec"])
     models = models_of(agent, where, state.facts)
     return Access(state=state, models=models, limits=_limits(agent, state))
+
+
+def _wait_for_models(agent: OpenClawAgent, where: str, facts: tuple[ModelFacts, ...], route: Mapping[str, Any]) -> None:
+    """See that a model that the route has been given is offered by its proxy too, whose pods may be about to change.
+
+    Raises:
+        Blocked: the agent names one that isn't.
+    """
+    offered = {each.name for each in facts}
+    given = {each.get("name") for each in route.get("models") or ()}
+    if coming := [name for _, name in _named(agent) if name in given - offered]:
+        message = f"Waits for {where}, whose proxy doesn't offer model {coming[0]!r} yet."
+        raise Blocked(ROUTE_ACCEPTED, "RouteNotReady", message, stalled=False)
+
+
+def _named(agent: OpenClawAgent) -> list[tuple[str, str]]:
+    """The models that an agent names, each with the field."""
+    spec = agent.spec
+    named = [("spec.models", name) for name in spec.models]
+    named += [("spec.defaultModel", spec.default_model)] if spec.default_model else []
+    named += [("spec.fallbackModels", name) for name in spec.fallback_models]
+    named += [("spec.imageModel", spec.image_model.name)] if spec.image_model else []
+    return named
 
 
 def _allows(world: World, route: Mapping[str, Any], namespace: str) -> bool | None:
@@ -108,11 +132,7 @@ def models_of(agent: OpenClawAgent, where: str, facts: tuple[ModelFacts, ...]) -
     """
     spec = agent.spec
     known = {each.name: each for each in facts}
-    named = [("spec.models", name) for name in spec.models]
-    named += [("spec.defaultModel", spec.default_model)] if spec.default_model else []
-    named += [("spec.fallbackModels", name) for name in spec.fallback_models]
-    named += [("spec.imageModel", spec.image_model.name)] if spec.image_model else []
-    for field, name in named:
+    for field, name in _named(agent):
         if name not in known:
             message = f"{where} has no model {name!r}, named in {field}: it has {listed(known)}."
             raise Blocked(ROUTE_ACCEPTED, "ModelNotFound", message, stalled=True)
