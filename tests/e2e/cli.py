@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 def environment(kube: Kube) -> dict[str, str]:
     """The tests' cluster as the current one, and the commands in the path."""
-    kubeconfig = {"KUBECONFIG": str(kube.cluster.kubeconfig)} if kube.cluster.kubeconfig else {}
+    kubeconfig = {"KUBECONFIG": str(kube.cluster.kubeconfig.absolute())} if kube.cluster.kubeconfig else {}
     return {**os.environ, **kubeconfig, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
