@@ -126,7 +126,7 @@ def test_a_bar_at_a_terminal(kube: Kube, crew: list[str]) -> None:
     """Full at the end, with what is still live."""
     shown = at_terminal(kube, "rotate", "-l", "crew=rotated", "--wait", "--until", "rotated", "--timeout", "90s")
     text = "\n".join(plain(shown))
-    assert "2/2" in text and "━" in text and "2 old live for" in text
+    assert "2/2" in text and "━" in text and "2 old keys live for" in text
     assert all(len(line) <= 80 for line in plain(shown) if "━" in line)
 
 

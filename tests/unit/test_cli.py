@@ -497,3 +497,16 @@ def test_a_rotation_with_failures_ends_with_their_names() -> None:
     with pytest.raises(output.Fault) as told:
         conclude("r", {"status": {"phase": "Failed", "conditions": ready}})
     assert told.value.remedy.startswith("  Too many.\n")
+
+
+def test_the_bar_of_a_wait_goes_on_while_old_keys_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich takes a task for finished, and stops its clock, once all of it is done."""
+    clock = [100.0]
+    progress = rotate_wait._bar(Console(width=80))
+    monkeypatch.setattr(progress, "get_time", lambda: clock[0])
+    bar = rotate_wait._Bar(progress)
+    bar.show(rotate_wait.Standing("Retiring", total=2, rotated=2, retiring=2))
+    clock[0] += 75
+    [task] = progress.tasks
+    assert rotate_wait._Elapsed().render(task).plain == "0:01:15"
+    assert task.fields["more"] == "[yellow]2 old keys live[/yellow]"

@@ -3,13 +3,23 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.text import Text
 
 from ..api.rotation import FINISHED, ROTATION_KIND
 from ..kube.resources import ROTATION
@@ -123,6 +133,15 @@ class _Lines:
         output.tell(text)
 
 
+class _Elapsed(ProgressColumn):
+    """The time since the wait began, also when every key is rotated and old ones live on: Rich's own stands still then."""
+
+    def render(self, task: Task) -> Text:
+        """Hours, minutes, seconds."""
+        now_ = task.get_time()
+        return Text(str(timedelta(seconds=int(now_ - (task.start_time or now_)))), style="progress.elapsed")
+
+
 def _bar(out: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
@@ -130,7 +149,7 @@ def _bar(out: Console) -> Progress:
         BarColumn(bar_width=None, complete_style="green", finished_style="green"),
         MofNCompleteColumn(),
         TextColumn("{task.fields[more]}"),
-        TimeElapsedColumn(),
+        _Elapsed(),
         console=out,
         expand=True,
     )
@@ -147,7 +166,7 @@ class _Bar:
         parts = [f"[red]{seen.failed} failed[/red]"] if seen.failed else []
         if seen.retiring:
             left = f" for {age((seen.retiring_until - now()).total_seconds())}" if seen.retiring_until else ""
-            parts.append(f"[yellow]{seen.retiring} old live{left}[/yellow]")
+            parts.append(f"[yellow]{plural(seen.retiring, 'old key')} live{left}[/yellow]")
         self._progress.update(
             self._task,
             description=seen.phase,
