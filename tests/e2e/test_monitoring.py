@@ -1,5 +1,6 @@
 """Seen from outside: what the running operator tells, and that alerts and dashboard ask for what it tells."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -9,11 +10,14 @@ import httpx
 import pytest
 import yaml
 
-from dev.promql import expressions, family, selectors
+from dev.prometheus import program
+from dev.promql import expressions, family, panels, selectors
 
-from .support import TEAM, Kube, Object, Proxy, agent, eventually
+from .prometheus import SYSTEM, Prometheus, prometheus
+from .support import TEAM, Kube, Object, Proxy, agent, eventually, namespace
 
-SYSTEM = "litclaw-system"
+CROWDED = "crowded"
+"""A namespace that takes no more ConfigMaps."""
 
 
 def _pods(kube: Kube) -> list[str]:
@@ -56,6 +60,71 @@ def test_what_alerts_and_dashboard_ask_for_is_told_and_nothing_secret(kube: Kube
     short = kube.must("openclawagent", TEAM, scout)["status"]["key"]["hash"]
     for secret in (key, short, proxy.master_key, "sk-"):
         assert secret not in text
+
+
+@pytest.fixture
+def eventful(kube: Kube, proxy: Proxy, scout: str) -> Iterator[None]:
+    """An agent that works, one that is rotated, one that somebody must mend, and one that the API server refuses."""
+    rotated, astray, refused = agent("rotated"), agent("astray", models=["gpt-17"]), agent("refused")
+    rotated["metadata"]["labels"] = {"monitoring": "rotated"}
+    refused["metadata"]["namespace"] = CROWDED
+    meta = {"name": "no-more", "namespace": CROWDED}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"count/configmaps": "1"}}}
+    kube.apply(namespace(CROWDED))
+    kube.apply(quota, rotated, astray)
+    eventually(lambda: kube.must("resourcequota", CROWDED, "no-more").get("status", {}).get("used"))
+    yield
+    kube.run("delete", "llkr", "monitored", "--ignore-not-found")
+    for name in ("rotated", "astray"):
+        kube.delete("openclawagent", TEAM, name)
+    kube.delete("openclawagent", CROWDED, "refused")
+    kube.run("delete", "namespace", CROWDED, "--wait=false")
+
+
+def test_every_panel_of_the_dashboard_shows_something(
+    kube: Kube, proxy: Proxy, eventful: None, scout: str, tmp_path: Path
+) -> None:
+    """Asked of a real Prometheus that scrapes the pods; and it finds no fault with any alert rule."""
+    with _prometheus(kube, tmp_path) as found:
+        kube.wait_ready("openclawagent", TEAM, "rotated")
+        spec = {"selector": {"matchLabels": {"monitoring": "rotated"}}, "gracePeriod": "5m"}
+        rotation = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation"}
+        kube.apply({**rotation, "metadata": {"name": "monitored"}, "spec": spec})
+        refused = {**agent("refused"), "metadata": {"name": "refused", "namespace": CROWDED}}
+        for turn in range(4):  # each change is another pass that fails
+            kube.apply({**refused, "spec": {**refused["spec"], "key": {"maxBudget": str(turn + 1)}}})
+            kube.wait_condition("openclawagent", CROWDED, "refused", "Ready", "False", "Refused")
+        eventually(lambda: kube.must("llkr", "", "monitored")["status"]["phase"] == "Retiring")
+        eventually(lambda: _none(_silent(found)), timeout=60, what="each panel has series")
+        assert {name for name, rule in found.rules().items() if rule["health"] != "ok"} == set(), found.rules()
+        state = {name: rule["state"] for name, rule in found.rules().items()}
+        assert "firing" not in state.values() and state["LitclawReconcileBroken"] == "pending", state
+
+
+def _silent(found: Prometheus) -> list[str]:
+    """The panels with a query that gives nothing."""
+    silent = []
+    for panel in panels():
+        seconds = 60 if panel["type"] == "timeseries" else 0
+        for target in panel["targets"]:
+            if not found.series(target["expr"].replace("$__rate_interval", "30s"), seconds=seconds):
+                silent.append(f"{panel['title']} {target['refId']}")
+    return silent
+
+
+def _none(found: list[str]) -> bool:
+    assert found == []
+    return True
+
+
+@contextlib.contextmanager
+def _prometheus(kube: Kube, folder: Path) -> Iterator[Prometheus]:
+    try:
+        program("prometheus")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with prometheus(kube, _pods(kube), folder) as found:
+        yield found
 
 
 def _series(text: str) -> list[tuple[str, set[str]]]:
