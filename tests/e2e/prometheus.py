@@ -18,7 +18,7 @@ from dev.promql import RULES
 from .support import Kube, eventually
 
 SYSTEM = "litclaw-system"
-_EVERY = "1s"
+_EVERY = "2s"
 
 
 class Prometheus:
