@@ -23,6 +23,9 @@ from .wake import concerned
 
 DOORS = (ROUTE, ROTATION, NAMESPACE)
 MANY = (AGENT, *CHILDREN)
+_BACKOFFS = (1, 1, 2, 3, 5, 8, *[10] * 180)
+"""After how many seconds a refused request is made again. After the last, kopf ends the process: so that is after half an
+hour. By its own, it is after 54 s; and a process that ends again and again is started anew later and later."""
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 """Of the children's kinds, only those are watched that carry our label: other people's Secrets never reach us."""
 
@@ -124,6 +127,7 @@ class Watches:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
         settings.persistence.diffbase_storage = _NoState()
+        settings.networking.error_backoffs = _BACKOFFS
         settings.scanning.disabled = bool(self._namespaces)  # CRDs and namespaces are the cluster's
         return settings
 
