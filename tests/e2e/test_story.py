@@ -36,6 +36,8 @@ PRODUCTION = "ai-production"
 """Where examples/route-production.yaml goes: its name is that of the other examples' route."""
 AGENTS = {"scout": "scout-litellm", "keeper": "keeper-litellm", "archivist": "archivist-key"}
 """The examples' agents, and the Secrets with their keys."""
+GATEWAY_SECONDS = 600
+"""An OpenClaw gateway that dies at its start, as on a busy machine, is refused its own state for five minutes."""
 say = sayer()
 
 
@@ -79,7 +81,7 @@ def test_install_every_example_upgrade_rotate_uninstall(
     reader.types("kubectl apply -k examples/quickstart", where=ROOT)
     kube.wait_ready("litellmroute", AI, "main", timeout=600)
     for name in ("scout", "keeper"):
-        kube.wait_ready("openclawagent", TEAM, name, timeout=400)
+        kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
     refused = reader.types("kubectl apply -f examples/agent-every-field.yaml 2>&1", status=1)
     assert f'unknown field "spec.gateway.{LACKING}"' in refused
     say("it is upgraded, while an agent takes a turn")
@@ -183,7 +185,7 @@ def apply_examples(kube: Kube, reader: Reader) -> None:
     kube.wait_ready("litellmroute", AI, "company", timeout=120)
     _archivist(kube, reader, Proxy(kube, AI, "main-litellm", master))
     for name in AGENTS:
-        kube.wait_ready("openclawagent", TEAM, name, timeout=400)
+        kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
     # The rotation is for agents with this label, which is given to one.
     reader.types("kubectl -n team-a label openclawagent archivist team=research")
     reader.types("kubectl apply -f examples/rotation.yaml")
@@ -250,7 +252,7 @@ def all_is_well(kube: Kube, reader: Reader) -> None:
     """Every route and agent of the examples is ready, and the doctor has nothing against it."""
     kube.wait_ready("litellmroute", PRODUCTION, "main", timeout=600)
     for name in AGENTS:
-        kube.wait_ready("openclawagent", TEAM, name, timeout=400)
+        kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
     status = json.loads(reader.types("litclaw status -A -o json"))
     assert len(status["agents"]) == len([agent for agent in status["agents"] if agent["ready"]]) == len(AGENTS)
     assert len(status["routes"]) == len([route for route in status["routes"] if route["ready"]]) == 3
