@@ -32,3 +32,13 @@ async def test_a_row_that_slipped_between_two_pages_is_asked_for() -> None:
     async with handled(page) as client:
         assert await table.refresh(client) == {"gone"}
     assert table.get("a") and table.get("b") and table.get("gone") is None
+
+
+def test_what_a_new_key_has_taken_over_counts_once() -> None:
+    table = KeyTable("c")
+    old = KeyRow("old", "old", Limits(), 1.5, Mark("c", "agent", 1), expires="2026-11-24T11:00:00Z")
+    taken = {old.short: (1.0, 0)}
+    table.put(old)
+    table.put(KeyRow("new", "new", Limits(), 1.25, Mark("c", "agent", 2, taken=taken)))
+    table.put(KeyRow("other", "other", Limits(), 0.25, Mark("c", "another", 1)))
+    assert table.spend == 2.0, "1.0 is in both; 0.5 was spent with the old one since, 0.25 with the new one"

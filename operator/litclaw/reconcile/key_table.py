@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from ..litellm.client import LiteLLM
-from ..litellm.keys import KeyRow
+from ..litellm.keys import KeyRow, spend_of
 
 
 class KeyTable:
@@ -58,8 +58,11 @@ class KeyTable:
 
     @property
     def spend(self) -> float:
-        """What the keys have spent together, in US dollars."""
-        return sum(row.spend for row in self._rows.values())
+        """What the keys have spent together, in US dollars: what a new key has taken over of an old one counts once."""
+        return sum(
+            self._rows[next(iter(tokens))].spend if len(tokens) == 1 else spend_of(self._sorted(tokens))
+            for tokens in self._by_agent.values()
+        )
 
     @property
     def retiring(self) -> int:
