@@ -6,6 +6,9 @@ import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.base import free
 from litclaw.api.models import OpenClawModel
+from litclaw.api.quantity import parse_quantity
+from litclaw.api.route import LiteLLMRoute
+from litclaw.kube.diff import covers
 from litclaw.render.openclaw_config import model_facts
 from litclaw.render.proxy_peer import address_peer, service_of, service_peer, url_port
 from pydantic import ValidationError
@@ -25,6 +28,13 @@ def test_an_object_without_end_is_refused_and_said_so() -> None:
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
 
 
+def test_how_pods_are_spread_is_not_without_end_either() -> None:
+    spread = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": nested(5_000)}
+    managed = {"database": {"embedded": {}}, "topologySpreadConstraints": [spread]}
+    with pytest.raises(ValidationError, match="nested more than 64 levels"):
+        LiteLLMRoute.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": {"managed": managed}})
+
+
 def test_what_an_apply_has_emptied_is_left_out() -> None:
     spec = {"routeRef": {"name": "main"}, "key": {"metadata": None}, "config": {"files": None, "extra": None}}
     agent = OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
@@ -37,11 +47,19 @@ def test_what_an_apply_has_emptied_is_left_out() -> None:
         {"max_input_tokens": "200k", "max_tokens": None, "input_cost_per_token": "free"},
         {"max_input_tokens": -1, "max_output_tokens": [], "output_cost_per_token": {}},
         {"supports_vision": "maybe", "input_cost_per_token": -5},
+        {"max_input_tokens": 1e300, "max_tokens": True, "input_cost_per_token": 1e30, "output_cost_per_token": True},
+        {"max_input_tokens": float("inf"), "input_cost_per_token": float("inf"), "output_cost_per_token": 10**400},
+        {"max_input_tokens": float("nan"), "input_cost_per_token": float("nan")},
     ],
 )
 def test_facts_that_are_no_facts_are_left_out(info: dict[str, Any]) -> None:
     facts = model_facts("m", OpenClawModel(), info)
     assert (facts.context_window, facts.max_tokens, facts.cost) == (None, None, ())
+
+
+def test_an_amount_beyond_any_is_none() -> None:
+    assert parse_quantity("1e999999999999") is None
+    assert not covers("1e999999999999", "1e-999999999999")
 
 
 def test_where_a_network_policy_leads() -> None:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from . import names
-from .base import Image, Model, Says, SecretKeyRef, free_form, rules
+from .base import Image, Model, Says, SecretKeyRef, free, free_form, rules
 from .images import LITELLM_IMAGE
 from .kubernetes import ANNOTATIONS_RULES, Annotations, PodSettings, StorageSize, env_rule
 
@@ -30,6 +30,7 @@ IntOrPercent = Annotated[
 
 TopologySpread = Annotated[
     dict[str, Any],
+    BeforeValidator(free),
     WithJsonSchema(
         {
             **free_form(

@@ -49,4 +49,9 @@ def parse_quantity(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     match = _QUANTITY.fullmatch(str(value))
-    return Decimal(match[1]) * _FACTORS[match[2] or ""] if match else None
+    if not match:
+        return None
+    try:
+        return Decimal(match[1]) * _FACTORS[match[2] or ""]
+    except ArithmeticError:
+        return None  # 1e999999999999 is written as one is, and is beyond any

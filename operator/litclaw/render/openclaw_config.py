@@ -24,6 +24,8 @@ _PRICES = {
     "cacheRead": "cache_read_input_token_cost",
     "cacheWrite": "cache_creation_input_token_cost",
 }
+_MOST_TOKENS = 100_000_000  # as spec.models[].openclaw has it
+_DEAREST = 1_000_000  # US dollars a token
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
@@ -57,14 +59,22 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
     )
 
 
+def _number(value: object, least: float, most: float) -> float | int | None:
+    """A number between two bounds: what a model_info holds is its proxy's owner's, and may be anything."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if least <= value <= most else None
+
+
 def _tokens(info: Mapping[str, Any], *fields: str) -> int | None:
-    """The first of some fields that is a number: what a model_info holds is its proxy's owner's."""
-    numbers = (info.get(field) for field in fields)
-    return next((int(n) for n in numbers if isinstance(n, (int, float)) and n >= 1), None)
+    """The first of some fields that is a number of tokens."""
+    numbers = (_number(info.get(field), 1, _MOST_TOKENS) for field in fields)
+    return next((int(number) for number in numbers if number), None)
 
 
-def _a_million(price: object) -> float | None:
-    return float(round(Decimal(str(price)) * 1_000_000, 6)) if isinstance(price, (int, float)) and price > 0 else None
+def _a_million(given: object) -> float | None:
+    price = _number(given, 0, _DEAREST)
+    return float(round(Decimal(str(price)) * 1_000_000, 6)) if price else None
 
 
 def milliseconds(duration: str) -> int:
