@@ -15,6 +15,7 @@ from ..api.models import OpenClawModel
 from ..api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
 from ..reconcile.agent_access import NOT_ALLOWED, allows, models_of
 from ..reconcile.conditions import Blocked
+from ..reconcile.route_connect import checked_url
 from ..render.address import Reach, allow_private_network, base_url, reach
 from ..render.agent_configmap import agent_configmap
 from ..render.agent_secret import agent_secret, gateway_token_secret
@@ -78,9 +79,9 @@ def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
     """What a route becomes."""
     route = _with_uid(given)
     owner = (ROUTE_KIND, route.metadata.namespace, route.metadata.name)
+    if problem := _problem(route):
+        return Made(owner, problem=problem)
     managed = route.spec.managed
-    if (managed is None) == (route.spec.external is None):
-        return Made(owner, problem="InvalidSpec: exactly one of spec.managed and spec.external must be set.")
     if managed is None:
         return Made(owner)
     try:
@@ -119,6 +120,19 @@ def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
     return Made(owner, [_finished(each) for each in objects], remarks=tuple(remarks))
 
 
+def _problem(route: LiteLLMRoute) -> str:
+    """Why nothing could be called at a route, as ``reason: message``; empty: something could."""
+    external = route.spec.external
+    if (route.spec.managed is None) == (external is None):
+        return "InvalidSpec: exactly one of spec.managed and spec.external must be set."
+    try:
+        if external:
+            checked_url(external.url)
+    except Blocked as why:
+        return f"{why.reason}: {why.message}"
+    return ""
+
+
 def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) -> Made:
     """What an agent becomes."""
     agent = _with_uid(given)
@@ -129,6 +143,8 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
         return Made(
             owner, problem=f"RouteNotFound: {where} isn't among the manifests: add its file, or mend spec.routeRef."
         )
+    if problem := _problem(route):
+        return Made(owner, problem=f"RouteNotReady: {where} wouldn't be: {problem}")
     remarks: list[str] = []
     if not _may_use(route, agent, manifests, remarks):
         message = (
