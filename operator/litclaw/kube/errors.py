@@ -39,6 +39,10 @@ class GoneError(UnavailableError):
     """What was asked for as of a resource version is too old: from the beginning it goes."""
 
 
+UNTYPED = "typed patch object"
+"""In the message over an apply that doesn't fit the schema. It names one of the fields that don't, and not always the
+same one."""
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidError,
     403: InvalidError,
@@ -58,6 +62,6 @@ def from_response(status: int, body: bytes) -> KubeError:
     except (ValueError, AttributeError):
         reason, message = "", body[:200].decode(errors="replace")
     kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else KubeError)
-    if status == 500 and "typed patch object" in message:
+    if status == 500 and UNTYPED in message:
         kind = InvalidError  # an apply that doesn't fit the schema is answered so (kubernetes/kubernetes 139253)
     return kind(status, reason, message)

@@ -54,7 +54,9 @@ async def stop_gateway(world: World, agent: OpenClawAgent) -> None:
     """Have no pod run, where the gateway can't be rendered to be scaled to zero. The volume and the rest stay."""
     for body in world.cache.children(agent.metadata.uid):
         meta = body["metadata"]
-        if body["kind"] == DEPLOYMENT.kind and "deletionTimestamp" not in meta:
+        # One that is scaled to zero stays: this pass may have made it, and the next would make it again.
+        runs = body["kind"] == DEPLOYMENT.kind and body["spec"].get("replicas") != 0
+        if runs and "deletionTimestamp" not in meta:
             await world.kube.delete(DEPLOYMENT, meta["namespace"], meta["name"], uid=meta["uid"])
 
 

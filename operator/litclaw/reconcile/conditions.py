@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ..api.base import Condition
+from ..kube.errors import UNTYPED
 
 _MOST_LISTED = 20
 _LONGEST_MESSAGE = 32_000  # the API takes 32,768 characters
@@ -62,6 +63,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(found[:_MOST_LISTED]) + more if found else "none"
 
 
+def _says_the_same(before: str, now: str) -> bool:
+    """Whether one object is refused for its shape, then as now: a word that changes each time would be written each time,
+    and each write is the next look."""
+    return UNTYPED in before and before.partition(UNTYPED)[0] == now.partition(UNTYPED)[0]
+
+
 def timestamp(moment: datetime) -> str:
     """A time as Kubernetes writes it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -114,6 +121,9 @@ class Conditions:
                 continue
             old = known.get(type_)
             same = old is not None and old.status == entry.status
+            message = entry.message[:_LONGEST_MESSAGE]
+            if old and same and old.observed_generation == generation and _says_the_same(old.message, message):
+                message = old.message
             out.append(
                 {
                     "type": type_,
@@ -121,7 +131,7 @@ class Conditions:
                     "observedGeneration": generation,
                     "lastTransitionTime": old.last_transition_time if old and same else timestamp(now),
                     "reason": entry.reason,
-                    "message": entry.message[:_LONGEST_MESSAGE],
+                    "message": message,
                 }
             )
         return out
