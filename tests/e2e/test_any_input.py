@@ -1,0 +1,348 @@
+"""Whatever is written into a field of a resource: it is refused with a message, or comes to an end that says why, and
+nobody else is harmed.
+
+The values are those of tests/values.py, some of each field here and every one of them with ``-m chaos``. Two managed and
+eight external routes take them one after the other, so that each mistake is also mended.
+"""
+
+import contextlib
+import re
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.values import Case, cases, few
+
+from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, namespace, own_database, resource
+
+ODD = "odd"
+SYSTEM = "litclaw-system"
+API = "/apis/litclaw.dev/v1alpha1"
+PLURALS = {
+    "LiteLLMRoute": f"{API}/namespaces/{AI}/litellmroutes",
+    "OpenClawAgent": f"{API}/namespaces/{ODD}/openclawagents",
+    "LiteLLMKeyRotation": f"{API}/litellmkeyrotations",
+}
+SEED = 7
+SOME, EVERY = 3, 1_000
+AMOUNTS = [pytest.param(SOME, id="some"), pytest.param(EVERY, id="every", marks=pytest.mark.chaos)]
+QUIET_SECONDS = 20
+HARMLESS_SECONDS = 10
+"""Within which a change to a healthy agent is to be at the proxy while odd ones stand around."""
+WORKERS = 8
+
+ROUTE_REF = {"name": "main", "namespace": AI}
+MASTER_KEY = {"name": "main-master-key", "key": "LITELLM_MASTER_KEY"}
+EXTERNAL = {"external": {"url": f"http://main-litellm.{AI}.svc.cluster.local:4000", "masterKeySecretRef": MASTER_KEY}}
+
+
+@contextlib.contextmanager
+def api_server(kube: Kube) -> Iterator[httpx.Client]:
+    """The API server as the cluster's administrator, without a kubectl for each call."""
+    command = [str(kube.cluster.kubectl_path), "--kubeconfig", str(kube.cluster.kubeconfig), "proxy", "--port=0"]
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+
+        def port() -> str:
+            printed.seek(0)
+            found = re.search(r"127\.0\.0\.1:(\d+)", printed.read())
+            assert found
+            return found[1]
+
+        try:
+            base = f"http://127.0.0.1:{eventually(port, timeout=20)}"
+            with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
+                yield client
+        finally:
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Ends:
+    """How it ended with each case, and what was said."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    said: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def is_refused(self, case: Case, answer: httpx.Response) -> bool:
+        """Whether the API server refuses it; see that it says why."""
+        if answer.is_success:
+            return False
+        message = str(answer.json().get("message"))
+        assert answer.status_code in (400, 413, 422, 500), f"{case}: {answer.status_code} {message}"
+        last = case.field.rpartition(".")[2].removesuffix("[]").removesuffix("{}")
+        assert "spec" in message or last in message, f"{case}: {message}"
+        self.counts["refused"] += 1
+        return True
+
+    def ended(self, case: Case, body: Object) -> None:
+        """See that the operator says something that helps."""
+        conditions = {each["type"]: each for each in body["status"]["conditions"]}
+        ready, stalled = conditions["Ready"], conditions["Stalled"]
+        self.taken.add(case.field)
+        self.counts[ready["reason"] if ready["status"] != "True" else "ready"] += 1
+        assert ready["reason"] != "InternalError", f"{case}: {ready}"
+        if ready["status"] != "True":
+            self.said.append(f"{case}: {ready['reason']}: {ready['message'][:300]}")
+            assert re.search(r"\w+ \w+ \w+.*[.:)\]]", ready["message"], re.DOTALL), f"{case}: {ready}"
+            assert stalled["status"] == "True" or conditions["Reconciling"]["status"] == "True", f"{case}: {conditions}"
+
+
+class Odd:
+    """Puts odd resources into the cluster, and sees what becomes of them."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def make(self, case: Case, name: str, *, dry: bool = False) -> httpx.Response:
+        """Make a resource, checked as strictly as kubectl has it checked. As JSON: not all that it takes is YAML."""
+        params = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry else {})}
+        body = {**resource(case.kind, name, "", case.spec), "metadata": {"name": name}}
+        return self._client.post(PLURALS[case.kind], params=params, json=body)
+
+    def change(self, case: Case, name: str) -> httpx.Response:
+        """Put a case's spec into a resource that is there."""
+        url = f"{PLURALS[case.kind]}/{name}"
+
+        def put() -> httpx.Response | None:
+            body = {**self._client.get(url).json(), "spec": case.spec}
+            answer = self._client.put(url, params={"fieldValidation": "Strict"}, json=body)
+            return None if answer.status_code == 409 else answer
+
+        return eventually(put, what=f"{case} in {name}")
+
+    def make_all(self, given: Sequence[tuple[Case, str]], ends: Ends, *, dry: bool = False) -> list[tuple[Case, str]]:
+        """Make resources; returns those that the API server has taken."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            answers = list(pool.map(lambda each: self.make(*each, dry=dry), given))
+        return [each for each, answer in zip(given, answers, strict=True) if not ends.is_refused(each[0], answer)]
+
+    def settled(self, kind: str, names: Sequence[str], timeout: float) -> dict[str, Object]:
+        """The resources as they are once the operator has said something about each as it is now."""
+
+        def look() -> dict[str, Object]:
+            items = self._client.get(PLURALS[kind]).json()["items"]
+            found = {body["metadata"]["name"]: body for body in items}
+            behind = [name for name in names if not _has_ended(found[name])]
+            assert not behind, f"{len(behind)} are not seen, such as {behind[:3]}"
+            return found
+
+        return eventually(look, timeout=timeout, what=f"a word about each of {len(names)} of {kind}")
+
+
+def _has_ended(body: Object) -> bool:
+    status = body.get("status") or {}
+    if status.get("observedGeneration") != body["metadata"]["generation"] or not status.get("conditions"):
+        return False
+    return status.get("phase") not in ("Pending", "Running", "Retiring")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the leader has done since it started."""
+
+    passes: float
+    writes: float
+    litellm: float
+
+    def __sub__(self, other: "Figures") -> "Figures":
+        return Figures(self.passes - other.passes, self.writes - other.writes, self.litellm - other.litellm)
+
+
+def _figures(kube: Kube) -> Figures:
+    leader = str(kube.must("lease", SYSTEM, "litclaw")["spec"]["holderIdentity"]).partition("_")[0]
+    with kube.forward(SYSTEM, f"pod/{leader}", 8080) as url:
+        text = httpx.get(f"{url}/metrics", trust_env=False, timeout=30).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def total(name: str, **labels: str) -> float:
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+    writes = sum(
+        each.value
+        for each in samples
+        if each.name == "litclaw_kubernetes_requests_total"
+        and each.labels["verb"] in ("patch", "create", "update", "delete")
+        and each.labels["kind"] not in ("Lease", "Event")  # the election's, and what a gate bounds
+        and each.labels["status"].startswith("2")
+    )
+    return Figures(total("litclaw_reconcile_total"), writes, total("litclaw_litellm_requests_total"))
+
+
+def _in_quiet(kube: Kube) -> Figures:
+    before = _figures(kube)
+    time.sleep(QUIET_SECONDS)
+    return _figures(kube) - before
+
+
+def _operators(kube: Kube) -> dict[str, int]:
+    pods = kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")
+    return {
+        pod["metadata"]["name"]: sum(each["restartCount"] for each in pod["status"].get("containerStatuses", []))
+        for pod in pods
+    }
+
+
+@pytest.fixture(scope="module")
+def odd(kube: Kube, proxy: Proxy) -> Iterator[Odd]:
+    """The way to put odd things into the cluster; the operator has neither crashed nor failed over one in the end."""
+    kube.apply(namespace(ODD))
+    operators, started = _operators(kube), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with api_server(kube) as client:
+        yield Odd(client)
+    assert _operators(kube) == operators, "no operator has ended or started anew"
+    for pod in operators:
+        log = kube.run("-n", SYSTEM, "logs", pod, f"--since-time={started}").stdout
+        failures = [line for line in log.splitlines() if "Traceback" in line or "InternalError" in line]
+        assert not failures, failures[:3]
+    kube.delete("namespace", "", ODD)
+
+
+@pytest.fixture
+def steady(kube: Kube, proxy: Proxy) -> Iterator[None]:
+    """A healthy agent, unharmed in the end: its Secret is untouched, its key taken, and a change soon at the proxy."""
+    kube.apply(agent("steady", key={"rpmLimit": 100}))
+    uid = kube.wait_ready("openclawagent", TEAM, "steady")["metadata"]["uid"]
+    before = kube.must("secret", TEAM, "steady-litellm")["metadata"]["resourceVersion"]
+    yield
+    assert kube.must("secret", TEAM, "steady-litellm")["metadata"]["resourceVersion"] == before
+    assert proxy.chat(kube.secret(TEAM, "steady-litellm")["LITELLM_API_KEY"]).status_code == 200
+    kube.apply(agent("steady", key={"rpmLimit": 200}))
+    eventually(
+        lambda: [row["rpm_limit"] for row in proxy.rows(uid)] == [200], timeout=HARMLESS_SECONDS, what="a new limit"
+    )
+    kube.delete("openclawagent", TEAM, "steady")
+
+
+@pytest.fixture
+def cleared(kube: Kube, odd: Odd, proxy: Proxy) -> Iterator[None]:
+    """Nothing odd is left in the end, and no key of its."""
+    yield
+    uids = {body["metadata"]["uid"] for body in kube.list("openclawagents") if body["metadata"]["namespace"] == ODD}
+    kube.run("-n", ODD, "delete", "openclawagents", "--all", "--timeout=300s")
+    kube.run("delete", "litellmkeyrotations", "--all")
+    left = [row for row in proxy.rows() if row["metadata"]["litclaw"]["agent"] in uids]
+    assert all(row["metadata"]["litclaw"].get("retained") for row in left), "an odd agent's key ends with it"
+    if left:
+        proxy.call("POST", "/key/delete", json={"keys": [row["token"] for row in left]})
+
+
+def _agents(of_each: int) -> list[Case]:
+    plain = {"routeRef": ROUTE_REF}
+    resting = {**plain, "gateway": {}, "suspend": True}  # a gateway without pods
+    alone = [case for case in cases("OpenClawAgent", plain) if not case.field.startswith("gateway")]
+    gateways = [case for case in cases("OpenClawAgent", resting) if case.field.startswith("gateway")]
+    return few([*alone, *gateways], of_each, SEED)
+
+
+@pytest.mark.parametrize("of_each", AMOUNTS)
+def test_an_agent_with_anything_in_a_field(
+    kube: Kube, odd: Odd, cleared: None, steady: None, of_each: int, record_property: Any
+) -> None:
+    given = [(case, f"odd-{number}") for number, case in enumerate(_agents(of_each))]
+    ends = Ends()
+    made = odd.make_all(given, ends)
+    found = odd.settled("OpenClawAgent", [name for _, name in made], timeout=60 + len(made))
+    for case, name in made:
+        ends.ended(case, found[name])
+    _say(record_property, ends)
+    quiet = _in_quiet(kube)
+    _say(record_property, ends, quiet)
+    # Who waits for a proxy looks again every ten seconds, at the most; one pass makes a handful of calls.
+    assert quiet.passes <= 3 * len(made) and quiet.litellm <= 6 * len(made), quiet
+    assert quiet.writes <= 5, f"nothing has changed, and yet something is written: {quiet}"
+    assert {case.field for case, _ in given} - ends.taken <= {"key.metadata.litclaw", "key.metadata.tags[]"}
+
+
+@pytest.mark.parametrize("of_each", AMOUNTS)
+def test_a_rotation_with_anything_in_a_field(
+    kube: Kube, odd: Odd, cleared: None, steady: None, of_each: int, record_property: Any
+) -> None:
+    nobody = {"selector": {"matchLabels": {"odd": "nobody"}}, "namespaceSelector": {"matchLabels": {"odd": "nowhere"}}}
+    given = [
+        (case, f"odd-{number}") for number, case in enumerate(few(cases("LiteLLMKeyRotation", nobody), of_each, SEED))
+    ]
+    ends = Ends()
+    made = odd.make_all(given, ends)
+    found = odd.settled("LiteLLMKeyRotation", [name for _, name in made], timeout=120)
+    for case, name in made:
+        ends.ended(case, found[name])
+    _say(record_property, ends)
+    assert {case.field for case, _ in given} == ends.taken
+
+
+def _each_in_turn(odd: Odd, given: Sequence[Case], names: Sequence[str], ends: Ends) -> None:
+    """One case after the other on as many routes at a time as there are names."""
+    for start in range(0, len(given), len(names)):
+        turn = list(zip(given[start : start + len(names)], names, strict=False))
+        changed = [(case, name) for case, name in turn if not ends.is_refused(case, odd.change(case, name))]
+        found = odd.settled("LiteLLMRoute", [name for _, name in turn], timeout=90)
+        for case, name in changed:
+            ends.ended(case, found[name])
+
+
+@pytest.fixture
+def bases(kube: Kube, odd: Odd, of_each: int) -> Iterator[dict[str, Object]]:
+    """Routes to be made odd, by kind: their good specs. The managed ones' database is migrated, and they have no pods."""
+    names = [f"odd-m{number}" for number in range(2)]
+    kube.apply(own_database(kube, ODD), *[let_in(name) for name in names])
+    reference = {"secretRef": {"name": f"{ODD}-db", "key": "URL"}}
+    managed: Object = {"managed": {"replicas": 0, "database": reference}, "models": MODELS}
+    kube.apply(*[resource("LiteLLMRoute", name, AI, managed) for name in names])
+    kube.apply(*[resource("LiteLLMRoute", f"odd-e{number}", AI, EXTERNAL) for number in range(8)])
+    for name in names:
+        kube.wait_condition("litellmroute", AI, name, "DatabaseReady", "True", timeout=300)
+    # No pod of theirs, nor of a migration, is to find a node from here on.
+    managed["managed"]["nodeSelector"] = {"nowhere": "yes"}
+    yield {"managed": managed, "external": EXTERNAL}
+    kube.run("-n", AI, "delete", "litellmroute", *names, *[f"odd-e{number}" for number in range(8)])
+    kube.run("-n", AI, "delete", "networkpolicy", *[f"{name}-reaches-main-postgres" for name in names])
+    kube.delete("secret", AI, f"{ODD}-db")
+
+
+@pytest.mark.parametrize("of_each", AMOUNTS)
+def test_a_route_with_anything_in_a_field(
+    kube: Kube, odd: Odd, steady: None, bases: dict[str, Object], of_each: int, record_property: Any
+) -> None:
+    ends, fields = Ends(), set[str]()
+    for sort, mark, count in (("external", "e", 8), ("managed", "m", 2)):
+        names = [f"odd-{mark}{number}" for number in range(count)]
+        every = [case for case in cases("LiteLLMRoute", bases[sort]) if _is_of(sort, case.field)]
+        given = few(every, of_each, SEED)
+        fields |= {case.field for case in given}
+        admitted = odd.make_all([(case, ODD) for case in given], ends, dry=True)
+        _each_in_turn(odd, [case for case, _ in admitted], names, ends)
+        good = Case("LiteLLMRoute", bases[sort], ((("models",), "as it was", None),))
+        _each_in_turn(odd, [good] * count, names, Ends())
+    for number in range(8):
+        kube.wait_ready("litellmroute", AI, f"odd-e{number}")
+    _say(record_property, ends)
+    quiet = _in_quiet(kube)
+    _say(record_property, ends, quiet)
+    # Ten routes look again every ten or thirty seconds, each with half a dozen calls and some pages of keys.
+    assert quiet.passes <= 60 and quiet.litellm <= 500 and quiet.writes <= 5, quiet
+    assert fields - ends.taken == set()
+
+
+def _is_of(sort: str, path: str) -> bool:
+    top = path.partition(".")[0].removesuffix("[]")
+    if sort == "external":
+        return top in ("external", "models", "allowedNamespaces", "keyDefaults") and not path.startswith("models[].")
+    return top not in ("external", "allowedNamespaces", "keyDefaults")
+
+
+def _say(record_property: Any, ends: Ends, quiet: Figures | None = None) -> None:
+    said = "\n".join([*(ends.said if quiet is None else ()), f"{dict(ends.counts)} {quiet or ''}"])
+    record_property("ends", said)
+    print(said)
