@@ -25,3 +25,12 @@ def test_another_event_and_another_resource_are_told_all_the_same() -> None:
     while gate.passes(("uid", "Ready")):
         pass
     assert gate.passes(("uid", "Spent")) and gate.passes(("other", "Ready"))
+
+
+def test_what_is_over_is_forgotten() -> None:
+    clock = Clock()
+    gate = EventGate(clock)
+    for number in range(10_000):  # an agent a second that comes and goes
+        assert gate.passes((f"uid-{number}", "Ready"))
+        clock.now += 1
+    assert gate.remembered < 3 * PAUSE_SECONDS
