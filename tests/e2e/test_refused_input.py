@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "agent: budget as a word": (agent("x", key={"maxBudget": "much"}), ("spec.key.maxBudget", "'0.25'")),
     "agent: period": (agent("x", key={"budgetDuration": "banana"}), ("spec.key.budgetDuration", "24h or 30d")),
     "agent: limit": (agent("x", key={"rpmLimit": -1}), ("spec.key.rpmLimit",)),
+    "agent: a team that no database keeps": (agent("x", key={"team": "a\0b"}), ("spec.key.team", "NUL")),
     "agent: reserved metadata": (agent("x", key={"metadata": {"litclaw": {}}}), ("spec.key.metadata", "litclaw")),
     "agent: default model": (
         agent("x", models=["a"], defaultModel="b"),

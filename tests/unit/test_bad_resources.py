@@ -28,6 +28,18 @@ def test_an_object_without_end_is_refused_and_said_so() -> None:
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
 
 
+@pytest.mark.parametrize("metadata", [{"a\0": 1}, {"a": ["\0"]}, {"a": {"b": "\\\0"}}])
+def test_what_the_database_cannot_keep_is_refused_and_said_so(metadata: dict[str, Any]) -> None:
+    spec = {"routeRef": {"name": "main"}, "key": {"metadata": metadata}}
+    with pytest.raises(ValidationError, match="a NUL character"):
+        OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
+def test_a_text_about_such_a_character_is_none() -> None:
+    spec = {"routeRef": {"name": "main"}, "key": {"metadata": {"a": r"\u0000"}}}
+    OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
 def test_how_pods_are_spread_is_not_without_end_either() -> None:
     spread = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": nested(5_000)}
     managed = {"database": {"embedded": {}}, "topologySpreadConstraints": [spread]}

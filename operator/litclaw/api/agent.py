@@ -1,5 +1,6 @@
 """OpenClawAgent: one agent's key, budget and config and, if wanted, its gateway."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -61,7 +62,24 @@ _TAGS = {
     "maxItems": 0,
     "items": {"type": "string", "maxLength": 1},
 }
-KeyMetadata = Annotated[dict[str, Any], BeforeValidator(free), WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS))]
+
+
+def _storable(value: Any) -> Any:
+    """For a validator of what LiteLLM keeps in its database, after `free`.
+
+    LiteLLM 1.106.2 answers 500 otherwise, as it does where it will be well again (measured).
+    """
+    if r"\u0000" in json.dumps(value).replace(r"\\", ""):
+        raise ValueError("holds a NUL character, which PostgreSQL can't keep")
+    return value
+
+
+KeyMetadata = Annotated[
+    dict[str, Any],
+    BeforeValidator(_storable),
+    BeforeValidator(free),
+    WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS)),
+]
 
 
 class RouteRef(Model):
@@ -93,9 +111,14 @@ class Key(Model):
     tpm_limit: Limit | None = Field(None, description="Tokens a minute; 0: no limit.")
     rpm_limit: Limit | None = Field(None, description="Requests a minute; 0: no limit.")
     max_parallel_requests: Limit | None = Field(None, description="Requests at the same time; 0: no limit.")
-    team: str | None = Field(
-        None, description="Id of a LiteLLM team whose budget and models hold too.", min_length=1, max_length=255
-    )
+    team: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=255),
+            Matches(r"^[^\x00]*$", "must have no NUL character, which PostgreSQL can't keep"),
+        ]
+        | None
+    ) = Field(None, description="Id of a LiteLLM team whose budget and models hold too.")
     tags: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
         default_factory=list,
         description="Tags for LiteLLM's spend reports. LiteLLM refuses them without its enterprise licence.",
