@@ -5,14 +5,10 @@ The values are those of tests/values.py, some of each field here and every one o
 eight external routes take them one after the other, so that each mistake is also mended.
 """
 
-import contextlib
 import re
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.values import Case, cases, few
 
+from .direct import api_server, at_once
 from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, namespace, own_database, resource
 
 ODD = "odd"
@@ -38,33 +35,10 @@ AMOUNTS = [pytest.param(SOME, id="some"), pytest.param(EVERY, id="every", marks=
 QUIET_SECONDS = 20
 HARMLESS_SECONDS = 10
 """Within which a change to a healthy agent is to be at the proxy while odd ones stand around."""
-WORKERS = 8
 
 ROUTE_REF = {"name": "main", "namespace": AI}
 MASTER_KEY = {"name": "main-master-key", "key": "LITELLM_MASTER_KEY"}
 EXTERNAL = {"external": {"url": f"http://main-litellm.{AI}.svc.cluster.local:4000", "masterKeySecretRef": MASTER_KEY}}
-
-
-@contextlib.contextmanager
-def api_server(kube: Kube) -> Iterator[httpx.Client]:
-    """The API server as the cluster's administrator, without a kubectl for each call."""
-    command = [str(kube.cluster.kubectl_path), "--kubeconfig", str(kube.cluster.kubeconfig), "proxy", "--port=0"]
-    with tempfile.TemporaryFile("w+") as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
-
-        def port() -> str:
-            printed.seek(0)
-            found = re.search(r"127\.0\.0\.1:(\d+)", printed.read())
-            assert found
-            return found[1]
-
-        try:
-            base = f"http://127.0.0.1:{eventually(port, timeout=20)}"
-            with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
-                yield client
-        finally:
-            process.kill()
-            process.wait()
 
 
 @dataclass
@@ -124,8 +98,7 @@ class Odd:
 
     def make_all(self, given: Sequence[tuple[Case, str]], ends: Ends, *, dry: bool = False) -> list[tuple[Case, str]]:
         """Make resources; returns those that the API server has taken."""
-        with ThreadPoolExecutor(WORKERS) as pool:
-            answers = list(pool.map(lambda each: self.make(*each, dry=dry), given))
+        answers = at_once(lambda each: self.make(*each, dry=dry), given)
         return [each for each, answer in zip(given, answers, strict=True) if not ends.is_refused(each[0], answer)]
 
     def settled(self, kind: str, names: Sequence[str], timeout: float) -> dict[str, Object]:

@@ -1,0 +1,253 @@
+"""What everything rests on is away for a minute, in the middle of work: it all comes to its end nevertheless.
+
+All the while agents are made, changed and rotated, and one calls without pause with the key that its Secret holds. The
+parts stand still rather than end: connections stay, and nothing answers, which is harder than a refusal.
+"""
+
+import contextlib
+import json
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import pytest
+
+from dev.cluster import images
+
+from .node import Node
+from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, pod
+from .test_agent_key import _key
+from .test_rotation import ask, status
+from .test_rotation_under_load import PYTHON, SERVERS, seen, takes
+
+SYSTEM = "litclaw-system"
+AWAY_SECONDS = 60
+NAMES = [f"lasting-{number}" for number in range(6)]
+SAVER = NAMES[0]
+
+
+@pytest.fixture(scope="module")
+def node(kube: Kube, kind_cluster: object) -> Node:
+    """The node whose parts are taken away."""
+    return Node(kind_cluster.name)  # type: ignore[attr-defined]
+
+
+class Load:
+    """Agents that are made, changed and rotated, twice in three seconds; what fails while a part is away is left."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.made: list[str] = []
+        self.done: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        chosen, number = random.Random(7), 0
+        while not self._end.wait(1.5):
+            what = ("make", "change", "rotate")[number % 3]
+            number += 1
+            name = f"meanwhile-{number}" if what == "make" else chosen.choice(NAMES[1:])
+            if what == "make":
+                self.made.append(name)
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
+                self._do(what, name, number)
+                self.done[what] += 1
+
+    def _do(self, what: str, name: str, number: int) -> None:
+        if what == "rotate":
+            ask(self._kube, name, f"turn {number}")
+        else:
+            body = agent(name, key={"maxBudget": str(5 + number), "rotation": {"gracePeriod": "1m"}})
+            text = json.dumps(body)
+            self._kube.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text, timeout=10)
+
+
+def _calling(name: str) -> Object:
+    file, url = "/key/LITELLM_API_KEY", f"http://main-litellm.{AI}.svc.cluster.local:4000"
+    command = [PYTHON, "-c", (SERVERS / "caller.py").read_text(), file, url]
+    body = pod(f"caller-{name}", images()["operator"], command, 65534, TEAM)
+    [container] = body["spec"]["containers"]
+    container["volumeMounts"] = [{"name": "key", "mountPath": "/key"}]
+    body["spec"]["volumes"] = [{"name": "key", "secret": {"secretName": f"{name}-litellm"}}]
+    return body
+
+
+@pytest.fixture
+def lasting(kube: Kube, proxy: Proxy) -> Iterator[float]:
+    """Agents that go through it, one of which has spent something and another of which calls; what the one has spent."""
+    key = {"maxBudget": "5", "rotation": {"gracePeriod": "1m"}}
+    kube.apply(*[agent(name, key=key) for name in NAMES])
+    for name in NAMES:
+        kube.wait_ready("openclawagent", TEAM, name)
+    kube.apply(_calling(NAMES[1]))
+    assert proxy.chat(_key(kube, SAVER), "claude-opus-4-6").status_code == 200
+    spent = eventually(lambda: float(status(kube, SAVER)["spend"]), timeout=120, what="spend in the status")
+    eventually(lambda: seen(kube, NAMES[1])["calls"] > 5)
+    yield spent
+    kube.delete("pod", TEAM, f"caller-{NAMES[1]}", "--grace-period=1")
+    kube.run("-n", TEAM, "delete", "openclawagent", "--all", "--timeout=120s")
+
+
+def _restarts(kube: Kube) -> dict[str, int]:
+    pods = kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")
+    return {
+        body["metadata"]["name"]: sum(each["restartCount"] for each in body["status"].get("containerStatuses", []))
+        for body in pods
+    }
+
+
+def _one_live_key_each(kube: Kube, proxy: Proxy) -> bool:
+    """As it should be in the end, and stay: a live key for each agent, in its Secret, accepted; no key without an agent."""
+    agents = {body["metadata"]["uid"]: body for body in kube.list("openclawagents")}
+    rows = proxy.rows()
+    live = {row["metadata"]["litclaw"]["agent"]: row["token"] for row in rows if row["expires"] is None}
+    counts = Counter(row["metadata"]["litclaw"]["agent"] for row in rows if row["expires"] is None)
+    assert set(counts.values()) == {1} and counts.keys() == agents.keys(), counts
+    assert {row["metadata"]["litclaw"]["agent"] for row in rows} <= agents.keys(), "no orphan"
+    for uid, body in agents.items():
+        name = body["metadata"]["name"]
+        assert body["status"]["key"]["hash"] == live[uid][:8], name
+        assert takes(proxy, kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]), name
+    return True
+
+
+def _through(
+    kube: Kube,
+    proxy: Proxy,
+    spent: float,
+    away: contextlib.AbstractContextManager[object],
+    seconds: float = AWAY_SECONDS,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Object:
+    """Work, take something away in the middle of it, and see that all is well some time after it is back.
+
+    Args:
+        meanwhile: is called when it has been away for half of the time.
+
+    Returns:
+        What was seen: how often each operator started anew, what the load did, what its caller failed at meanwhile, and
+        after how many seconds all was well.
+    """
+    before, failed = _restarts(kube), len(seen(kube, NAMES[1])["failures"])
+    with Load(kube) as load:
+        time.sleep(6)
+        with away:
+            ended = time.monotonic() + seconds
+            time.sleep(seconds / 2)
+            meanwhile()
+            time.sleep(max(0.0, ended - time.monotonic()))
+        back = time.monotonic()
+        time.sleep(6)
+    names = [*NAMES, *[name for name in load.made if _is_there(kube, name)]]
+    kube.wait_ready("litellmroute", AI, "main", timeout=240)
+    for name in names:
+        kube.wait_ready("openclawagent", TEAM, name, timeout=240)
+    eventually(lambda: _one_live_key_each(kube, proxy), timeout=240, what="one live key each")
+    well = time.monotonic() - back
+    row = next(r for r in proxy.rows(kube.must("openclawagent", TEAM, SAVER)["metadata"]["uid"]) if not r["expires"])
+    assert row["spend"] == pytest.approx(spent), "what was spent is kept"
+    after = _restarts(kube)
+    assert after.keys() == before.keys()
+    failures = seen(kube, NAMES[1])["failures"][failed:]
+    found = {
+        "restarts": sorted(after[name] - before[name] for name in before),
+        "load": dict(load.done),
+        "agents": len(names),
+        "failed calls": len(failures),
+        "well after": round(well),
+    }
+    print(found, failures[:2], flush=True)
+    return found
+
+
+def _is_there(kube: Kube, name: str) -> bool:
+    return eventually(lambda: [kube.get("openclawagent", TEAM, name) is not None], timeout=60)[0]
+
+
+@pytest.mark.parametrize("part", ["kube-apiserver", pytest.param("etcd", marks=pytest.mark.chaos)])
+def test_the_api_server_or_what_is_behind_it(
+    kube: Kube, proxy: Proxy, node: Node, lasting: float, part: str, record_property: Any
+) -> None:
+    found = _through(kube, proxy, lasting, node.stopped(node.component(part)))
+    record_property("outage", found)
+    assert found["failed calls"] == 0, "who has a key goes on"
+    # Who leads and can't renew its lease ends at once, so that nobody else works beside it, and is started anew.
+    assert max(found["restarts"]) <= 1, found
+
+
+def _pod_of(kube: Kube, component: str) -> str:
+    selector = f"app.kubernetes.io/instance=main,app.kubernetes.io/component={component}"
+    [body] = kube.list("pods", "-l", selector)
+    return str(body["metadata"]["uid"])
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("component", ["proxy", "database"])
+def test_the_proxy_or_its_database(
+    kube: Kube, proxy: Proxy, node: Node, lasting: float, component: str, record_property: Any
+) -> None:
+    def told() -> None:
+        kube.wait_condition("litellmroute", AI, "main", "Ready", "False", timeout=60)
+
+    # Longer than a probe's patience would be a pod that starts anew, which is another test's.
+    found = _through(kube, proxy, lasting, node.stopped(node.pod(_pod_of(kube, component))), meanwhile=told)
+    record_property("outage", found)
+    assert found["restarts"] == [0, 0], found
+
+
+@pytest.mark.chaos
+def test_the_network_of_the_node(kube: Kube, proxy: Proxy, node: Node, lasting: float, record_property: Any) -> None:
+    found = _through(kube, proxy, lasting, node.cut())
+    record_property("outage", found)
+    assert max(found["restarts"]) <= 1, found
+
+
+@contextlib.contextmanager
+def _full(kube: Kube, node: Node, folder: str) -> Iterator[None]:
+    file = node.fill(folder)
+    try:
+        yield
+    finally:
+        node.run("rm", file)
+
+
+@contextlib.contextmanager
+def _without_database(kube: Kube) -> Iterator[None]:
+    """The database's pod is away for as long as its volume is worked on."""
+    [name] = [body["metadata"]["name"] for body in kube.list("nodes")]
+    kube.run("cordon", name)
+    try:
+        kube.delete("pod", AI, "main-postgres-0", "--grace-period=5")
+        yield
+    finally:
+        kube.run("uncordon", name)
+    kube.run("-n", AI, "rollout", "status", "statefulset/main-postgres", "--timeout=180s")
+
+
+@pytest.mark.chaos
+def test_the_databases_disk_is_full(kube: Kube, proxy: Proxy, node: Node, lasting: float, record_property: Any) -> None:
+    [claim] = [each for each in kube.list("pvc") if each["metadata"]["name"].endswith("main-postgres-0")]
+    with _without_database(kube):
+        folder = node.shrink(claim["spec"]["volumeName"], spare_mib=24)
+    try:
+        kube.wait_ready("litellmroute", AI, "main", timeout=240)
+        found = _through(kube, proxy, lasting, _full(kube, node, folder))
+        record_property("outage", found)
+        assert found["restarts"] == [0, 0], found
+    finally:
+        with _without_database(kube):
+            node.unshrink(folder)
+    kube.wait_ready("litellmroute", AI, "main", timeout=240)
