@@ -128,6 +128,10 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         agent("x", gateway={"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
         ("gateway.resources.requests", "at most its limit"),
     ),
+    "agent: an endless amount": (
+        agent("x", gateway={"resources": {"limits": {"memory": "1e999999999999"}}}),
+        ("gateway.resources.limits.memory", "should match"),
+    ),
     "agent: a long name": (
         {**agent("x"), "metadata": {"name": "x" * 60, "namespace": TEAM}},
         ("metadata.name", "at most 54 characters"),

@@ -12,12 +12,13 @@ Quantity = Annotated[
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
-            "pattern": r"^([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$",
+            "pattern": r"^([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$",
             "maxLength": 32,
         }
     ),
 ]
-"""A Kubernetes quantity, such as 500m or 1Gi."""
+"""A Kubernetes quantity, such as 500m or 1Gi. Two digits of an exponent are more than any has: over 1e999999999999 the
+API server itself (1.36.3) computes for minutes and takes gigabytes, here in a rule and in every object that is made."""
 
 StorageSize = Annotated[
     str,
