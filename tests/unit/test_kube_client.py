@@ -1,9 +1,11 @@
 """The thin client over the Kubernetes API, against answers as the API server gives them."""
 
+import json
 from typing import Any
 
 import pytest
-from litclaw.kube.client import Kube
+import yaml
+from litclaw.kube.client import Kube, as_yaml
 from litclaw.kube.errors import ConflictError, GoneError, InvalidError, NotFoundError, UnavailableError, from_response
 from litclaw.kube.resources import AGENT
 
@@ -21,6 +23,12 @@ class Pages(Kube):
 def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
     items = [{"metadata": {"uid": uid}} for uid in uids] or None
     return {"items": items, "metadata": {"resourceVersion": version, "continue": more}}
+
+
+@pytest.mark.parametrize("text", ["🦊", "\\🦊\\ud83e\\udd8a", "é\0\x7f\x85\ufeff\ufffe\uffff", "\\\\", "a\tb\n"])
+def test_what_is_applied_is_yaml_and_json_alike(text: str) -> None:
+    written = as_yaml({"data": {text: text}})
+    assert json.loads(written) == yaml.safe_load(written) == {"data": {text: text}}
 
 
 async def test_uids_come_in_pages_and_an_empty_list_is_null() -> None:

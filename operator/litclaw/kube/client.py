@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -33,11 +34,29 @@ _TIMEOUT_SECONDS = 30.0
 _SILENCE_SECONDS = 75.0  # a watch is told at least once a minute that nothing has happened
 _WATCH_SECONDS = (300, 600)
 _PAGE = 500
-_APPLY = "application/apply-patch+yaml"
+# With a parameter, the API server takes it for the same, and the Kubernetes client sends a text as it is.
+_APPLY = "application/apply-patch+yaml;charset=utf-8"
 _JSON_PATCH = "application/json-patch+json"
 _USER_AGENT = f"litclaw/{__version__}"
 _LEASES = "/apis/coordination.k8s.io/"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+_BEYOND_16_BITS = re.compile(r"\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+
+
+def as_yaml(manifest: Mapping[str, Any]) -> str:
+    """A manifest as JSON that is YAML too, as which the API server reads what is applied.
+
+    YAML knows no pairs of surrogates, as JSON writes what is beyond 16 bits, such as emoji: those are there as they are.
+    All else that isn't ASCII stays escaped, since YAML has no control characters.
+    """
+    text = json.dumps(manifest)
+    return _BEYOND_16_BITS.sub(_character, text) if "\\ud" in text else text
+
+
+def _character(pair: re.Match[str]) -> str:
+    return json.loads(f'"{pair[0]}"') if pair[1] else pair[0]
 
 
 def own_namespace() -> str | None:
@@ -275,7 +294,7 @@ class Kube:
         resource, meta = BY_KIND[manifest["kind"]], manifest["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
-        return await self._request("PATCH", path, query, manifest)
+        return await self._request("PATCH", path, query, as_yaml(manifest))
 
     async def replace(self, manifest: Mapping[str, Any]) -> Object:
         """Replace an object if it still has the manifest's resource version. Only for a Lease.
