@@ -70,6 +70,14 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         _managed(podDisruptionBudget={"minAvailable": "most"}),
         ("spec.managed.podDisruptionBudget.minAvailable",),
     ),
+    "route: disruption budget without its sign": (
+        _managed(podDisruptionBudget={"minAvailable": "50"}),
+        ("spec.managed.podDisruptionBudget.minAvailable", "should match"),
+    ),
+    "route: disruption budget below nothing": (
+        _managed(podDisruptionBudget={"minAvailable": -1}),
+        ("spec.managed.podDisruptionBudget.minAvailable", "greater than or equal to 0"),
+    ),
     "route: spread": (
         _managed(topologySpreadConstraints=[{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]),
         ("spec.managed.topologySpreadConstraints[0].topologyKey", "Required"),

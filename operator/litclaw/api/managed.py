@@ -25,7 +25,9 @@ SHORTEST_SECRET: Final = 16
 
 IntOrPercent = Annotated[
     int | str,
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": r"^(100|[1-9]?[0-9])%?$", "maxLength": 4}),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": r"^(100|[1-9]?[0-9])%$", "maxLength": 4}
+    ),
 ]
 
 TopologySpread = Annotated[
