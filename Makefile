@@ -13,7 +13,7 @@ export KUBECTL_VERSION ?= v1.36.3
 CASE ?=
 ARGS ?=
 
-.PHONY: help setup lint unit e2e test demo cluster cluster-down bench chaos openclaw-releases crds lock
+.PHONY: help setup lint unit e2e test demo cluster cluster-down bench chaos chaos-cluster openclaw-releases crds lock
 
 help:
 	@echo "make demo          the main job from nothing: cluster, operator, LiteLLM, agent, a turn of OpenClaw"
@@ -22,6 +22,7 @@ help:
 	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
 	@echo "make bench         figures and ratios; N=200 ONLY=converge,rotate for a short run (see docs/benchmarks.md)"
 	@echo "make chaos         the fault campaign: each fault at each call (hours; ARGS=--sample=100 draws some)"
+	@echo "make chaos-cluster outages, an hour of events, every odd value on a cluster (K=outages: some; part of make chaos)"
 	@echo "make openclaw-releases   whether real OpenClaw releases accept what is rendered for them (slow, needs npm)"
 	@echo "make crds          write crds/ anew from the models"
 	@echo "make lock          pin the dependencies anew"
@@ -69,6 +70,11 @@ bench: setup
 
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(CASE),--case "$(CASE)") $(ARGS)
+	$(if $(CASE)$(ARGS),,$(MAKE) chaos-cluster)
+
+chaos-cluster: setup
+	$(BIN)/python images/build
+	$(BIN)/python -m pytest tests/e2e -m chaos -v -s -n 0 $(if $(K),-k "$(K)")
 
 crds: setup
 	$(BIN)/litclaw crds --output crds

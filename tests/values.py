@@ -32,7 +32,7 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         "99999999999999999Pi",
         "1.5",
     ),
-    r"^(100|[1-9]?[0-9])%?$": ("50%", "0", "0%", "100%"),
+    r"^(100|[1-9]?[0-9])%$": ("50%", "0%", "100%"),
     r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$": (
         "http://nowhere.invalid",
         "http://127.0.0.1:1/v1/",
@@ -126,6 +126,12 @@ _OWN_WORDS: Final[dict[str, dict[str, Any]]] = {
         "max_tokens": {},
         "output_cost_per_token": 1e300,
     },
+    "fallbacks[].model": "gpt-4o",
+    "fallbacks[].to": ["claude-opus-4-6"],
+    "fallbacks[].to[]": "claude-opus-4-6",
+    "valueFrom": {"configMapKeyRef": {"name": "channels", "key": "CHANNEL"}},
+    "database": {"secretRef": {"name": "odd-db", "key": "URL"}},
+    "selector": {"matchLabels": {"team": "x"}},
     "litellmParams": {"model": "openai/x", "api_base": 7, "mock_response": {"a": 1}, "rpm": "x", "tpm": -1},
     "affinity": {"nodeAffinity": "near", "podAffinity": [], "unknown": {}},
     "egress[]": {"to": "anywhere", "ports": [{"port": 0}, {"port": "x" * 64}]},
@@ -145,6 +151,12 @@ _LEAST: Final[dict[str, Any]] = {
     "envFrom[]": {"configMapRef": {"name": "channels"}},
     "tolerations[]": {"operator": "Exists"},
     "fallbacks[]": {"model": "gpt-4o", "to": ["claude-opus-4-6"]},
+    "fallbacks[].model": "gpt-4o",
+    "fallbacks[].to": ["claude-opus-4-6"],
+    "fallbacks[].to[]": "claude-opus-4-6",
+    "valueFrom": {"configMapKeyRef": {"name": "channels", "key": "CHANNEL"}},
+    "database": {"secretRef": {"name": "odd-db", "key": "URL"}},
+    "selector": {"matchLabels": {"team": "x"}},
     "litellmParams": {"model": "openai/gpt-4o", "mock_response": "x"},
     "imageModel": {"name": "gpt-4o"},
 }
@@ -274,7 +286,7 @@ def changed(base: dict[str, Any], schema: Schema, path: Path, value: Any) -> dic
                     at.pop(rival, None)
             for end, more in _BESIDE.items():
                 if here.endswith(end):
-                    at.update({each: thing for each, thing in more.items() if each not in at})
+                    at.update(more)
             if last:
                 at[key] = value
             elif at.get(key) in (None, [], {}):
@@ -341,7 +353,8 @@ def _values(path: str, schema: Schema) -> list[tuple[str, Any]]:
         found = _integers(schema)
     else:
         found = [("true", True), ("false", False), ("a word", "true"), ("a number", 1)]
-    return [*found, ("null", None)]
+    good = [("what it needs", _least(schema, path))] if path.endswith(tuple(_LEAST)) else []
+    return [*good, *found, ("null", None)]
 
 
 def _strings(schema: Schema) -> list[tuple[str, Any]]:

@@ -22,10 +22,13 @@ pytestmark = pytest.mark.chaos
 SYSTEM = "litclaw-system"
 EVENTS = 10_000
 A_WAVE = 40
-WARM_UP = 3
+WARM_UP = 6
 """So many waves fill what fills once: connections, caches of code and of compiled patterns, the allocator's pools."""
-MOST_KIB = 200.0
-"""A thousand events may leave so much: 2 MB in ten hours of such a load, a fifth of which is the measure's own scatter."""
+MOST_KIB = 400.0
+"""A thousand events may leave so much. They are those of sixty agents, which take 1,200 KiB while they are there."""
+MOST_HELD = 300
+"""So often may be held what is gone, by what has a bound: the caches of URLs, the workers' contexts, the last wave's
+events. One word of each agent would be more."""
 AGENTS = f"/apis/litclaw.dev/v1alpha1/namespaces/{TEAM}/openclawagents"
 SECRETS = f"/api/v1/namespaces/{TEAM}/secrets"
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -39,12 +42,13 @@ def counted(kube: Kube, proxy: Proxy) -> Iterator[str]:
     kube.run("-n", SYSTEM, *gone)
     body = operator_pod()
     body["metadata"]["name"] = "counted"
-    body["spec"]["containers"][0]["command"] = [PYTHON, "-c", (SERVERS / "counted_operator.py").read_text()]
+    [container] = body["spec"]["containers"]
+    container["command"] = [PYTHON, "-c", (SERVERS / "counted_operator.py").read_text()]
+    container["readinessProbe"] = {"tcpSocket": {"port": 8079}, "periodSeconds": 1}
     kube.apply(body)
     try:
         kube.run("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/counted", "--timeout=60s")
         with kube.forward(SYSTEM, "pod/counted", 8079) as url:
-            eventually(lambda: httpx.post(f"{url}/held", trust_env=False).status_code == 200, timeout=60)
             yield url
     finally:
         kube.delete("pod", SYSTEM, "counted")
@@ -90,7 +94,7 @@ class Wave:
         self._each("PATCH", one, json={"metadata": {"labels": {"wave": "yes"}}}, headers=MERGE)
         self._each("PATCH", secret, json={"data": {"LITELLM_BASE_URL": "eA=="}}, headers=MERGE)
         self._ready()
-        self._each("DELETE", f"{SECRETS}/{self._names[0]}-litellm")
+        assert self._client.delete(secret.format(name=self._names[0])).is_success
         self._each("PATCH", one, json={"spec": {"suspend": True}}, headers=MERGE)
         self._ready()
         self._each("DELETE", one)
@@ -112,18 +116,9 @@ def _held(url: str, pattern: str = "") -> Object:
 
 
 def _at_rest(url: str) -> Object:
-    """What is held once nothing is at work: what is kept open for the next call is closed after some seconds."""
-    before = _held(url)
-
-    def settled() -> bool:
-        nonlocal before
-        last, before = before, _held(url)
-        return bool(last["fds"] == before["fds"] and last["events"] == before["events"])
-
-    for _ in range(3):
-        time.sleep(4)
-        eventually(settled, timeout=90, what="rest")
-    return before
+    """What is held once nothing is at work: what was kept open for another call is closed after fifteen seconds."""
+    time.sleep(20)
+    return _held(url)
 
 
 def test_an_hour_of_events_leaves_nothing(kube: Kube, counted: str, record_property: Any) -> None:
@@ -135,8 +130,10 @@ def test_an_hour_of_events_leaves_nothing(kube: Kube, counted: str, record_prope
             uids += Wave(client, number).run()
             number += 1
             if number >= WARM_UP:
-                samples.append(_at_rest(counted))
+                samples.append(_held(counted) if samples else _at_rest(counted))
                 print({key: samples[-1][key] for key in ("events", "rss", "fds")}, flush=True)
+        samples.append(_at_rest(counted))
+        print({key: samples[-1][key] for key in ("events", "rss", "fds")}, flush=True)
     found = _held(counted, "|".join([r"wave-\d+-\d+-x", *uids]))["found"]
     events = [each["events"] / 1000 for each in samples]
     slope, _ = statistics.linear_regression(events, [each["rss"] for each in samples])
@@ -150,6 +147,6 @@ def test_an_hour_of_events_leaves_nothing(kube: Kube, counted: str, record_prope
     }
     print(told)
     record_property("held", told)
-    assert found == {}, "what is deleted is forgotten"
+    assert len(uids) > 2 * MOST_HELD and max(found.values()) < MOST_HELD, "what is deleted is forgotten"
     assert samples[-1]["fds"] <= samples[0]["fds"], told
     assert slope < MOST_KIB, told

@@ -22,10 +22,11 @@ from litclaw.handlers import resync, watches
 from litclaw.handlers.operator import Operator
 from litclaw.handlers.options import Options
 from litclaw.kube.cache import Cache
-from litclaw.reconcile import agent
+from litclaw.reconcile import agent, event_gate
 
 resync.RESYNC_SECONDS /= 60
 agent._LOOK_AGAIN_SECONDS /= 60
+event_gate.PAUSE_SECONDS /= 60
 status = Path("/proc/self/status")
 events = 0
 concerned = watches.concerned
