@@ -140,3 +140,4 @@ async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> None:
     await work.queue.stop(seconds)
     task.cancel()
     await asyncio.wait([task])
+    await work.world.close()

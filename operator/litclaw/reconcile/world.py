@@ -121,7 +121,7 @@ class World:
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     events: EventGate = field(default_factory=EventGate)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
-    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+    _closing: dict[asyncio.Task[None], LiteLLM] = field(default_factory=dict)
 
     def acts_in(self, namespace: str) -> bool:
         """Whether a namespace's agents are this operator's; those of others are another operator's, or nobody's."""
@@ -164,8 +164,16 @@ class World:
             last: what is done with it before it is closed.
         """
         task = asyncio.ensure_future(_close_later(client, last))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = client
+        task.add_done_callback(lambda done: self._closing.pop(done, None))
+
+    async def close(self) -> None:
+        """Close every client: no proxy is asked for anything any more."""
+        retired = dict(self._closing)
+        for task in retired:
+            task.cancel()
+        for client in (*retired.values(), *(state.client for state in self.routes.values())):
+            await client.close()
 
 
 async def _close_later(client: LiteLLM, last: Callable[[], Awaitable[None]] | None) -> None:
