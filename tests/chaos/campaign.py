@@ -156,9 +156,9 @@ def main(
     minutes = (time.monotonic() - started) / 60
     failed = report.failures(outcomes)
     print(failed)
-    said = f"{len(outcomes)} cases in {minutes:.0f} minutes, {os.cpu_count()} cores; seed {seed}, " + (
-        f"{sample} drawn of the calls and of the kills." if sample else "every one."
-    )
+    drawn_by = f"seed {seed}, {sample} drawn of the calls and of the kills" if sample else "every one"
+    only = f"; of the kinds {', '.join(sorted(plan.kinds))}" if plan.kinds else ""
+    said = f"{len(outcomes)} cases in {minutes:.0f} minutes, {os.cpu_count()} cores; {drawn_by}{only}."
     if plan.cases:
         print(report.table(outcomes))
     else:
