@@ -19,10 +19,16 @@ def _events(kube: Kube, name: str, reason: str) -> list[Object]:
     return [e for e in kube.list("events") if (e["involvedObject"]["name"], e["reason"]) == (name, reason)]
 
 
+def _call(proxy: Proxy, key: str) -> None:
+    """A call that is answered. LiteLLM holds back what a call may cost until it is over, so that one right after another
+    may be refused where the budget is small."""
+    eventually(lambda: proxy.chat(key, "claude-opus-4-6").status_code == 200, timeout=10, what="a call")
+
+
 def _spend(kube: Kube, proxy: Proxy, name: str, *, calls: int = 3) -> float:
     """Have an agent spend something; returns what its status shows once LiteLLM has booked it."""
     for _ in range(calls):
-        assert proxy.chat(_key(kube, name), "claude-opus-4-6").status_code == 200
+        _call(proxy, _key(kube, name))
 
     def booked() -> float:
         return float(kube.must("openclawagent", TEAM, name)["status"].get("spend") or 0)

@@ -3,7 +3,7 @@
 import time
 
 from .support import AI, TEAM, Kube, Proxy, agent, eventually
-from .test_agent_key import _events, _key, _spend
+from .test_agent_key import _call, _events, _key, _spend
 from .test_delete import external
 from .test_rotation import ask, seconds_until, status, wait_generation
 
@@ -75,7 +75,7 @@ def test_rotating_again_and_again_spends_one_budget(kube: Kube, proxy: Proxy) ->
     assert [row["metadata"]["litclaw"]["anew_at"] for row in proxy.rows(uid) if row["expires"] is None] == [resets]
     # The first key, still alive, goes on spending: that is added to the live one.
     for _ in range(3):
-        assert proxy.chat(first, "claude-opus-4-6").status_code == 200
+        _call(proxy, first)
     eventually(lambda: float(status(kube, "saver")["spend"]) >= 1.9 * spent, timeout=90, what="spend beside is added")
 
     def refused() -> bool:
