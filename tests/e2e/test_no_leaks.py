@@ -3,7 +3,7 @@
 import base64
 import json
 
-from .support import AI, TEAM, Kube, Proxy
+from .support import AI, TEAM, Kube, Proxy, eventually
 from .test_rotation import ask, wait_generation
 
 OWN = (
@@ -24,8 +24,9 @@ def shown(kube: Kube) -> dict[str, str]:
     places = {f"{body['kind']} {body['metadata']['name']}": json.dumps(body) for body in kube.list(_PLACES)}
     for body in kube.list("secrets"):
         places[f"metadata of Secret {body['metadata']['name']}"] = json.dumps(body["metadata"])
-    log = kube.run("-n", "litclaw-system", "logs", "-l", "app.kubernetes.io/name=litclaw", "--tail=-1").stdout
-    assert log
+    of_operators = ("logs", "-l", "app.kubernetes.io/name=litclaw", "--tail=-1")
+    # Operators that have just been started say nothing yet.
+    log = eventually(lambda: kube.run("-n", "litclaw-system", *of_operators, check=False).stdout)
     return {**places, "the operator's log": log}
 
 
