@@ -40,8 +40,6 @@ _JSON_PATCH = "application/json-patch+json"
 _USER_AGENT = f"litclaw/{__version__}"
 _LEASES = "/apis/coordination.k8s.io/"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
 _BEYOND_16_BITS = re.compile(r"\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 
 
@@ -252,12 +250,8 @@ class Kube:
             KubeError: the API server doesn't allow it, or can't reach the Service.
         """
         target = SERVICE.path(namespace, f"{service}:{port}", "proxy")
-        sent = {**headers, "User-Agent": _USER_AGENT}
-        await self._api.update_params_for_auth(sent, [], ["BearerToken"], target, "GET", None)
         try:
-            response = await self._api.rest_client.request(
-                "GET", f"{self.host}{target}{path}", headers=sent, _request_timeout=_TIMEOUT_SECONDS
-            )
+            response = await self._send("GET", f"{target}{path}", headers=headers)
             content: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(0, "Unreachable", f"{type(error).__name__} from the API server") from error
@@ -365,15 +359,18 @@ class Kube:
         *,
         accept: str = "application/json",
         patch: str = _APPLY,
+        headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
     ) -> aiohttp.ClientResponse:
         content_type = patch if method == "PATCH" else "application/json"
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": _USER_AGENT}
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        sent_headers = {"Accept": accept, "Content-Type": content_type, **(headers or {}), "User-Agent": _USER_AGENT}
+        await self._api.update_params_for_auth(sent_headers, [], ["BearerToken"], path, method, None)
         url = f"{self.host}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
-        sent = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+        sent = await self._api.rest_client.request(
+            method, url, headers=sent_headers, body=body, _request_timeout=timeout
+        )
         response: aiohttp.ClientResponse = sent.response
         return response
 
