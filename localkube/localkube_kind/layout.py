@@ -65,5 +65,5 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        """The cgroup that all pods are in."""
+        """The cgroup that all pods and the node's components are in."""
         return f"litclaw-localkube-{self.name}"

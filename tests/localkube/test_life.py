@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ def test_a_cluster_whose_node_was_killed_is_listed_no_more_and_made_anew(kind: K
     assert NAME in kind.clusters()
     nodes = Kube(kind.kubeconfig).kubectl("get", "nodes", "-o", "name").stdout
     assert nodes.split() == [f"node/{NAME}-control-plane"]
+
+
+def test_the_nodes_components_weigh_as_on_other_nodes(kind: Kind) -> None:
+    found = {}
+    for pid in descendants(_have_cluster(kind)):
+        with suppress(OSError, IndexError):
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            found[words[1]] = Path(f"/proc/{pid}/cgroup").read_text()
+    for component in ("kube-apiserver", "etcd", "kube-scheduler", "kube-controller-manager"):
+        assert f"localkube-{NAME}/node/{component}\n" in found[component]
+    assert f"localkube-{NAME}/node/system\n" in found["kubelet"]
 
 
 def test_what_was_left_before_a_reboot_names_no_process_of_now(kind: Kind) -> None:
