@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+from contextlib import suppress
+from typing import Any
 
 from litclaw.kube.cache import Cache
 from litclaw.kube.shared import Shared
@@ -83,6 +85,36 @@ def test_the_event_of_our_own_write_is_no_news_and_the_next_one_is() -> None:
     assert cache.is_news(secret(9)), "several changes may come as one event, the last"
     cache.observe(secret(12))
     assert cache.is_news(secret(12)), "what a watch has shown first"
+
+
+def test_what_a_watch_shows_during_a_write_waits_for_its_answer() -> None:
+    cache = Cache()
+    seen: list[bool] = []
+
+    def see(body: dict[str, Any]) -> None:
+        if not cache.waits(body, lambda: see(body)):
+            seen.append(cache.is_news(body))
+
+    with cache.writing(("Secret", "team-a", "scout-litellm")):
+        see(secret(5))
+        see(secret(6, value="somebody else's"))
+        assert seen == []
+        cache.wrote(secret(5))
+    assert seen == [False, True], "the event of our own write was faster than the answer"
+    with suppress(RuntimeError), cache.writing(("Secret", "team-a", "scout-litellm")):
+        see(secret(7))
+        raise RuntimeError
+    assert seen == [False, True, True], "one that failed may be done all the same"
+
+
+def test_what_a_full_list_lacks_is_not_seen_again_after_a_write() -> None:
+    cache = Cache()
+    seen: list[str] = []
+    with cache.writing(("Secret", "team-a", "scout-litellm")):
+        assert cache.waits(secret(5), lambda: seen.append("the Secret"))
+        cache.prune("Agent", set(), 9)
+        cache.prune("Secret", {"another"}, 9)
+    assert seen == []
 
 
 def test_a_write_over_what_its_owner_has_changed_meanwhile_is_news() -> None:

@@ -40,6 +40,9 @@ class Operator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        own, wanted = own_namespace(), options.leader_elect
+        self._elects = own is not None if wanted is None else wanted
+        self._lease_namespace = own or DEFAULT_NAMESPACE
         self._cache = Cache()
         self._recorder = Recorder()
         self._fence = Fence()
@@ -110,8 +113,7 @@ class Operator:
             await self._do(kube, cluster, asyncio.Event().wait())
             return
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        where = own_namespace() or DEFAULT_NAMESPACE
-        election = self._election = Election(kube, self._fence, namespace=where, identity=identity)
+        election = self._election = Election(kube, self._fence, namespace=self._lease_namespace, identity=identity)
         try:
             await election.acquire()
             log.info("this process leads")
@@ -142,11 +144,6 @@ class Operator:
     def _wake(self, key: QueueKey) -> None:
         if self._work:
             self._work.queue.add(key)
-
-    @property
-    def _elects(self) -> bool:
-        wanted = self._options.leader_elect
-        return own_namespace() is not None if wanted is None else wanted
 
     # The start
 

@@ -9,6 +9,7 @@ them. What comes in thousands, agents and what is made for them, is seen by a `R
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import kopf
@@ -84,14 +85,16 @@ class Watches:
         self.filled.set()
 
     def _see(self, event: str | None, body: Mapping[str, Any]) -> None:
+        if self._cache.waits(body, partial(self._see, event, body)):
+            return
         news = self._cache.is_news(body) or event == "DELETED"
         if event == "DELETED":
             self._cache.forget(body)
         else:
             self._cache.observe(body)
         for key in concerned(self._cache, body):
-            # An agent's pass is done with what it has written; a route's goes on by what that leads to.
-            if news or key[0] != AGENT.kind:
+            # A pass is done with what it has written; but a route's goes on by what its pods make of it.
+            if news or (key[0] == ROUTE.kind and body["kind"] != ROUTE.kind):
                 self._wake(key)
 
     def _prune(self, kind: Resource, namespace: str, uids: set[str], version: int) -> None:

@@ -8,7 +8,8 @@ one stays, whichever way it came in, so that a late watch event can't undo what 
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ from .shared import Shared
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
+
+
+def key_of(body: Mapping[str, Any]) -> Key:
+    """Where an object is kept."""
+    return (body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"])
 
 
 def fingerprint(value: str) -> str:
@@ -66,12 +72,12 @@ class Cache:
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._children: dict[str, set[Key]] = defaultdict(set)
         self._written: dict[str, int] = {}
+        self._writing: dict[Key, list[tuple[str, Callable[[], None]]]] = {}
         self._shared = Shared()
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
-        meta = body["metadata"]
-        key = (body["kind"], meta.get("namespace", ""), meta["name"])
+        meta, key = body["metadata"], key_of(body)
         held = self.get(*key)
         if held and held["metadata"]["uid"] == meta["uid"] and _version(held) >= _version(body):
             return
@@ -81,6 +87,25 @@ class Cache:
         self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = self._shared.of(compact(body))
         if owner := owner_of(meta):
             self._children[owner.uid].add(key)
+
+    @contextmanager
+    def writing(self, key: Key) -> Iterator[None]:
+        """While one object is written to: what a watch shows of it meanwhile may be our own write, and waits for the answer."""
+        assert key not in self._writing, "an object is written to by its owner's pass alone"
+        waiting = self._writing[key] = []
+        try:
+            yield
+        finally:
+            del self._writing[key]
+            for _, see in waiting:
+                see()
+
+    def waits(self, body: Mapping[str, Any], see: Callable[[], None]) -> bool:
+        """Whether what a watch shows waits for a write's answer; ``see`` is then called after that."""
+        if (waiting := self._writing.get(key_of(body))) is None:
+            return False
+        waiting.append((body["metadata"]["uid"], see))
+        return True
 
     def wrote(self, answer: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
         """Take in the answer to a write of ours; the watch event that it causes is no news, unless it tells more.
@@ -103,10 +128,9 @@ class Cache:
 
     def forget(self, body: Mapping[str, Any]) -> None:
         """Drop an object that a watch has shown to be gone, unless a newer one of its name is known."""
-        meta = body["metadata"]
-        key = (body["kind"], meta.get("namespace", ""), meta["name"])
+        key = key_of(body)
         held = self.get(*key)
-        if held and held["metadata"]["uid"] == meta["uid"]:
+        if held and held["metadata"]["uid"] == body["metadata"]["uid"]:
             self._drop(key, held)
 
     def prune(self, kind: str, uids: Collection[str], version: int, namespace: str = "") -> list[dict[str, Any]]:
@@ -120,7 +144,10 @@ class Cache:
         held = self.within(kind, namespace) if namespace else self.all(kind)
         gone = [body for body in held if body["metadata"]["uid"] not in uids and _version(body) <= version]
         for body in gone:
-            self._drop((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]), body)
+            self._drop(key_of(body), body)
+        for key, waiting in self._writing.items():
+            if key[0] == kind and namespace in ("", key[1]):
+                waiting[:] = [(uid, see) for uid, see in waiting if uid in uids]
         return gone
 
     def _drop(self, key: Key, held: Mapping[str, Any]) -> None:

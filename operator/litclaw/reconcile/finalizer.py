@@ -36,7 +36,7 @@ def is_held(body: Mapping[str, Any]) -> bool:
 async def hold(world: World, body: Mapping[str, Any]) -> None:
     """Have the finalizer on the resource."""
     if not is_held(body):
-        world.cache.wrote(await world.kube.apply(_frame(body, finalizers=[names.FINALIZER])), body)
+        await world.write(_frame(body, finalizers=[names.FINALIZER]), body)
 
 
 async def let_go(world: World, body: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ async def write_status(world: World, body: Mapping[str, Any], status: dict[str, 
         "metadata": {each: meta[each] for each in ("name", "namespace", "uid") if each in meta},
         "status": status,
     }
-    world.cache.wrote(await world.kube.apply(manifest, subresource="status"), body)
+    await world.write(manifest, body, subresource="status")
     for type_ in _TOLD:
         old, new = _condition(before, type_), _condition(status, type_)
         if new and (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from ..api.quantity import format_usd
 from ..api.route import KeyDefaults
-from ..kube.cache import Cache
+from ..kube.cache import Cache, key_of
 from ..kube.client import Kube
 from ..kube.resources import AGENT
 from ..litellm.client import LiteLLM
@@ -122,6 +122,19 @@ class World:
     events: EventGate = field(default_factory=EventGate)
     _shown: dict[tuple[str, str], object] = field(default_factory=dict)
     _closing: dict[asyncio.Task[None], LiteLLM] = field(default_factory=dict)
+
+    async def write(self, manifest: Mapping[str, Any], before: Mapping[str, Any] | None = None, **how: Any) -> None:
+        """Apply a manifest, and know it by the answer; nobody is woken by it.
+
+        Args:
+            before: see `Cache.wrote`.
+            how: as `Kube.apply` takes it.
+
+        Raises:
+            KubeError: the API server refuses it or can't be reached.
+        """
+        with self.cache.writing(key_of(manifest)):
+            self.cache.wrote(await self.kube.apply(manifest, **how), before)
 
     def acts_in(self, namespace: str) -> bool:
         """Whether a namespace's agents are this operator's; those of others are another operator's, or nobody's."""
