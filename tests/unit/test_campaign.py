@@ -11,6 +11,7 @@ KEYS: dict[str, Key] = {uid: ("OpenClawAgent", "ns", uid) for uid in "abcdef"}
 def campaign(limit: int = 2, stop: int = 0) -> tuple[Campaign, list[str]]:
     woken: list[str] = []
     made = Campaign(
+        ("LiteLLMKeyRotation", "", "the rotation"),
         not_before=datetime.now(UTC),
         grace=0,
         limit=limit,
@@ -29,6 +30,18 @@ def test_so_many_are_worked_on_at_a_time_and_the_next_follow_at_once() -> None:
     assert woken == ["a", "b", "c"] and not found.covers("a")
     found.settle("f", "whose turn it isn't")
     assert not found.failures and found.at_work == 2
+
+
+def test_the_rotation_is_looked_at_as_soon_as_nobody_is_worked_on() -> None:
+    found, woken = campaign()
+    found.plan({"a": KEYS["a"], "b": KEYS["b"]}, {}, resting=False)
+    found.look_at = 60.0
+    found.settle("a", None)
+    assert woken == ["a", "b"] and found.look_at == 60.0
+    found.settle("b", "NameTaken")
+    assert woken == ["a", "b", "the rotation"] and found.look_at == 0.0
+    found.settle("b", "NameTaken")
+    assert woken == ["a", "b", "the rotation"], "who has failed and fails again hasn't been at work"
 
 
 def test_one_that_failed_takes_no_place_and_is_done_when_it_is_mended() -> None:
@@ -60,6 +73,6 @@ def test_it_stops_at_its_number_of_failures_and_rests_when_told() -> None:
     found.settle("a", "X")
     assert not found.stopped
     found.settle("b", "X")
-    assert found.stopped and woken == ["a", "b"] and found.at_work == 0
+    assert found.stopped and woken == ["a", "b", "the rotation"] and found.at_work == 0
     found.plan(KEYS, {}, resting=False)
-    assert woken == ["a", "b"]
+    assert woken == ["a", "b", "the rotation"]

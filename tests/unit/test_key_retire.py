@@ -146,7 +146,15 @@ async def test_for_a_leak_it_ends_when_the_new_one_is_seen_in_use(scene: Scene) 
 async def test_a_leak_moves_the_end_of_keys_that_still_live_out_a_longer_time(scene: Scene) -> None:
     await scene.settle()
     scene.clock.pass_(60)
-    campaign = Campaign(not_before=scene.clock(), grace=0, limit=1, stop=0, wake=lambda key: None, now=Clock())
+    campaign = Campaign(
+        ("LiteLLMKeyRotation", "", "all"),
+        not_before=scene.clock(),
+        grace=0,
+        limit=1,
+        stop=0,
+        wake=lambda key: None,
+        now=Clock(),
+    )
     campaign.plan({"u": ("OpenClawAgent", "n", "a")}, {}, resting=False)
     scene.world.campaigns["leak"] = campaign
     assert due(scene.world, scene.agent, scene.state, scene.row()) == 0

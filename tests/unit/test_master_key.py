@@ -33,7 +33,15 @@ async def test_it_is_refused_with_the_reason(
     world = World(
         kube=nothing, cache=Cache(), cluster="c", wake=lambda key: None, wake_after=lambda key, s: None, now=clock
     )
-    campaign = Campaign(not_before=clock(), grace=0, limit=1, stop=0, wake=lambda key: None, now=Clock())
+    campaign = Campaign(
+        ("LiteLLMKeyRotation", "", "all"),
+        not_before=clock(),
+        grace=0,
+        limit=1,
+        stop=0,
+        wake=lambda key: None,
+        now=Clock(),
+    )
     campaign.plan({"u": ("LiteLLMRoute", "ai", "main")}, {}, resting=False)
     world.campaigns["c"] = campaign
     assert route.spec.managed

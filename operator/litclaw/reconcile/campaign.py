@@ -23,6 +23,7 @@ class Campaign:
     """The keys of one rotation, by the uid of the resource that they are of.
 
     Args:
+        key: the rotation itself, which is looked at as soon as nobody is worked on any more.
         not_before: keys made before that are to be rotated.
         grace: how long an old key lives on, in seconds.
         limit: how many are worked on at a time.
@@ -39,6 +40,7 @@ class Campaign:
 
     def __init__(
         self,
+        key: Key,
         *,
         not_before: datetime,
         grace: int,
@@ -53,6 +55,7 @@ class Campaign:
         self.late: dict[str, Key] = {}
         self.looked_at = 0
         self.look_at = 0.0
+        self._key = key
         self._now = now
         self._limit = limit
         self._stop = stop
@@ -102,6 +105,9 @@ class Campaign:
         if failure:
             self.failures[uid] = (key, failure)
         self._take_up()
+        if turn and not self._at_work:
+            self.look_at = 0.0
+            self._wake(self._key)
 
     def _take_up(self) -> None:
         while self._waiting and not self.stopped and len(self._at_work) < self._limit:

@@ -91,6 +91,7 @@ async def _pass(world: World, name: str, body: Mapping[str, Any]) -> float | Non
         return campaign.look_at - begun
     if campaign is None:
         campaign = world.campaigns[name] = Campaign(
+            (ROTATION.kind, "", name),
             not_before=started,
             grace=seconds(rotation.spec.grace_period),
             limit=rotation.spec.max_concurrent,
