@@ -22,7 +22,7 @@ from ..render.metadata import Manifest, sealed
 from . import agent_retain, secrets
 from .agent_access import Access
 from .agent_retain import wanted_mark
-from .agent_rotation import due
+from .agent_rotation import campaigns_for, due
 from .children import check_ours, look, put
 from .conditions import KEY_READY, Blocked, listed
 from .key_end import end_keys
@@ -54,8 +54,8 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
     try:
         await agent_retain.take_back(world, agent, state)
         row, grace = await _find(world, agent, access, live, shape)
-        if cached and (row is None or grace is not None or _undelivered(state, agent, row)):
-            # The cache may be behind, as a standby's that takes over; nothing is replaced or ended because of that.
+        if cached and (row is None or _undelivered(state, agent, row)):
+            # The cache may be behind, as a standby's that takes over; nothing is ended because of that.
             live = await _see_secret(world, agent)
             row, grace = await _find(world, agent, access, live, shape)
         if row is None:
@@ -64,7 +64,8 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
             # One that waits for its end gets it first, or it would be taken for surplus.
             await settle_others(world, agent, state, row)
             row, value = await mint(world, agent, access, live, Replacing(row, grace))
-            await _tell(world, agent, grace)
+            if not campaigns_for(world, agent.metadata.uid):  # a rotation tells of itself, not of ten thousand agents
+                await _tell(world, agent, grace)
         else:
             if undelivered := _undelivered(state, agent, row):
                 await end_keys(state, undelivered)

@@ -55,19 +55,26 @@ def check_ours(live: dict[str, Any] | None, wanted: Manifest, condition: str) ->
     raise Blocked(condition, "NameTaken", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
 
 
-async def put(world: World, manifest: Manifest, live: dict[str, Any] | None, condition: str) -> None:
+async def put(
+    world: World, manifest: Manifest, live: dict[str, Any] | None, condition: str, *, unchanged: bool = False
+) -> None:
     """Apply a manifest to the object that was looked at, or make it where there was none.
+
+    Args:
+        unchanged: only where nobody has written it since it was looked at.
 
     Raises:
         Blocked: the API server refuses it, and will again.
+        ConflictError: it has changed, or it is another object by now.
         KubeError: it couldn't be done now.
     """
     wanted = sealed(manifest)
     if live:
-        wanted["metadata"] = {**wanted["metadata"], "uid": live["metadata"]["uid"]}
+        same = ("uid", "resourceVersion") if unchanged else ("uid",)
+        wanted["metadata"] = {**wanted["metadata"], **{each: live["metadata"][each] for each in same}}
     try:
         # Without force at first: a field that somebody else has set meanwhile is then a conflict, not overwritten.
-        world.cache.wrote(await world.kube.apply(wanted, force=live is not None))
+        await world.write(wanted, force=live is not None)
     except InvalidError as error:
         meta = manifest["metadata"]
         message = f"{manifest['kind']} {meta['namespace']}/{meta['name']} is refused by the API server: {error.message}"

@@ -81,10 +81,13 @@ async def mint(
     state.table.put(made)
     manifest = agent_secret(agent, key=value.get_secret_value(), token=made.token, base_url=state.url)
     try:
-        await put(world, manifest, live, KEY_READY)
-    except (Blocked, ConflictError):
-        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try.
-        await end_keys(state, [made.token])
+        # The cache may be behind; a key that another process has delivered meanwhile isn't replaced.
+        await put(world, manifest, live, KEY_READY, unchanged=replacing is not None)
+    except (Blocked, ConflictError) as error:
+        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try. But where
+        # somebody was faster, the next pass reads first which key the Secret holds.
+        if replacing is None or isinstance(error, Blocked):
+            await end_keys(state, [made.token])
         raise
     return made, value
 

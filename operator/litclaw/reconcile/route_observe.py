@@ -32,7 +32,7 @@ OLDEST_RELEASE = (1, 60, 0)
 """The first LiteLLM whose /key/list knows ``return_full_object`` (its source; 1.57.0 doesn't)."""
 _REFRESH_SECONDS = 30.0
 HURRY_SECONDS = 5.0
-_REFRESH_SHARE = 10.0  # a table that takes a second to read is read every ten seconds at the most
+_REFRESH_SHARE = 20.0  # a table that takes a second to read is read every twenty seconds at the most
 
 
 async def locate(url: str) -> tuple[Reach, bool]:
