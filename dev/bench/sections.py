@@ -24,7 +24,7 @@ _OF_A_ROLLOUT = (("PATCH", "deployments/scale"), ("POST", "events"), ("PATCH", "
 _LEADER, _STANDBY = "the one at work", "the one that stands by"
 
 # The goals.
-_OF_RAW_WRITES, _OF_BARE_CALLS = 0.5, 0.9
+_OF_RAW_WRITES, _OF_BARE_CALLS, _OF_BARE_ROTATIONS = 0.5, 0.9, 0.8
 _CPU_MS, _P99_SECONDS, _MEMORY_MB, _START_SECONDS, _KEYS_A_CALL = 6.0, 1.0, 300.0, 60.0, 100
 
 
@@ -312,21 +312,17 @@ class Bench:
                 yield took
 
     def _rotate(self, count: int, master: str) -> None:
-        cluster = self.stage.cluster
         name, section = f"bench-{int(time.time())}", f"rotation, {count:,} keys"
         leader = self.operator.wait_for_leader()
         with self._beside(count, master, self.sample.making, self.sample.rotating, "rotations by bare calls") as bare:
             before = process.wait_for_quiet(self.operator, leader).use
             self._say(f"the operator: a rotation of {count} keys")
-            started = time.monotonic()
-            self.stage.apply(sample.rotation_manifest(name, "yes", _AT_A_TIME))
-            done = f"--for=jsonpath={{.status.rotated}}={count}"
-            cluster.run("wait", f"litellmkeyrotation/{name}", done, "--timeout=3600s", timeout=3700)
-            took = time.monotonic() - started
+            given = {"name": name, "rotation": sample.rotation_manifest(name, "yes", _AT_A_TIME)}
+            took: float = self.stage.client("rotate", **self._fleet("agent", count), **given)["seconds"]
             after = process.wait_for_quiet(self.operator, leader).use
-        cluster.run("delete", "litellmkeyrotation", name)
+        self.stage.cluster.run("delete", "litellmkeyrotation", name)
         self._add(
-            at_least(section, "keys rotated", count / took, "/s", count / sum(bare)),
+            at_least(section, "keys rotated", count / took, "/s", count / sum(bare), _OF_BARE_ROTATIONS),
             at_most(section, "operator's CPU a key", (after.cpu - before.cpu) / count * 1000, "ms"),
             at_most(section, "calls to LiteLLM a key", len(self.sample.rotating), ""),
         )

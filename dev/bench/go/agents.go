@@ -211,6 +211,44 @@ func changeRoute(text []byte) (any, error) {
 	return object{"seconds": time.Since(began).Seconds()}, nil
 }
 
+const rotations = "/apis/litclaw.dev/v1alpha1/litellmkeyrotations"
+
+// rotate makes a rotation and waits until it counts so many keys as rotated.
+func rotate(text []byte) (any, error) {
+	given := struct {
+		fleet
+		Name     string
+		Rotation json.RawMessage
+	}{}
+	k, err := start(text, &given)
+	if err != nil {
+		return nil, err
+	}
+	version, err := k.version(rotations)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := k.do(http.MethodPost, rotations, jsonType, given.Rotation, nil); err != nil {
+		return nil, err
+	}
+	type rotation struct {
+		Metadata meta
+		Status   struct{ Rotated int }
+	}
+	rotated := 0
+	err = watch(k, rotations, version, given.limit(), func(_ string, seen *rotation) bool {
+		if seen.Metadata.Name == given.Name {
+			rotated = seen.Status.Rotated
+		}
+		return rotated >= given.Count
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%d of %d keys are rotated: %w", rotated, given.Count, err)
+	}
+	return object{"seconds": time.Since(began).Seconds()}, nil
+}
+
 // wipe takes away all that agents are and have in a namespace. The operator mustn't run: nobody else takes finalizers off.
 func wipe(text []byte) (any, error) {
 	var given fleet

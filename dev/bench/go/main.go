@@ -15,6 +15,7 @@ var commands = map[string]func([]byte) (any, error){
 	"converge": converge,
 	"latency":  latencies,
 	"route":    changeRoute,
+	"rotate":   rotate,
 	"wipe":     wipe,
 	"raw":      raw,
 	"replay":   replay,
