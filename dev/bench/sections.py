@@ -19,7 +19,7 @@ _AT_A_TIME = 16  # as many as the operator has workers
 _MOST_RAW = 2000  # agents whose writes are made by the compiled client: a rate needs no more
 _LONG = 7200.0
 _MADE_BY_US = ("POST", "openclawagents")
-_OF_A_ROLLOUT = (("PATCH", "deployments/scale"), ("POST", "events"), ("PATCH", "events"))
+_OF_A_ROLLOUT = (("APPLY", "deployments/scale"), ("POST", "events"), ("APPLY", "events"))
 """What Kubernetes and the benchmark write while pods start. The operator's own events are in its own count."""
 _LEADER, _STANDBY = "the one at work", "the one that stands by"
 
@@ -186,7 +186,7 @@ class Bench:
         self._say(f"the operator: a change of the route that all {count} agents use")
         leader = self.operator.wait_for_leader()
         before = process.wait_for_quiet(self.operator, leader)
-        counting = Counting(self.stage.cluster, ("PATCH", "litellmroutes"))
+        counting = Counting(self.stage.cluster, ("APPLY", "litellmroutes"))
         name = f"GPT-4o of {int(time.time())}"
         took: dict[str, float] = self.stage.client(
             "route",

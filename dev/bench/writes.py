@@ -14,7 +14,7 @@ _OURS = (
 )
 
 Write = tuple[str, str]
-"""Verb, and resource with its subresource, as the API server counts them."""
+"""Verb, and resource with its subresource, as the API server counts them; every PATCH is called an APPLY."""
 
 
 def written(metrics: str) -> Counter[Write]:
