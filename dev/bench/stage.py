@@ -30,7 +30,7 @@ REAL_URL = f"http://real-litellm.{REAL}.svc.cluster.local:4000"
 Object = dict[str, Any]
 
 # Bare calls of an unlimited LiteLLM take 1.6 of two cores, and what is left decides the comparison, not the operator.
-_ONE_CORE = {"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}}
+_HALF_A_CORE = {"requests": {"cpu": "500m"}, "limits": {"cpu": "500m"}}
 _LEADS_SECONDS = 900  # a start with many agents is what is measured, and may be slow
 
 _PROGRAM = build.Program("bench", str(Path(__file__).parent / "go"), ".", "-s -w", "the benchmark's clients")
@@ -163,10 +163,7 @@ class Stage:
         """Have a real LiteLLM with a database of its own; returns its master key."""
         self.apply(_namespace(REAL))
         params = {"litellmParams": {"model": "openai/gpt-4o", "mock_response": "hello"}}
-        managed = {
-            "database": {"embedded": {"storage": "1Gi"}},
-            "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}},
-        }
+        managed = {"database": {"embedded": {"storage": "1Gi"}}, "resources": _HALF_A_CORE}
         self.apply(_route("real", REAL, {"managed": managed, "models": [{**_MODEL, **params}]}))
         self.wait_for_route("real", REAL, seconds=900)
         data = self.get("-n", REAL, "secret", "real-master-key")["data"]
