@@ -108,6 +108,10 @@ class FakeProxy:
         if path == "/key/delete":
             found = [self.rows.pop(token) for token in body["keys"] if token in self.rows]
             return answer(200, {}) if found else self._missing()
+        if path == "/key/generate":
+            token = hashlib.sha256(body.pop("key").encode()).hexdigest()
+            self.rows[token] = {**body, "token": token}
+            return answer(200, {**self.rows[token], "token_id": token})
         row = self.rows.get(body["key"])
         if row is None:
             return self._missing()

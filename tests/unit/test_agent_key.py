@@ -1,0 +1,98 @@
+"""An agent's key while somebody else is at work on it: a leader that was paused, or a cache that is behind."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from litclaw.api.agent import OpenClawAgent
+from litclaw.kube.cache import Cache, fingerprint
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import ConflictError
+from litclaw.litellm.keys import KeyRow, Limits, Mark
+from litclaw.reconcile.agent_access import Access
+from litclaw.reconcile.agent_key import ensure_key
+from litclaw.reconcile.agent_rotation import asked
+from litclaw.reconcile.key_table import KeyTable
+from litclaw.reconcile.world import RouteState, World
+from litclaw.render.agent_secret import agent_secret
+from litclaw.render.metadata import sealed
+
+from .proxies import MASTER, Clock, FakeProxy
+
+OLD, NEW = "sk-the-key-that-the-cache-shows", "sk-the-key-that-the-secret-holds"
+AGENT = OpenClawAgent.model_validate(
+    {
+        "metadata": {"name": "a", "namespace": "n", "uid": "u", "annotations": {"litclaw.dev/rotate": "now"}},
+        "spec": {"routeRef": {"name": "r"}},
+    }
+)
+
+
+class OneSecret:
+    """An API server with the agent's Secret, which is written to in one version only."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+
+    async def get(self, *_: object) -> dict[str, Any]:
+        """The Secret."""
+        return self.body
+
+    async def apply(self, manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
+        """The Secret as it is then; an event is taken and forgotten."""
+        if manifest["kind"] != "Secret":
+            return dict(manifest)
+        held = self.body["metadata"]
+        if manifest["metadata"].get("resourceVersion", held["resourceVersion"]) != held["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "the object has been modified")
+        version = str(int(held["resourceVersion"]) + 1)
+        self.body = {**manifest, "metadata": {**manifest["metadata"], "uid": held["uid"], "resourceVersion": version}}
+        return self.body
+
+
+def _secret(key: str, version: str) -> dict[str, Any]:
+    manifest = sealed(agent_secret(AGENT, key=key, token=fingerprint(key), base_url="http://litellm:4000"))
+    return {**manifest, "metadata": {**manifest["metadata"], "uid": "s", "resourceVersion": version}}
+
+
+def _row(proxy: FakeProxy, key: str, mark: Mark, alias: str) -> KeyRow:
+    row = KeyRow(fingerprint(key), alias, Limits(), 1.0, mark)
+    shown = {"token": row.token, "key_alias": alias, "spend": row.spend, "metadata": row.marked(mark)}
+    proxy.rows[row.token] = shown
+    return row
+
+
+async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_does_not_know_of_it() -> None:
+    clock = Clock()
+    proxy = FakeProxy(clock)
+    made = clock().isoformat()
+    old = _row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=made), "n/a#1")
+    mark = Mark("c", "u", 2, namespace="n", made=made, asked=asked(AGENT), replaces=old.short, grace=3600)
+    new = _row(proxy, NEW, mark, AGENT.alias)
+    cache, kube = Cache(), OneSecret(_secret(NEW, "2"))
+    cache.observe(_secret(OLD, "1"))
+    world = World(
+        kube=cast(Kube, cast(object, SimpleNamespace(get=kube.get, apply=kube.apply))),
+        cache=cache,
+        cluster="c",
+        wake=lambda key: None,
+        wake_after=lambda key, seconds: None,
+        now=clock,
+    )
+    state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
+    state.table.put(old)
+    access = Access(state, (), Limits())
+
+    with pytest.raises(ConflictError):
+        await ensure_key(world, AGENT, access)
+    assert kube.body == _secret(NEW, "2") and new.token in proxy.rows
+
+    cache.observe(kube.body)
+    for row in list(proxy.rows.values()):
+        state.table.put(cast(KeyRow, await state.client.key(row["token"])))
+    row, _ = await ensure_key(world, AGENT, access)
+    assert row.token == new.token and row.alias == AGENT.alias
+    assert set(proxy.rows) == {old.token, new.token}, "the one that nobody was given has gone"
+    assert "expires" in proxy.rows[old.token] and "expires" not in proxy.rows[new.token]
+    assert kube.body == _secret(NEW, "2")
