@@ -13,7 +13,7 @@ from .figures import Figure, at_least, at_most
 from .stage import AGENTS, HOME, REAL, REAL_URL, Object, Operator, Stage
 from .writes import Counting
 
-SECTIONS = ("converge-instant", "route", "memory", "latency", "idle", "start", "converge-real", "rotate")
+SECTIONS = ("converge-real", "rotate", "converge-instant", "route", "memory", "latency", "idle", "start")
 _CROWD = {"memory", "latency", "idle", "start"}
 _AT_A_TIME = 16  # as many as the operator has workers
 _MOST_RAW = 2000  # agents whose writes are made by the compiled client: a rate needs no more
@@ -84,12 +84,6 @@ class Bench:
         self._say("what the operator does for one agent")
         self.sample = sample.take(self.stage, self.operator)
         only = self._plan.only
-        sizes = set(self._plan.instant) if "converge-instant" in only else set()
-        sizes |= {self._plan.route} if "route" in only else set()
-        sizes |= {self._plan.crowd} if only & _CROWD else set()
-        for count in sorted(sizes):
-            self._with_instant(count)
-        self._clean()
         sizes = set(self._plan.real) if "converge-real" in only else set()
         sizes |= {self._plan.rotate} if "rotate" in only else set()
         if sizes:
@@ -97,6 +91,14 @@ class Bench:
             master = self.stage.set_up_real()
             for count in sorted(sizes):
                 self._with_real(count, master)
+            self._clean()
+            self._wait_for_no_keys()
+        # At last, because an API server that has held ten thousand agents collects garbage for minutes.
+        sizes = set(self._plan.instant) if "converge-instant" in only else set()
+        sizes |= {self._plan.route} if "route" in only else set()
+        sizes |= {self._plan.crowd} if only & _CROWD else set()
+        for count in sorted(sizes):
+            self._with_instant(count)
 
     def end(self) -> None:
         """Take away all that was made. What an interrupted run has left goes with the namespaces, more slowly."""
