@@ -51,8 +51,11 @@ class Git:
 
     def drift(self) -> str:
         """What the next sync would change; empty: nothing."""
-        done = self._kube.run("diff", *self._flags, check=False)
-        assert done.returncode in (0, 1), done.stderr
+        for _ in range(3):
+            done = self._kube.run("diff", *self._flags, check=False)
+            assert done.returncode in (0, 1), done.stderr
+            if not done.stdout:
+                break  # kubectl reads an object twice, and a status that is written in between is a difference; drift stays
         return done.stdout
 
 
