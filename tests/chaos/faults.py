@@ -17,7 +17,7 @@ WATCH_KINDS: Final = ("cut", "gone", "refuse")
 HALF_DONE: Final = ("504-done", "late", "drop-answer", "kill-after")
 """What differs from the other faults only at a call that changes something."""
 EVERY: Final = "*"
-"""For a fault that strikes the first call of each name."""
+"""For a fault that strikes the n-th call of each name, at both doors."""
 
 _KUBE_PATH = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)(?:/([^/]+))?(/[^/]+)?$")
 _CASE = re.compile(r"c\d{3,}|main(?![^-.])")
@@ -29,7 +29,7 @@ class Fault:
 
     Attributes:
         door: kube or litellm.
-        call: such as ``PATCH secrets`` or ``POST /key/update``; `EVERY`: the first of each name.
+        call: such as ``PATCH secrets`` or ``POST /key/update``; `EVERY`: the n-th of each name.
         nth: at the how many-th such call.
         kind: one of `KINDS`, `KILLS`, or ``stale``.
     """

@@ -1,4 +1,7 @@
-"""Rotation of a managed route's master key, each of whose calls fails once; and with the operator killed at each write."""
+"""Rotation of a managed route's master key: in each, the n-th call of every name fails, or kills the operator.
+
+A route of its own for each call, as the other stories have, would be a LiteLLM for each.
+"""
 
 import asyncio
 import base64
@@ -7,18 +10,24 @@ from collections.abc import Callable, Sequence
 
 from litclaw.api import names
 from litclaw.kube.client import Kube
-from litclaw.kube.resources import DEPLOYMENT, ROTATION, SECRET
+from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, SECRET
 
-from .faults import EVERY, Fault
+from .faults import EVERY, KILLS, KUBE, Fault
+from .faults import KINDS as OF_CALLS
 from .process import OperatorProcess
-from .stage import MANAGER, Object, Stage
+from .stage import MANAGER, SPENT, Object, Stage, token_of
 from .sweep import Outcome
 
 ROUTE, NAMESPACE = "main", "ai"
 SERVICE = f"{ROUTE}-litellm"
 TENANT = f"{SERVICE}.{NAMESPACE}"
-KINDS = ("drop-answer", "kill-after", "503", "kill-before", "late", "409", "drop-request", "504-done")
+MEMBER, TEAM = "main-member", "team-a"
+"""An agent of that route, and its namespace."""
+KINDS = (*OF_CALLS, *KILLS)
+DEPTH = 3
+"""Up to the how many-th call of each name fails."""
 _SECONDS = 420.0
+_READY_SECONDS = 120.0
 _QUIET_SECONDS = 15.0
 
 
@@ -37,19 +46,50 @@ class MasterKeys:
         self._say = say
 
     async def run(self, kinds: Sequence[str]) -> list[Outcome]:
-        """A rotation for each of some kinds of fault."""
+        """A rotation for each of some kinds of fault, and each of the first calls."""
+        await self._join()
         found = []
         for kind in kinds:
-            outcome = await self._rotate(kind)
-            self._say(f"master key, {kind}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
-            found.append(outcome)
+            for nth in range(1, DEPTH + 1):
+                outcome = await self._rotate(kind, nth)
+                self._say(f"{outcome.case}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
+                found.append(outcome)
+        await self._leave()
         return found
 
-    async def _rotate(self, kind: str) -> Outcome:
-        name = f"chaos-{kind}"
-        old = (await self._held())[names.MASTER_KEY]
+    async def _join(self) -> None:
+        """An agent with a key that has spent something: no rotation of a master key may be felt by it."""
+        self._world.cases[ROUTE].ending = False
+        meta = {"name": MEMBER, "namespace": TEAM}
+        spec = {"routeRef": {"name": ROUTE, "namespace": NAMESPACE}}
+        manifest = {"apiVersion": "litclaw.dev/v1alpha1", "kind": AGENT.kind, "metadata": meta, "spec": spec}
+        await self._stage.apply(manifest)
+        async with asyncio.timeout(_READY_SECONDS):
+            while not (key := await self._key()):
+                await asyncio.sleep(1)
+        master = (await self._held())[names.MASTER_KEY]
+        body = {"key": token_of(key), "spend": SPENT}
+        status, said = await self._stage.litellm(TENANT, "POST", "/key/update", key=master, body=body)
+        assert status == 200, said
+
+    async def _leave(self) -> None:
+        self._world.cases[ROUTE].ending = True
+        if member := await self._kube.get(AGENT, TEAM, MEMBER):
+            await self._kube.delete(AGENT, TEAM, MEMBER, uid=member["metadata"]["uid"])
+        async with asyncio.timeout(_READY_SECONDS):
+            while await self._kube.get(AGENT, TEAM, MEMBER):
+                await asyncio.sleep(1)
+
+    async def _key(self) -> str:
+        """The virtual key in the agent's Secret; empty: none yet."""
+        secret = await self._kube.get(SECRET, TEAM, names.agent_secret(MEMBER))
+        return base64.b64decode(((secret or {}).get("data") or {}).get("LITELLM_API_KEY", "")).decode()
+
+    async def _rotate(self, kind: str, nth: int) -> Outcome:
+        name, case = f"chaos-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
+        old, key = (await self._held())[names.MASTER_KEY], await self._key()
         generation = await self._generation()
-        self._world.lay(ROUTE, Fault("kube", EVERY, 1, kind))
+        self._world.lay(ROUTE, Fault(KUBE, EVERY, nth, kind))
         started = time.monotonic()
         manifest = {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation", "metadata": {"name": name}}
         spec = {"what": ["MasterKeys"], "routeRef": {"name": ROUTE, "namespace": NAMESPACE}}
@@ -63,9 +103,10 @@ class MasterKeys:
         reached = bool(self._world.cases[ROUTE].struck)
         self._world.lay(ROUTE, None)
         wrong += await self._look(old, generation)
+        wrong += await self._look_at_member(key)
         if rotation := await self._kube.get(ROTATION, None, name):
             await self._kube.delete(ROTATION, None, name, uid=rotation["metadata"]["uid"])
-        return Outcome(f"master-key, {kind}", "master-keys", kind, reached, wrong, round(took, 1))
+        return Outcome(case, "master-keys", kind, reached, wrong, round(took, 1))
 
     async def _finished(self, name: str) -> None:
         async with asyncio.timeout(_SECONDS):
@@ -100,6 +141,20 @@ class MasterKeys:
         writes = [call for call in self._world.calls[start:] if not call.name.reads]
         if writes:
             wrong.append(f"writes where nothing changes: {[call.name.call for call in writes[:5]]}")
+        return wrong
+
+    async def _look_at_member(self, key: str) -> list[str]:
+        """What isn't as it was with the agent's key."""
+        if await self._key() != key:
+            return ["the agent's key is another one"]
+        master = (await self._held())[names.MASTER_KEY]
+        path = "/key/list?size=100&return_full_object=true"
+        _, body = await self._stage.litellm(TENANT, "GET", path, key=master)
+        rows = [row for row in body.get("keys", []) if (row.get("key_alias") or "").startswith(f"{TEAM}/{MEMBER}")]
+        wrong = [] if len(rows) == 1 else [f"the agent has {len(rows)} keys"]
+        wrong += [f"{row['spend']} is spent" for row in rows if row["spend"] < SPENT]
+        if not await self._stage.is_accepted(TENANT, key):
+            wrong.append("the agent's key is refused")
         return wrong
 
     async def _held(self) -> dict[str, str]:

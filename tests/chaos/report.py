@@ -54,10 +54,19 @@ def failures(outcomes: Sequence[Outcome]) -> str:
     parts = []
     for outcome in outcomes:
         if outcome.wrong:
-            again = f'\n  make chaos CASE="{outcome.case}"' if outcome.group in ("calls", "kills") else ""
             lines = [f"  {line}" for line in (*outcome.wrong, *outcome.calls)]
-            parts.append("\n".join([f"FAILED {outcome.case}{again}", *lines]))
+            parts.append("\n".join([f"FAILED {outcome.case}", *_again(outcome), *lines]))
     return "\n".join(parts)
+
+
+def _again(outcome: Outcome) -> list[str]:
+    """The command that repeats a case: it alone, or its kind of trouble where that is one for all cases at a time."""
+    if outcome.group == LOG:
+        return []
+    if outcome.group in ("calls", "kills"):
+        return [f'  make chaos CASE="{outcome.case}"']
+    kind = "" if outcome.group == "clock" else f' --kind="{outcome.kind}"'  # a clock is set back after it was forward
+    return [f"  make chaos ARGS='--group={outcome.group}{kind}'"]
 
 
 def write(outcomes: Sequence[Outcome], said: str, folder: Path) -> Found:

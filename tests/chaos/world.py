@@ -307,7 +307,7 @@ class World:
             if (
                 fault
                 and fault.call == EVERY
-                and number == 1
+                and number == fault.nth
                 and not (name.reads and fault.kind in (*HALF_DONE, *KILLS))
                 or fault
                 and not watched.struck

@@ -63,3 +63,5 @@ def test_the_report_counts_and_says_how_to_repeat() -> None:
     assert "| calls | 409 | 2 | 1 | 1 | 9 s |" in table([good, bad])
     assert failures([good]) == ""
     assert 'make chaos CASE="limits:kube:PATCH secrets:2:409"' in failures([good, bad])
+    cut = Outcome("limits, watch cut", "watches", "watch cut", True, ["a key is left"])
+    assert """make chaos ARGS='--group=watches --kind="watch cut"'""" in failures([cut])
