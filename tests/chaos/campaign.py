@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +15,11 @@ import typer
 from litclaw.kube.client import Kube
 
 from dev.cluster import KUBECONFIG, ROOT, Cluster, sayer, tools, up
-from tests.e2e.support import AI, make_main
+from tests.e2e.support import AI, make_main, managed_route
 from tests.e2e.support import Kube as Objects
 
 from . import report, troubles
-from .faults import KILLS
+from .faults import KILLS, KINDS
 from .master_keys import KINDS as MASTER_KEY_KINDS
 from .master_keys import MasterKeys
 from .process import OperatorProcess
@@ -32,12 +32,25 @@ from .world import World
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 SYSTEM = "litclaw-system"
-WORKERS = "--workers=64"
+WORKERS = "--workers=100"
 """More than cases at a time, since a worker is held with each call that waits for a kill."""
-GROUPS = ("calls", "kills", "watches", "leaders", "clock", "master-keys")
+GROUPS = ("calls", "kills", "watches", "starts", "leaders", "clock", "master-keys")
 _REPORT = ROOT / "build" / "chaos"
 _PAGE = ROOT / "docs" / "faults.md"
 _LEFT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class LiteLLM:
+    """A real one.
+
+    Attributes:
+        service: as ``<namespace>/<name>``.
+        master: its master key.
+    """
+
+    service: str
+    master: str
 
 
 @dataclass
@@ -47,12 +60,14 @@ class Campaign:
     Attributes:
         folder: for kubeconfigs, clocks and logs of the operators.
         operators: all that were made.
+        told: what was said of their logs.
     """
 
     stage: Stage
     world: World
     folder: Path
     operators: list[OperatorProcess] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     async def operator(self, name: str, *options: str) -> OperatorProcess:
         """An operator behind a door of its own, not started yet."""
@@ -75,33 +90,37 @@ class Campaign:
             if operator.runs:
                 await operator.end()
 
-    def said_by_operators(self) -> list[str]:
-        """What no operator may have written into its log."""
+    async def said_by_operators(self) -> list[str]:
+        """What no operator may have written into its log, and hasn't been told of yet."""
+        await self.stage.see_secrets()
         wrong = []
         for operator in self.operators:
             where = operator.log.parent.name
             wrong += [f"{where}: {line}" for line in operator.trouble()]
             wrong += [f"{where}: a secret is in the log: {each}" for each in operator.leaks(self.world.secrets)]
-        return wrong
+        new = [line for line in dict.fromkeys(wrong) if line not in self.told]
+        self.told.update(new)
+        return new
 
 
 @contextlib.asynccontextmanager
-async def campaign(cluster: Cluster, service: str, master: str, folder: Path) -> AsyncIterator[Campaign]:
-    """The world in front of a cluster and a LiteLLM in it.
+async def campaign(cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path) -> AsyncIterator[Campaign]:
+    """The world in front of a cluster and the LiteLLMs in it.
 
     Args:
-        service: the LiteLLM's, as ``<namespace>/<name>``.
-        master: its master key.
+        litellms: by what their tenants' names end with; an empty end is all others'.
         folder: for logs.
     """
     assert cluster.kubeconfig
+    services = {end: each.service for end, each in litellms.items()}
+    masters = {each.service: each.master for each in litellms.values()}
     async with (
         await ApiServer.connect(cluster.kubeconfig) as api,
-        Proxies(cluster, {"": service}) as proxies,
+        Proxies(cluster, services) as proxies,
         await Kube.connect(str(cluster.kubeconfig)) as kube,
         World(api, proxies, NAMESPACE_NAME).open() as world,
     ):
-        stage = Stage(kube, proxies, {service: master}, world)
+        stage = Stage(kube, proxies, masters, world)
         await stage.open()
         await stage.clear()
         await stage.forget_keys()
@@ -129,44 +148,43 @@ def there() -> Cluster:
     return Cluster(kubectl, KUBECONFIG)
 
 
+def litellms(cluster: Cluster) -> dict[str, LiteLLM]:
+    """Two real LiteLLMs with PostgreSQL in a cluster: a second for the routes that agents move to (`stories`)."""
+    kube = Objects(cluster)
+    found = {"": LiteLLM(f"{AI}/main-litellm", make_main(kube))}
+    kube.apply(managed_route("other"))
+    kube.wait_ready("litellmroute", AI, "other", timeout=400)
+    return {**found, "-b": LiteLLM(f"{AI}/other-litellm", kube.secret(AI, "other-master-key")["LITELLM_MASTER_KEY"])}
+
+
 @app.command()
 def main(
     case: Annotated[list[str] | None, typer.Option(help="These cases only, as a failure names them.")] = None,
     group: Annotated[list[str] | None, typer.Option(help=f"These groups only: {', '.join(GROUPS)}.")] = None,
     story: Annotated[list[str] | None, typer.Option(help="These stories only.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="These faults only, by the names in the report.")] = None,
-    seed: Annotated[int, typer.Option(help="By which cases are drawn, and their order.")] = 1,
+    seed: Annotated[int, typer.Option(help="By which cases are drawn.")] = 1,
     sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
-    size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 24,
+    size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 60,
     page: Annotated[bool, typer.Option(help="Put the table of all groups' last runs into docs/faults.md.")] = False,
 ) -> None:
     """Break the world around the operator, call by call. Exits with 1 where something didn't survive."""
+    for given, known in ((group, GROUPS), (story, STORIES)):
+        if unknown := {*(given or ())} - {*known}:
+            raise typer.BadParameter(f"there is no {', '.join(unknown)}: there are {', '.join(known)}")
+    groups = tuple(name for name in GROUPS if name in (group or GROUPS))
+    plan = Plan(tuple(case or ()), groups, tuple(story or STORIES), frozenset(kind or ()), seed, sample, size)
+    if page and not plan.is_whole:
+        raise typer.BadParameter("--page is for whole groups: leave --case, --story, --kind and --sample out")
     say = sayer()
     os.environ.setdefault("CLUSTER", "litclaw-chaos")
     cluster = there() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
-    say("a LiteLLM with PostgreSQL")
-    master = make_main(Objects(cluster))
+    say("two LiteLLMs with PostgreSQL")
+    found = litellms(cluster)
     folder = Path(tempfile.mkdtemp(prefix="litclaw-chaos-"))
-    plan = Plan(
-        tuple(case or ()), tuple(group or GROUPS), tuple(story or STORIES), frozenset(kind or ()), seed, sample, size
-    )
-    started = time.monotonic()
     with installed_operator_away(cluster):
-        outcomes = asyncio.run(_run(cluster, master, folder, plan, say))
-    minutes = (time.monotonic() - started) / 60
-    failed = report.failures(outcomes)
-    print(failed)
-    drawn_by = f"seed {seed}, {sample} drawn of the calls and of the kills" if sample else "every one"
-    only = f"; of the kinds {', '.join(sorted(plan.kinds))}" if plan.kinds else ""
-    said = f"{len(outcomes)} cases in {minutes:.0f} minutes, {os.cpu_count()} cores; {drawn_by}{only}."
-    if plan.cases:
-        print(report.table(outcomes))
-    else:
-        found = report.write(outcomes, said, _REPORT)
-        print(found)
-        if page:
-            report.into_page(_PAGE, str(found))
-    print(f"{said} Report in {_REPORT}, logs in {folder}")
+        failed = asyncio.run(_run(cluster, found, folder, plan, page, say))
+    print(f"Report in {_REPORT}, logs in {folder}")
     sys.exit(1 if failed else 0)
 
 
@@ -186,61 +204,97 @@ class Plan:
         """Whether a kind of fault is to be tried."""
         return not self.kinds or kind in self.kinds
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of its groups is left out."""
+        return not (self.cases or self.kinds or self.sample or set(self.stories) != set(STORIES))
 
-async def _run(cluster: Cluster, master: str, folder: Path, plan: Plan, say: Say) -> list[Outcome]:
-    async with campaign(cluster, f"{AI}/main-litellm", master, folder) as found:
-        outcomes = await _single(found, plan, say)
-        if "leaders" in plan.groups and not plan.cases:
-            outcomes += await _leaders(found, plan, say)
-        if "master-keys" in plan.groups and not plan.cases:
-            async with found.running() as operator:
-                kinds = [kind for kind in MASTER_KEY_KINDS if plan.means(kind)]
-                outcomes += await MasterKeys(found.stage, operator, say).run(kinds)
-        outcomes.append(Outcome("the operators' logs", report.LOG, "secrets, errors", True, found.said_by_operators()))
-        return outcomes
-
-
-async def _single(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
-    """The groups that need one operator, in one namespace."""
-    outcomes: list[Outcome] = []
-    stories = [STORIES[name] for name in plan.stories]
-    async with found.running(f"--namespaces={NAMESPACE_NAME}") as operator:
-        sweep = Sweep(found.stage, operator, say, plan.size)
-        if plan.cases:
-            wanted = [Case.parse(each) for each in plan.cases]
-            await sweep.record({case.story.name: case.story for case in wanted}.values())
-            return await sweep.run(wanted)
-        if not {"calls", "kills", "watches", "clock"} & {*plan.groups}:
-            return outcomes
-        await sweep.record(stories)
-        say("the stories are told without a fault")
-        for group, cases in (("calls", sweep.cases(stories)), ("kills", sweep.cases(stories, KILLS))):
-            if group in plan.groups:
-                meant = [case for case in cases if plan.means(case.fault.kind if case.fault else "")]
-                say(f"{group}: {len(meant)} cases")
-                outcomes += await sweep.run(drawn(meant, plan.sample or len(meant), plan.seed))
-        if "watches" in plan.groups:
-            outcomes += await troubles.watches(sweep, found.world, stories, plan.means)
-        if "clock" in plan.groups:
-            outcomes += await troubles.clock(sweep, found.stage, operator, stories)
-    return outcomes
+    def __str__(self) -> str:
+        """What of its groups is run, in words."""
+        if self.is_whole:
+            return "every case"
+        parts = [f"{self.sample} cases drawn by seed {self.seed}"] if self.sample else []
+        parts += [f"stories {', '.join(self.stories)}"] if set(self.stories) != set(STORIES) else []
+        parts += [f"faults {', '.join(sorted(self.kinds))}"] if self.kinds else []
+        return "; ".join(parts)
 
 
-async def _leaders(found: Campaign, plan: Plan, say: Say) -> list[Outcome]:
-    stories = [STORIES[name] for name in plan.stories]
-    options = (WORKERS, "--leader-elect", f"--namespaces={NAMESPACE_NAME}")
+async def _run(
+    cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path, plan: Plan, page: bool, say: Say
+) -> bool:
+    """Run the groups, and report each when it has ended; returns whether something didn't survive."""
+    failed = False
+    async with campaign(cluster, litellms, folder) as found:
+        groups = Groups(found, plan, say)
+        for name in ("cases",) if plan.cases else plan.groups:
+            started = time.monotonic()
+            outcomes = await groups.run(name)
+            log = await found.said_by_operators()
+            run = f"{plan}, {(time.monotonic() - started) / 60:.0f} minutes, {os.cpu_count()} cores"
+            about = report.summary(outcomes, run, log)
+            print("\n".join([report.text({name: about}), report.failures(outcomes), *log]), flush=True)
+            failed = failed or bool(log) or any(outcome.wrong for outcome in outcomes)
+            if not plan.cases:
+                kept = report.keep(name, outcomes, about, _REPORT)
+                if page:
+                    report.into_page(_PAGE, kept)
+    return failed
 
-    async def pair() -> Pair:
-        return Pair(found.world, await found.operator("a", *options), await found.operator("b", *options))
 
-    first = await pair()
-    await first.start()
-    sweep = Sweep(found.stage, None, say, plan.size)
-    try:
-        await sweep.record(stories)
-    finally:
-        await first.end()
-    return await troubles.leaders(sweep, found.world, pair, stories, plan.means)
+class Groups:
+    """The campaign's groups, each with operators of its own."""
 
+    def __init__(self, found: Campaign, plan: Plan, say: Say) -> None:
+        self._found = found
+        self._plan = plan
+        self._say = say
+        self._stories = [STORIES[name] for name in plan.stories]
+        self._sweep = Sweep(found.stage, say, plan.size)
 
-__all__ = ["Campaign", "app", "campaign", "installed_operator_away"]
+    async def _record(self) -> None:
+        """Tell each story without a fault."""
+        told = [*self._stories, troubles.AGEING]
+        if self._plan.cases:
+            told = list({case.story.name: case.story for case in map(Case.parse, self._plan.cases)}.values())
+        async with self._one():
+            await self._sweep.record(told)
+        self._say("the stories are told without a fault")
+
+    async def run(self, name: str) -> list[Outcome]:
+        """One of `GROUPS`, or the plan's single ``cases``."""
+        sweep, world, means = self._sweep, self._found.world, self._plan.means
+        if not sweep.recorded and name != "master-keys":
+            await self._record()
+        if name == "leaders":
+            return await troubles.leaders(sweep, world, self._pair, self._stories, means)
+        if name == "master-keys":
+            async with self._found.running() as operator:
+                kinds = [kind for kind in MASTER_KEY_KINDS if means(kind)]
+                return await MasterKeys(self._found.stage, operator, self._say).run(kinds)
+        async with self._one() as operator:
+            if name == "cases":
+                return await sweep.run([Case.parse(each) for each in self._plan.cases])
+            if name == "watches":
+                return await troubles.watches(sweep, world, self._stories, means)
+            if name == "starts":
+                return await troubles.starts(sweep, world, operator, self._stories, means)
+            if name == "clock":
+                return await troubles.clock(sweep, self._found.stage, operator, self._stories)
+            every = sweep.cases(self._stories, KILLS if name == "kills" else KINDS)
+            cases = [case for case in every if case.fault and means(case.fault.kind)]
+            self._say(f"{name}: {len(cases)} cases")
+            return await sweep.run(drawn(cases, self._plan.sample or len(cases), self._plan.seed))
+
+    @contextlib.asynccontextmanager
+    async def _one(self) -> AsyncIterator[OperatorProcess]:
+        """One operator in one namespace."""
+        async with self._found.running(f"--namespaces={NAMESPACE_NAME}") as operator:
+            self._sweep.operator = operator
+            yield operator
+
+    async def _pair(self) -> Pair:
+        """Two of which one leads."""
+        options = (WORKERS, "--leader-elect", f"--namespaces={NAMESPACE_NAME}")
+        self._sweep.operator = None
+        one, other = await self._found.operator("a", *options), await self._found.operator("b", *options)
+        return Pair(self._found.world, one, other)

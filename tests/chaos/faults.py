@@ -12,8 +12,6 @@ KINDS: Final = ("drop-request", "drop-answer", "late", "delay", "504-done", *(st
 """What any call may meet."""
 KILLS: Final = ("kill-before", "kill-after")
 STALE: Final = "stale"
-WATCH_KINDS: Final = ("cut", "gone", "refuse")
-
 HALF_DONE: Final = ("504-done", "late", "drop-answer", "kill-after")
 """What differs from the other faults only at a call that changes something."""
 EVERY: Final = "*"
@@ -41,6 +39,12 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.door}:{self.call}:{self.nth}:{self.kind}"
+
+    def is_at(self, door: str, name: "Name", number: int) -> bool:
+        """Whether it strikes a call that is the number-th of its name at a door."""
+        if self.call == EVERY:
+            return number == self.nth and not (name.reads and self.kind in HALF_DONE)
+        return (self.door, self.call, self.nth) == (door, name.call, number)
 
     @classmethod
     def parse(cls, text: str) -> "Fault":

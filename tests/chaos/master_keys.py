@@ -52,8 +52,10 @@ class MasterKeys:
         for kind in kinds:
             for nth in range(1, DEPTH + 1):
                 outcome = await self._rotate(kind, nth)
-                self._say(f"{outcome.case}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
-                found.append(outcome)
+                end = (outcome.wrong or "survived") if outcome.reached else "there is no such call"
+                self._say(f"{outcome.case}: {end} ({outcome.seconds:.0f} s)")
+                if outcome.reached or outcome.wrong:
+                    found.append(outcome)
         await self._leave()
         return found
 
@@ -86,7 +88,8 @@ class MasterKeys:
         return base64.b64decode(((secret or {}).get("data") or {}).get("LITELLM_API_KEY", "")).decode()
 
     async def _rotate(self, kind: str, nth: int) -> Outcome:
-        name, case = f"chaos-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
+        # Its name begins as the route's does, so its own calls are the case's too.
+        name, case = f"{ROUTE}-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
         old, key = (await self._held())[names.MASTER_KEY], await self._key()
         generation = await self._generation()
         self._world.lay(ROUTE, Fault(KUBE, EVERY, nth, kind))
@@ -100,22 +103,28 @@ class MasterKeys:
         except TimeoutError:
             wrong.append(f"not completed within {_SECONDS:.0f} s: {await self._phase(name)}")
         took = time.monotonic() - started
-        reached = bool(self._world.cases[ROUTE].struck)
+        watched = self._world.cases[ROUTE]
+        reached, calls = bool(watched.struck), [f"{call.door} {call.name.call} {call.fault}" for call in watched.calls]
+        wrong += watched.wrong
         self._world.lay(ROUTE, None)
+        await self._kill_if_held()
         wrong += await self._look(old, generation)
         wrong += await self._look_at_member(key)
         if rotation := await self._kube.get(ROTATION, None, name):
             await self._kube.delete(ROTATION, None, name, uid=rotation["metadata"]["uid"])
-        return Outcome(case, "master-keys", kind, reached, wrong, round(took, 1))
+        return Outcome(case, "master-keys", kind, reached, wrong, round(took, 1), calls if wrong else [])
 
     async def _finished(self, name: str) -> None:
         async with asyncio.timeout(_SECONDS):
             while (await self._phase(name)) not in ("Completed", "Failed", "Stopped"):
                 await asyncio.sleep(1)
-                if self._world.waiting:
-                    await self._operator.end()
-                    self._world.let_go()
-                    await self._operator.start()
+                await self._kill_if_held()
+
+    async def _kill_if_held(self) -> None:
+        if self._world.waiting:
+            await self._operator.end()
+            self._world.let_go()
+            await self._operator.start()
 
     async def _phase(self, name: str) -> str:
         found = await self._kube.get(ROTATION, None, name)

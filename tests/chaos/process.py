@@ -1,6 +1,7 @@
 """The operator as a process of its own, behind a door of the faulty world."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -97,9 +98,10 @@ class OperatorProcess:
         return [line[:2000] for line in self.log.read_text().splitlines() if _is_trouble(line)]
 
     def leaks(self, secrets: Iterable[str]) -> list[str]:
-        """The first characters of secrets that are in the log."""
+        """The first characters of secrets that are in the log, plain or in base64."""
         text = self.log.read_text()
-        return [f"{secret[:5]}…" for secret in secrets if len(secret) > 8 and secret in text]
+        long = [secret for secret in secrets if len(secret) > 8]
+        return [f"{each[:5]}…" for each in long if each in text or base64.b64encode(each.encode()).decode() in text]
 
 
 def _is_trouble(line: str) -> bool:
@@ -107,6 +109,6 @@ def _is_trouble(line: str) -> bool:
         said = json.loads(line)
     except ValueError:
         return bool(line.strip())
-    if said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients")):
-        return False  # one that has lost its lease ends itself, and kopf says of each try that it has failed
-    return said["level"] in ("ERROR", "CRITICAL") or "exc_info" in said
+    # One that has lost its lease ends itself, and kopf says of each try that it has failed.
+    expected = said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients"))
+    return said["level"] in ("ERROR", "CRITICAL") and not expected or "exc_info" in said

@@ -1,52 +1,60 @@
-"""What a campaign has found: as JSON, a group at a time, and as the table of docs/faults.md."""
+"""What a campaign has found: all of it as JSON, a group at a time, and in short as docs/faults.json and the table beside it."""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .sweep import Outcome
 
-LOG = "log"
-"""The group of what the operators' logs say."""
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
+Summary = dict[str, dict[str, Any]]
+"""By group: ``run``, how it was run; ``faults``, a row for each kind; ``log``, what the operators' logs had to hide."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the last run of each group has found.
+def summary(outcomes: Sequence[Outcome], run: str, log: Sequence[str]) -> dict[str, Any]:
+    """A group in short.
 
-    Attributes:
-        runs: how each group was run.
+    Args:
+        outcomes: the group's.
+        run: how it was run, in words.
+        log: what the operators' logs say that they shouldn't.
     """
-
-    outcomes: list[Outcome]
-    runs: dict[str, str]
-
-    def __str__(self) -> str:
-        runs = "\n".join(f"- {name}: {said}" for name, said in self.runs.items() if name != LOG)
-        return f"{table(self.outcomes)}\n\n{runs}"
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """A row for each kind of fault, in Markdown."""
-    kinds: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    kinds: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        kinds[outcome.group, outcome.kind].append(outcome)
+        kinds[outcome.kind].append(outcome)
+    rows = [
+        {
+            "fault": kind,
+            "tried": len(found),
+            "struck": sum(each.reached for each in found),
+            "survived": sum(each.reached and not each.wrong for each in found),
+            "failed": sum(bool(each.wrong) for each in found),
+            "slowest": round(max(each.seconds for each in found)),
+        }
+        for kind, found in kinds.items()
+    ]
+    return {"run": run, "faults": rows, "log": len(log)}
+
+
+def text(found: Summary) -> str:
+    """The table in Markdown, and how each group was run."""
     lines = ["| group | fault | tried | struck | survived | slowest |", "|---|---|---|---|---|---|"]
-    for (group, kind), found in kinds.items():
-        slowest = f"{max(each.seconds for each in found):.0f} s"
-        lines.append(f"| {group} | {kind} | {_counts(found)} | {slowest} |")
-    lines.append(f"| all | | {_counts(outcomes)} | |")
-    return "\n".join(lines)
-
-
-def _counts(outcomes: Sequence[Outcome]) -> str:
-    struck = sum(1 for each in outcomes if each.reached)
-    survived = sum(1 for each in outcomes if not each.wrong)
-    return f"{len(outcomes)} | {struck} | {survived}"
+    sums = dict.fromkeys(("tried", "struck", "survived"), 0)
+    for group, about in found.items():
+        for row in about["faults"]:
+            counts = " | ".join(str(row[name]) for name in sums)
+            lines.append(f"| {group} | {row['fault']} | {counts} | {row['slowest']} s |")
+            for name in sums:
+                sums[name] += row[name]
+    lines.append(f"| all | | {' | '.join(map(str, sums.values()))} | |")
+    runs = []
+    for group, about in found.items():
+        failed = sum(row["failed"] for row in about["faults"])
+        logs = f"{about['log']} lines too many" if about["log"] else "no secret, no traceback"
+        runs.append(f"- {group}: {about['run']}; {failed} failed; in the operators' logs: {logs}.")
+    return "\n".join([*lines, "", *runs])
 
 
 def failures(outcomes: Sequence[Outcome]) -> str:
@@ -55,44 +63,33 @@ def failures(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         if outcome.wrong:
             lines = [f"  {line}" for line in (*outcome.wrong, *outcome.calls)]
-            parts.append("\n".join([f"FAILED {outcome.case}", *_again(outcome), *lines]))
+            parts.append("\n".join([f"FAILED {outcome.case}", f"  {_again(outcome)}", *lines]))
     return "\n".join(parts)
 
 
-def _again(outcome: Outcome) -> list[str]:
+def _again(outcome: Outcome) -> str:
     """The command that repeats a case: it alone, or its kind of trouble where that is one for all cases at a time."""
-    if outcome.group == LOG:
-        return []
     if outcome.group in ("calls", "kills"):
-        return [f'  make chaos CASE="{outcome.case}"']
+        return f'make chaos CASE="{outcome.case}"'
     kind = "" if outcome.group == "clock" else f' --kind="{outcome.kind}"'  # a clock is set back after it was forward
-    return [f"  make chaos ARGS='--group={outcome.group}{kind}'"]
+    return f"make chaos ARGS='--group={outcome.group}{kind}'"
 
 
-def write(outcomes: Sequence[Outcome], said: str, folder: Path) -> Found:
-    """Write ``chaos.json``: what was found in each group, this time or, where a group wasn't run, the last time.
-
-    Args:
-        said: how this run was made.
-
-    Returns:
-        All of it, of the groups that weren't run too.
-    """
+def keep(group: str, outcomes: Sequence[Outcome], about: Mapping[str, Any], folder: Path) -> Summary:
+    """Write what was found in a group; returns the summaries of all groups, of each its last run's."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "chaos.json"
-    groups: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
-    for name in dict.fromkeys(outcome.group for outcome in outcomes):
-        found = [vars(outcome) for outcome in outcomes if outcome.group == name]
-        groups[name] = {"run": said, "outcomes": found}
-    path.write_text(json.dumps(groups, indent=1))
-    return Found(
-        [Outcome(**each) for found in groups.values() for each in found["outcomes"]],
-        {name: found["run"] for name, found in groups.items()},
-    )
+    (folder / f"{group}.json").write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1))
+    path = folder / "summary.json"
+    found: Summary = json.loads(path.read_text()) if path.exists() else {}
+    found[group] = dict(about)
+    path.write_text(json.dumps(found, indent=1))
+    return found
 
 
-def into_page(page: Path, text: str) -> None:
-    """Put a table into a page, between its marks."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def into_page(page: Path, found: Summary) -> None:
+    """Put the table into a page, between its marks, and what it is made from beside it."""
+    page.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin and end, f"{page} has no marks"
+    page.write_text(f"{before}{BEGIN}\n{text(found)}\n{END}{after}")

@@ -12,14 +12,15 @@ from typing import Any
 import aiohttp
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
-from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, NAMESPACE, ROUTE, SECRET, Resource
+from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, ROUTE, SECRET, Resource
 
 from .upstream import Proxies
-from .world import World
+from .world import NOT_SECRET, World
 
 NAMESPACE_NAME = "chaos"
 MANAGER = "chaos"
 BUDGET, SPENT = "50", 1.25
+_MASTER_KEY = "LITELLM_MASTER_KEY"
 Object = dict[str, Any]
 
 
@@ -51,7 +52,7 @@ class Stage:
         self._masters = masters
 
     async def open(self) -> None:
-        """Have the namespace there, and nothing of an earlier campaign in it."""
+        """Have the namespace there."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         meta = {"name": NAMESPACE_NAME, "labels": labels}
         await self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, manager=MANAGER)
@@ -60,7 +61,7 @@ class Stage:
 
     def route(self, name: str, tenant: str, **spec: Any) -> Object:
         """An external route to a case's LiteLLM."""
-        ref = {"name": f"{name[:4]}-master", "key": "LITELLM_MASTER_KEY"}
+        ref = {"name": f"{name[:4]}-master", "key": f"{_MASTER_KEY}{self.proxies.end(tenant)}"}
         url = self.world.litellm_url(tenant)
         return _resource("LiteLLMRoute", name, {"external": {"url": url, "masterKeySecretRef": ref}, **spec})
 
@@ -70,15 +71,20 @@ class Stage:
         return _resource("OpenClawAgent", case, {"routeRef": {"name": route or case}, "key": key, **spec})
 
     async def master(self, case: str) -> None:
-        """The Secret with the master key for a case's routes."""
-        self.world.secrets.add(self.master_of(case))
-        data = {"LITELLM_MASTER_KEY": base64.b64encode(self.master_of(case).encode()).decode()}
+        """The Secret with the master keys for a case's routes."""
+        masters = {f"{_MASTER_KEY}{end}": self.master_of(f"{case}{end}") for end in self.proxies.ends}
+        self.world.secrets.update(masters.values())
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in masters.items()}
         meta = {"name": f"{case}-master", "namespace": NAMESPACE_NAME}
         await self.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, manager=MANAGER)
 
     def master_of(self, tenant: str) -> str:
         """The master key of a tenant's LiteLLM."""
         return self._masters[self.proxies.service(tenant)]
+
+    def is_one_litellm(self, tenant: str, other: str) -> bool:
+        """Whether two tenants' LiteLLMs are one, with one book of what was spent."""
+        return self.proxies.service(tenant) == self.proxies.service(other)
 
     async def apply(self, manifest: Object) -> Object:
         """Apply as a user does."""
@@ -141,6 +147,13 @@ class Stage:
         return status == 200
 
     # What is there
+
+    async def see_secrets(self) -> None:
+        """Take up every secret value of the cluster, so that it is searched for in logs."""
+        for secret in await self.kube.objects(SECRET):
+            for key, value in (secret.get("data") or {}).items():
+                if key not in NOT_SECRET:
+                    self.world.secrets.add(base64.b64decode(value).decode(errors="replace"))
 
     async def snapshot(self) -> Snapshot:
         """Everything that belongs to cases."""
@@ -226,6 +239,3 @@ def is_of_a_case(name: str) -> bool:
 def token_of(key: str) -> str:
     """What LiteLLM calls a key."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-__all__ = ["BUDGET", "MANAGER", "NAMESPACE", "NAMESPACE_NAME", "SPENT", "Snapshot", "Stage", "is_of_a_case", "token_of"]

@@ -94,17 +94,20 @@ class Sweep:
     """Runs cases, in batches, in an operator that is there already.
 
     Args:
-        operator: what is killed and started anew; None: nothing is.
         size: how many cases at a time.
+
+    Attributes:
+        operator: what is killed and started anew, if anything.
+        recorded: what each story comes to without a fault, by its name.
     """
 
-    def __init__(self, stage: Stage, operator: OperatorProcess | None, say: Say, size: int = 30) -> None:
+    def __init__(self, stage: Stage, say: Say, size: int) -> None:
         self._stage = stage
         self._world = stage.world
-        self._operator = operator
-        self._say = say
         self._size = size
         self._number = itertools.count(1)
+        self.say = say
+        self.operator: OperatorProcess | None = None
         self.recorded: dict[str, Recorded] = {}
 
     async def record(self, stories: Iterable[Story]) -> None:
@@ -116,11 +119,12 @@ class Sweep:
             await story.act(self._stage, name)
         states = await self._stable(cases)
         for name, story in cases.items():
-            calls = [call for call in self._world.cases[name].calls]
+            calls = self._world.cases[name].calls
             counts = Counter(f"{call.door}:{call.name.call}" for call in calls)
             reads = {f"{call.door}:{call.name.call}": call.name.reads for call in calls}
             self.recorded[story.name] = Recorded(states[name], counts, reads)
-            _see_sane(story, states[name])
+            kept = story.there and self._stage.is_one_litellm(name, f"{name}{story.tenant}")
+            _see_sane(story, states[name], SPENT if kept else 0.0)
         await self._end(cases)
 
     def places(self, story: Story) -> Iterator[tuple[str, str, int, bool]]:
@@ -141,21 +145,20 @@ class Sweep:
                     if reads and kind in HALF_DONE:
                         continue
                     found.append(Case(story, Fault(door, call, number, kind)))
-                if (door, call) == (LITELLM, "GET /key/list") and STALE not in kinds and kinds is KINDS:
+                if (door, call) == (LITELLM, "GET /key/list") and kinds is KINDS:
                     found.append(Case(story, Fault(door, call, number, STALE)))
         return found
 
     async def run(self, cases: Sequence[Case]) -> list[Outcome]:
         """Run cases, a batch at a time."""
         outcomes: list[Outcome] = []
-        self._say(f"{len(cases)} cases")
         for at in range(0, len(cases), self._size):
             outcomes += await self._batch(cases[at : at + self._size])
             for outcome in outcomes[at:]:
                 if outcome.wrong:
-                    self._say(f"{outcome.case}: {outcome.wrong}")
+                    self.say(f"{outcome.case}: {outcome.wrong}")
             bad = sum(1 for outcome in outcomes if outcome.wrong)
-            self._say(f"{len(outcomes)} of {len(cases)} cases, {bad} failed")
+            self.say(f"{len(outcomes)} of {len(cases)} cases, {bad} failed")
         return outcomes
 
     async def run_under(self, group: str, name: str, trouble: Trouble, stories: Iterable[Story]) -> list[Outcome]:
@@ -166,22 +169,24 @@ class Sweep:
             name: of the trouble.
             trouble: is begun before the stories, and ended when it has lasted long enough.
         """
-        cases = [Case(story, None) for story in stories]
+        cases, strikes = [Case(story, None) for story in stories], self._world.strikes
         try:
             outcomes = await self._batch(cases, trouble)
         except (AssertionError, TimeoutError) as error:
             await self._stage.clear()
-            outcomes = [Outcome(str(cases[0]), group, name, True, [f"{type(error).__name__}: {error}"])]
+            wrong = f"{type(error).__name__}: {error}"
+            outcomes = [Outcome(str(case), group, name, True, [wrong]) for case in cases]
         for outcome in outcomes:
             outcome.group, outcome.kind = group, name
+            outcome.reached = self._world.strikes > strikes
             outcome.case = f"{outcome.case.partition(':')[0]}, {name}"
             if outcome.wrong:
-                self._say(f"{outcome.case}: {outcome.wrong}")
+                self.say(f"{outcome.case}: {outcome.wrong}")
         return outcomes
 
     async def _batch(self, cases: Sequence[Case], trouble: Trouble = contextlib.nullcontext) -> list[Outcome]:
         named = {f"c{next(self._number):03}": case for case in cases}
-        killing = sum(1 for case in cases if case.fault and case.fault.kind in KILLS)
+        killing = [name for name, case in named.items() if case.fault and case.fault.kind in KILLS]
         try:
             await self._begin({name: case.story for name, case in named.items()})
         except AssertionError as error:
@@ -216,18 +221,21 @@ class Sweep:
             outcome.wrong += left.get(name, [])
         return outcomes
 
-    async def _kill(self, cases: int) -> None:
-        """Kill the operator when so many cases are held at their calls, or no other comes to its; and start another."""
+    async def _kill(self, named: Sequence[str]) -> None:
+        """Kill the operator when these cases are held at their calls, or no other comes to its; and start another."""
         loop = asyncio.get_running_loop()
         last, end, count = loop.time() + _HELD_SECONDS, float("inf"), -1
-        while loop.time() < min(end, last) and len(self._world.waiting) < cases:
+        while loop.time() < min(end, last) and len(self._world.waiting) < len(named):
             if len(self._world.waiting) != count:
                 count, end = len(self._world.waiting), loop.time() + _NEXT_SECONDS
             await asyncio.sleep(0.1)
-        assert self._operator
-        await self._operator.end()
+        assert self.operator
+        await self.operator.end()
+        for case in named:
+            if not (watched := self._world.cases[case]).struck:
+                watched.fault = None  # one that comes later would be held by nobody's kill
         self._world.let_go()
-        await self._operator.start()
+        await self.operator.start()
 
     async def _begin(self, named: dict[str, Story]) -> None:
         stage = self._stage
@@ -355,7 +363,7 @@ class Sweep:
         try:
             await self._until(gone, 150)
         except AssertionError:
-            self._say(f"left: {json.dumps(left)}")
+            self.say(f"left: {json.dumps(left)}")
         await self._stage.clear(names)
         return left
 
@@ -373,8 +381,11 @@ def _line(call: Call, begun: float) -> str:
     return f"{call.at - begun:7.3f} {call.door} {call.name.call}{struck}"
 
 
-def _see_sane(story: Story, state: Object) -> None:
+def _see_sane(story: Story, state: Object, spent: float) -> None:
     """See that a story without a fault comes to what is promised.
+
+    Args:
+        spent: what the agent's key has spent in the end.
 
     Raises:
         AssertionError: it doesn't.
@@ -387,7 +398,7 @@ def _see_sane(story: Story, state: Object) -> None:
     assert [key["expires"] for key in keys].count(True) == retiring == len(keys) - 1, (story.name, keys)
     keys = [key for key in keys if not key["expires"]]
     assert keys[0]["in the Secret"], (story.name, keys)
-    assert keys[0]["spend"] == (SPENT if story.there else 0.0), (story.name, keys)
+    assert keys[0]["spend"] == spent, (story.name, keys)
     assert keys[0]["blocked"] == (not story.accepted), (story.name, keys)
     conditions = {each["type"]: each["status"] for each in state["OpenClawAgent CASE"]["status"]["conditions"]}
     assert conditions["Ready"] == "True", (story.name, conditions)

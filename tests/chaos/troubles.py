@@ -1,4 +1,4 @@
-"""What goes wrong with more than one call: watches that end, two operators, a clock that is set forward."""
+"""What goes wrong with more than one call, or with nobody's: watches that end, lists at a start, two operators, the clock."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from litclaw.kube.election import LEASE_SECONDS
 from litclaw.kube.fence import EXIT_STATUS
 from litclaw.kube.resources import AGENT
 
+from .faults import EVERY, HALF_DONE, KINDS, KUBE, Fault
 from .process import OperatorProcess
 from .stage import Stage
 from .stories import Story
@@ -19,6 +20,7 @@ from .world import WatchTrouble, World
 
 Means = Callable[[str], bool]
 """Whether a trouble, by its name, is to be tried."""
+_START_SECONDS = 20.0
 _TAKE_OVER_SECONDS = LEASE_SECONDS + 12.0
 
 WATCHES = {
@@ -27,7 +29,7 @@ WATCHES = {
     "watch answered 410": WatchTrouble("gone", 0),
     "watch refused with 429": WatchTrouble("refuse", status=429),
     "watch refused with 503 for longer": WatchTrouble("refuse", status=503, seconds=75.0),
-    "stale lists": WatchTrouble("cut", 1, stale=True),
+    "stale lists": WatchTrouble("gone", 1, stale=True),
 }
 """By name."""
 
@@ -49,6 +51,37 @@ async def watches(sweep: Sweep, world: World, stories: Sequence[Story], means: M
         if not means(name):
             continue
         found += await sweep.run_under("watches", name, partial(_watches, world, trouble), stories)
+    return found
+
+
+# Starts
+
+STARTS = tuple(kind for kind in KINDS if kind not in HALF_DONE)
+"""The calls that are nobody's alone only read, so nothing of them can be half done."""
+
+
+@contextlib.asynccontextmanager
+async def _start(operator: OperatorProcess, world: World, kind: str) -> AsyncIterator[None]:
+    """Kill the operator, have the stories told while none runs, and start another, whose common calls fail."""
+    await operator.end()
+    yield
+    world.trouble_calls([Fault(KUBE, EVERY, nth, kind) for nth in (1, 3)])
+    try:
+        await operator.start()
+        await asyncio.sleep(_START_SECONDS)
+    finally:
+        world.trouble_calls(())
+
+
+async def starts(
+    sweep: Sweep, world: World, operator: OperatorProcess, stories: Sequence[Story], means: Means
+) -> list[Outcome]:
+    """All stories told to an operator whose start meets each fault, at the first and third call of each name."""
+    found = []
+    for kind in STARTS:
+        name = f"a start's calls: {kind}"
+        if means(name):
+            found += await sweep.run_under("starts", name, partial(_start, operator, world, kind), stories)
     return found
 
 
@@ -130,9 +163,8 @@ class Pair:
     async def partition(self) -> AsyncIterator[None]:
         """The leader doesn't reach the API server any more, and the other takes over."""
         yield
-        self._world.partitioned.add("a")
-        await self._lost()
-        self._world.partitioned.discard("a")
+        with self._world.cut_off("a"):
+            await self._lost()
 
     async def _lost(self) -> None:
         status = await self._a.wait(20)
@@ -152,6 +184,7 @@ class Pair:
         """The leader is stopped in the midst of its work for longer than the lease, and goes on then."""
         yield
         self._a.tell(signal.SIGSTOP)
+        self._world.strikes += 1
         await self._leads("b", _TAKE_OVER_SECONDS)
         await asyncio.sleep(2)
         self._a.tell(signal.SIGCONT)
@@ -163,6 +196,7 @@ class Pair:
         """The leader is told to stop in the midst of its work."""
         yield
         self._a.tell(signal.SIGTERM)
+        self._world.strikes += 1
         assert await self._a.wait(20) == 0
         await self._leads("b", 12)
 
@@ -198,7 +232,9 @@ async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[
         try:
             await pair.start()
             outcomes = await sweep.run_under("leaders", name, partial(trouble, pair), stories)
-            outcomes[0].wrong += pair.overlap(since)
+            if overlap := pair.overlap(since):
+                sweep.say(f"{name}: {overlap}")
+                outcomes[0].wrong += overlap
             found += outcomes
         except AssertionError as error:
             found.append(Outcome(name, "leaders", name, False, [str(error)]))
@@ -235,6 +271,7 @@ async def _set(stage: Stage, operator: OperatorProcess, ahead: float, generation
     yield
     await asyncio.sleep(3)
     operator.set_clock(ahead)
+    stage.world.strikes += 1
     await asyncio.sleep(_LOOKED_AT_SECONDS)
     agents = (await stage.snapshot()).objects[AGENT.kind].values()
     ageing = [body for body in agents if "interval" in body["spec"]["key"].get("rotation", {})]
@@ -244,7 +281,6 @@ async def _set(stage: Stage, operator: OperatorProcess, ahead: float, generation
 
 async def clock(sweep: Sweep, stage: Stage, operator: OperatorProcess, stories: Sequence[Story]) -> list[Outcome]:
     """The stories while the operator's clock is set 40 days forward, and while it is set right again."""
-    await sweep.record([AGEING])
     told = [*stories, AGEING]
     found = await sweep.run_under("clock", "clock set 40 days forward", partial(_set, stage, operator, _AHEAD, 2), told)
     return found + await sweep.run_under(

@@ -113,10 +113,11 @@ class Proxies:
     def service(self, tenant: str) -> str:
         """Which LiteLLM is a tenant's; ``<service>.<namespace>`` is that very one."""
         name, dot, namespace = tenant.partition(".")
-        if dot:
-            return f"{namespace}/{name}"
-        ends = [end for end in self._services if end and tenant.endswith(end)]
-        return self._services[ends[0] if ends else ""]
+        return f"{namespace}/{name}" if dot else self._services[self.end(tenant)]
+
+    def end(self, tenant: str) -> str:
+        """Which of the ends a tenant's name has."""
+        return next((end for end in self._services if end and tenant.endswith(end)), "")
 
     async def read(self, tenant: str, path: str, headers: Mapping[str, str]) -> Answer:
         """`call`, of a GET. What is the same for all tenants is asked once in 5 s, unless something has changed since.

@@ -1,7 +1,8 @@
 """The faulty world: one HTTP server between the operator and what it calls, which fails it where it is told to.
 
 It has a door to the API server (a port for each operator) and one to LiteLLM (a port, with a path for each route).
-Everything that isn't struck by a fault is passed on as it is, and noted.
+Everything that isn't struck by a fault is passed on as it is, and noted. What all routes ask their LiteLLMs alike is asked
+once in five seconds (`Proxies.read`).
 """
 
 import asyncio
@@ -10,14 +11,14 @@ import contextlib
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from .faults import EVERY, HALF_DONE, KILLS, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
+from .faults import EVERY, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
 from .proxies import OPERATOR_HEADER
 from .upstream import ApiServer, Proxies
 
@@ -25,8 +26,16 @@ LATE_SECONDS = 3.0
 SLOW_SECONDS = 7.0
 """Longer than a lease call may take."""
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server", "te", "upgrade"}
-_VALUES = {"LITELLM_BASE_URL"}
-_CHUNK = 2**16
+NOT_SECRET = {"LITELLM_BASE_URL"}
+"""What Secrets hold beside secrets, by key."""
+_REASONS = {
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,6 @@ class Call:
     operator: str
     door: str
     name: Name
-    path: str
     fault: str
 
 
@@ -104,12 +112,15 @@ class World:
         self.calls: list[Call] = []
         self.secrets: set[str] = set()
         self.watch_trouble = WatchTrouble()
-        self.partitioned: set[str] = set()
-        """Operators that don't reach the API server, by name."""
+        self.strikes = 0
+        """How often something bad was done that isn't one case's: to a watch, a list, a lease call."""
+        self._common: Sequence[Fault] = ()
+        self._common_counts: Counter[str] = Counter()
+        self._cut_off: set[str] = set()
         self.lease: Callable[[str, int], str] = lambda operator, number: ""
         """What kind of fault the n-th lease call of an operator meets; empty: none."""
         self._lease_calls: Counter[str] = Counter()
-        self._watching: set[asyncio.Transport] = set()
+        self._watching: dict[asyncio.Transport, str] = {}
         self._answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self._held = asyncio.Event()
         self.waiting: set[str] = set()
@@ -159,6 +170,7 @@ class World:
         watched.fault, watched.struck = fault, ""
         watched.counts.clear()
         watched.calls.clear()
+        watched.wrong.clear()
 
     def let_go(self) -> None:
         """Let the calls go that are held for a kill; they are answered by nothing."""
@@ -172,31 +184,49 @@ class World:
         for transport in list(self._watching):
             transport.abort()
 
+    def trouble_calls(self, faults: Sequence[Fault]) -> None:
+        """Have faults strike calls that are nobody's alone, such as lists, from now on; they are counted from here."""
+        self._common = faults
+        self._common_counts.clear()
+
+    @contextlib.contextmanager
+    def cut_off(self, operator: str) -> Iterator[None]:
+        """An operator doesn't reach the API server for some time, and hears nothing of it."""
+        self._cut_off.add(operator)
+        for transport in [each for each, whose in self._watching.items() if whose == operator]:
+            transport.abort()
+        try:
+            yield
+        finally:
+            self._cut_off.discard(operator)
+
     # The API server's door
 
     async def _at_kube(self, request: web.Request, operator: str) -> web.StreamResponse:
-        if operator in self.partitioned:
+        if operator in self._cut_off:
+            self.strikes += 1
             return await self._reset(request)
         body = await request.read()
         name = kube_name(request.method, request.path)
         if "watch" in request.query:
-            return await self._watch(request, name)
+            return await self._watch(request, operator)
         kind = self._strike(KUBE, name, request, operator)
+        lists = name.reads and name.call.endswith("(list)")
         if "leases" in name.call:
             self._lease_calls[operator] += 1
-            kind = kind or self.lease(operator, self._lease_calls[operator])
-        if request.method == "GET" and name.call.endswith("(list)") and self.watch_trouble.stale:
+            kind = self.lease(operator, self._lease_calls[operator])
+            self.strikes += bool(kind)
+        if lists and self.watch_trouble.stale and request.path_qs in self._answers:
             kind = STALE
+            self.strikes += 1
 
         async def forward() -> tuple[int, dict[str, str], bytes]:
             self._take_secrets(name, body)
             status, headers, answer = await self._api.call(request.method, request.path_qs, request.headers, body)
             if status < 300:
                 self._note_delivered(name, body)
-            if name.reads and name.call.endswith("(list)"):
-                self._answers.setdefault(request.path_qs, (status, headers, answer))
-                if not self.watch_trouble.stale:
-                    self._answers[request.path_qs] = (status, headers, answer)
+            if lists and status == 200 and not self.watch_trouble.stale:
+                self._answers[request.path_qs] = (status, headers, answer)
             return status, headers, answer
 
         return await self._answer(request, KUBE, name, kind, forward)
@@ -205,7 +235,7 @@ class World:
         if name.reads or " secrets" not in name.call or not body:
             return
         for key, value in (_object(body).get("data") or {}).items():
-            if key not in _VALUES:
+            if key not in NOT_SECRET:
                 self.secrets.add(base64.b64decode(value).decode(errors="replace"))
 
     def _note_delivered(self, name: Name, body: bytes) -> None:
@@ -215,19 +245,20 @@ class World:
         if key:
             self.cases[name.case].delivered = hashlib.sha256(base64.b64decode(key)).hexdigest()
 
-    async def _watch(self, request: web.Request, name: Name) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, operator: str) -> web.StreamResponse:
         """Pass a watch on, line by line, until it is to end."""
         if self.watch_trouble.kind == "refuse":
+            self.strikes += 1
             return _refusal(KUBE, self.watch_trouble.status)
         transport = request.transport
         assert transport
-        self._watching.add(transport)
+        self._watching[transport] = operator
         try:
             return await self._stream(request)
         except (ConnectionError, aiohttp.ClientError):
             return await self._reset(request)
         finally:
-            self._watching.discard(transport)
+            self._watching.pop(transport, None)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         async with self._api.stream(request.path_qs, request.headers) as upstream:
@@ -236,6 +267,7 @@ class World:
             passed = 0
             async for line in upstream.content:
                 trouble = self.watch_trouble
+                self.strikes += trouble.kind in ("gone", "cut") and passed >= trouble.after
                 if trouble.kind == "gone" and passed >= trouble.after:
                     gone = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
                     await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
@@ -263,7 +295,7 @@ class World:
                 return answer
             status, headers, content = answer
             content = self._own_keys(name.case, content)
-            self._answers.setdefault(f"{tenant} {path}", (status, headers, content))
+            self._answers.setdefault(request.path_qs, (status, headers, content))
             return status, headers, content
 
         return await self._answer(request, LITELLM, name, kind, forward)
@@ -298,26 +330,27 @@ class World:
     def _strike(self, door: str, name: Name, request: web.Request, operator: str) -> str:
         """Note a call; returns the kind of the fault that it meets, or nothing."""
         kind = ""
-        call = Call(asyncio.get_running_loop().time(), operator, door, name, request.path, "")
         if name.case:
             watched = self.cases[name.case]
             watched.counts[f"{door}:{name.call}"] += 1
             number, fault = watched.counts[f"{door}:{name.call}"], watched.fault
-            place = (door, name.call, number)
-            if (
-                fault
-                and fault.call == EVERY
-                and number == fault.nth
-                and not (name.reads and fault.kind in (*HALF_DONE, *KILLS))
-                or fault
-                and not watched.struck
-                and (fault.door, fault.call, fault.nth) == place
-            ):
+            may = fault is not None and (fault.call == EVERY or not watched.struck)
+            if fault and may and fault.is_at(door, name, number) and self._can(fault.kind, request):
                 watched.struck = kind = fault.kind
-            call = Call(call.at, operator, door, name, request.path, kind)
-            watched.calls.append(call)
+        elif self._common and "leases" not in name.call:
+            self._common_counts[f"{door}:{name.call}"] += 1
+            number = self._common_counts[f"{door}:{name.call}"]
+            kind = next((fault.kind for fault in self._common if fault.is_at(door, name, number)), "")
+            self.strikes += bool(kind)
+        call = Call(asyncio.get_running_loop().time(), operator, door, name, kind)
+        if name.case:
+            self.cases[name.case].calls.append(call)
         self.calls.append(call)
         return kind
+
+    def _can(self, kind: str, request: web.Request) -> bool:
+        """Whether a fault is possible: what has never been answered has no older answer."""
+        return kind != STALE or request.path_qs in self._answers
 
     async def _answer(
         self,
@@ -342,9 +375,7 @@ class World:
         if kind in ("delay", "slow"):
             await asyncio.sleep(LATE_SECONDS if kind == "delay" else SLOW_SECONDS)
         if kind == STALE:
-            held = self._answers.get(request.path_qs if door == KUBE else f"{request.path.split('/')[1]} /key/list")
-            if held:
-                return _response(*held)
+            return _response(*self._answers[request.path_qs])
         try:
             status, headers, content = await forward()
         except aiohttp.ClientError:  # of its own accord; the operator has to bear that too
@@ -393,7 +424,7 @@ def _refusal(door: str, status: int) -> web.Response:
     """An answer as the real one gives it when it can't."""
     text = f"{status}, because the campaign says so"
     if door == KUBE:
-        reason = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}.get(status, "Timeout")
+        reason = _REASONS[status]
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": text, "reason": reason}
         body["code"] = status  # type: ignore[assignment]
     else:

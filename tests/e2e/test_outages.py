@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 400
 """kubelet starts a container that has ended again and again only after up to five minutes."""
 NAMES = [f"lasting-{number}" for number in range(6)]
 SAVER = NAMES[0]
+WHAT = ("make", "change", "rotate")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ class Load:
     def _work(self) -> None:
         chosen, number = random.Random(7), 0
         while not self._end.wait(1.5):
-            what = ("make", "change", "rotate")[number % 3]
+            what = WHAT[number % len(WHAT)]
             number += 1
             name = f"meanwhile-{number}" if what == "make" else chosen.choice(NAMES[1:])
             if what == "make":
@@ -132,18 +133,19 @@ def _through(
     spent: float,
     away: contextlib.AbstractContextManager[object],
     seconds: float = AWAY_SECONDS,
-    meanwhile: Callable[[], None] = lambda: None,
+    *,
+    meanwhile: Callable[[], None],
 ) -> Object:
     """Work, take something away in the middle of it, and see that all is well some time after it is back.
 
     Args:
-        meanwhile: is called when it has been away for half of the time.
+        meanwhile: is called when it has been away for half of the time; sees that it is away.
 
     Returns:
         What was seen: how often each operator started anew, what the load did, what its caller failed at meanwhile, and
         after how many seconds all was well.
     """
-    before, failed = _restarts(kube), len(seen(kube, NAMES[1])["failures"])
+    before, called, saved = _restarts(kube), seen(kube, NAMES[1]), _key(kube, SAVER)
     with Load(kube) as load:
         time.sleep(6)
         with away:
@@ -161,18 +163,21 @@ def _through(
     well = time.monotonic() - back
     row = next(r for r in proxy.rows(kube.must("openclawagent", TEAM, SAVER)["metadata"]["uid"]) if not r["expires"])
     assert row["spend"] == pytest.approx(spent), "what was spent is kept"
+    assert _key(kube, SAVER) == saved, "nobody has asked for another key"
+    assert all(load.done[what] for what in WHAT), load.done
     after = _restarts(kube)
     assert after.keys() == before.keys()
-    failures = seen(kube, NAMES[1])["failures"][failed:]
+    calls = seen(kube, NAMES[1])
     found = {
         "restarts": sorted(after[name] - before[name] for name in before),
         "load": dict(load.done),
         "agents": len(names),
-        "failed calls": len(failures),
-        "refused calls": sum(1 for status, _ in failures if status),
+        "calls": calls["calls"] - called["calls"],
+        "failed calls": calls["failed"] - called["failed"],
+        "refused calls": calls["refused"] - called["refused"],
         "well after": round(well),
     }
-    print(found, failures[:2], flush=True)
+    print(found, calls["failures"][len(called["failures"]) :][:2], flush=True)
     return found
 
 
@@ -184,7 +189,11 @@ def _is_there(kube: Kube, name: str) -> bool:
 def test_the_api_server_or_what_is_behind_it(
     kube: Kube, proxy: Proxy, node: Node, lasting: float, part: str, record_property: Any
 ) -> None:
-    found = _through(kube, proxy, lasting, node.stopped(node.component(part)))
+    def away() -> None:
+        made = kube.run("-n", TEAM, "create", "configmap", "never", "--request-timeout=5s", check=False)
+        assert made.returncode, f"{part} is away, and something was written"
+
+    found = _through(kube, proxy, lasting, node.stopped(node.component(part)), meanwhile=away)
     record_property("outage", found)
     assert found["refused calls"] == 0, "who has a key goes on, as long as the name resolves"
     # Who leads and can't renew its lease ends at once, so that nobody else works beside it, and is started anew.
@@ -213,7 +222,12 @@ def test_the_proxy_or_its_database(
 
 @pytest.mark.chaos
 def test_the_network_of_the_node(kube: Kube, proxy: Proxy, node: Node, lasting: float, record_property: Any) -> None:
-    found = _through(kube, proxy, lasting, node.cut())
+    def away() -> None:
+        connect = f"import socket; socket.create_connection(('main-litellm.{AI}', 4000), 3)"
+        done = kube.run("-n", TEAM, "exec", f"caller-{NAMES[1]}", "--", PYTHON, "-c", connect, check=False)
+        assert done.returncode and "Error" in done.stderr, done
+
+    found = _through(kube, proxy, lasting, node.cut(), meanwhile=away)
     record_property("outage", found)
     # A leader ends as above; and one that has started anew can't be probed until the network is there again.
     assert max(found["restarts"]) <= 2, found
@@ -226,6 +240,14 @@ def _full(kube: Kube, node: Node, folder: str) -> Iterator[None]:
         yield
     finally:
         node.run("rm", file)
+
+
+def _see_full(kube: Kube, node: Node, folder: str) -> None:
+    assert node.run("df", "--output=avail", folder).split()[-1] == "0"
+    psql = ("psql", "--username=litellm", "--dbname=litellm", "--command")
+    more = "CREATE TABLE more AS SELECT generate_series(1, 1000000)"
+    done = kube.run("-n", AI, "exec", "main-postgres-0", "--", *psql, more, check=False)
+    assert "No space left on device" in done.stderr, done
 
 
 @contextlib.contextmanager
@@ -248,7 +270,9 @@ def test_the_databases_disk_is_full(kube: Kube, proxy: Proxy, node: Node, lastin
         folder = node.shrink(claim["spec"]["volumeName"], spare_mib=256)
     try:
         kube.wait_ready("litellmroute", AI, "main", timeout=240)
-        found = _through(kube, proxy, lasting, _full(kube, node, folder))
+        found = _through(
+            kube, proxy, lasting, _full(kube, node, folder), meanwhile=lambda: _see_full(kube, node, folder)
+        )
         record_property("outage", found)
         assert found["restarts"] == [0, 0], found
     finally:

@@ -1,13 +1,17 @@
 """The fault campaign's own logic: what a call is named, whose it is, what is drawn, what differs."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.chaos.end_state import difference
-from tests.chaos.faults import KINDS, Fault, Name, kube_name, litellm_name
-from tests.chaos.report import failures, table
+from tests.chaos.faults import EVERY, KINDS, KUBE, LITELLM, Fault, Name, kube_name, litellm_name
+from tests.chaos.report import failures, into_page, summary, text
 from tests.chaos.stories import STORIES
 from tests.chaos.sweep import Case, Outcome, drawn
 
+DOCS = Path(__file__).parents[2] / "docs"
 OURS = "/apis/litclaw.dev/v1alpha1/namespaces/chaos"
 
 
@@ -57,11 +61,40 @@ def test_a_difference_says_where() -> None:
     assert difference({"a": [1]}, {"a": [1]}) == []
 
 
+def test_a_fault_strikes_its_call_or_the_nth_of_every_name() -> None:
+    write, read = Name("main", "PATCH secrets", False), Name("main", "GET secrets", True)
+    one = Fault(KUBE, "PATCH secrets", 2, "drop-answer")
+    assert [one.is_at(KUBE, write, number) for number in (1, 2, 3)] == [False, True, False]
+    assert not one.is_at(LITELLM, write, 2) and not one.is_at(KUBE, read, 2)
+    every = Fault(KUBE, EVERY, 2, "drop-answer")
+    assert every.is_at(KUBE, write, 2) and every.is_at(LITELLM, write, 2) and not every.is_at(KUBE, write, 1)
+    assert not every.is_at(KUBE, read, 2), "what only reads can't be half done"
+    assert Fault(KUBE, EVERY, 1, "503").is_at(KUBE, read, 1)
+
+
+GOOD = Outcome("limits:kube:PATCH secrets:1:409", "calls", "409", True, [], 2.0)
+MISSED = Outcome("limits:kube:PATCH secrets:3:409", "calls", "409", False, [], 2.0)
+BAD = Outcome("limits:kube:PATCH secrets:2:409", "calls", "409", True, ["a key is left"], 9.0, ["0.1 kube"])
+
+
 def test_the_report_counts_and_says_how_to_repeat() -> None:
-    good = Outcome("limits:kube:PATCH secrets:1:409", "calls", "409", True, [], 2.0)
-    bad = Outcome("limits:kube:PATCH secrets:2:409", "calls", "409", False, ["a key is left"], 9.0, ["0.1 kube"])
-    assert "| calls | 409 | 2 | 1 | 1 | 9 s |" in table([good, bad])
-    assert failures([good]) == ""
-    assert 'make chaos CASE="limits:kube:PATCH secrets:2:409"' in failures([good, bad])
+    about = summary([GOOD, MISSED, BAD], "every case", ["a traceback"])
+    assert "| calls | 409 | 3 | 2 | 1 | 9 s |" in text({"calls": about}), "what didn't strike wasn't survived"
+    assert "- calls: every case; 1 failed; in the operators' logs: 1 lines too many." in text({"calls": about})
+    assert failures([GOOD]) == ""
+    assert 'make chaos CASE="limits:kube:PATCH secrets:2:409"' in failures([GOOD, BAD])
     cut = Outcome("limits, watch cut", "watches", "watch cut", True, ["a key is left"])
     assert """make chaos ARGS='--group=watches --kind="watch cut"'""" in failures([cut])
+
+
+def test_the_page_is_replaced_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "faults.md"
+    page.write_text("before\n<!-- begin: written by make chaos -->\nold\n<!-- end -->\nafter\n")
+    into_page(page, {"calls": summary([GOOD], "every case", [])})
+    assert "before\n" in page.read_text() and "after\n" in page.read_text() and "old" not in page.read_text()
+    assert "| calls | 409 | 1 | 1 | 1 | 2 s |" in page.read_text()
+
+
+def test_the_page_has_the_table_of_the_kept_result() -> None:
+    kept = json.loads((DOCS / "faults.json").read_text())
+    assert text(kept) in (DOCS / "faults.md").read_text()

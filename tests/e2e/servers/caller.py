@@ -1,6 +1,7 @@
 """A client that calls a proxy without pause with whatever key its mounted Secret holds, as an agent's tools would.
 
-Usage: caller.py <key file> <base URL>; prints a line of JSON every second: calls so far, and each failure.
+Usage: caller.py <key file> <base URL>; prints a line of JSON every second: calls so far, how many failed and how many of
+these were refused, and the first failures.
 """
 
 import json
@@ -27,5 +28,7 @@ while True:
     keys.add(hash(key))
     if time.monotonic() - told > 1:
         told = time.monotonic()
-        print(json.dumps({"calls": calls, "keys": len(keys), "failures": failures[:20]}), flush=True)
+        refused = sum(1 for status, _ in failures if status)
+        counts = {"calls": calls, "keys": len(keys), "failed": len(failures), "refused": refused}
+        print(json.dumps({**counts, "failures": failures[:20]}), flush=True)
     time.sleep(0.2)
