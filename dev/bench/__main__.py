@@ -1,4 +1,5 @@
-"""Usage: python -m dev.bench [--n N] [--only SECTION,…] [--changes N] [--idle SECONDS] [--keep]
+"""Usage: python -m dev.bench [--n N] [--only SECTION,…] [--changes N] [--idle SECONDS] [--proxy-cpu CPU]
+                           [--keep]
        python -m dev.bench report [FILE]
 
 Runs the benchmark (CLUSTER as in dev/cluster.py), prints its table and keeps it as JSON in .bench/. `report` writes such a
@@ -23,7 +24,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         if not found:
             raise SystemExit(f"no section {name!r}: there are {', '.join(SECTIONS)}")
         names |= found
-    more = {"changes": given.changes, "idle": given.idle, "only": frozenset(names)}
+    more = {"changes": given.changes, "idle": given.idle, "proxy_cpu": given.proxy_cpu, "only": frozenset(names)}
     if given.n is None:
         return Plan(**more)
     return Plan(**more, instant=(given.n,), real=(given.n,), crowd=given.n, route=given.n, rotate=given.n)
@@ -33,7 +34,7 @@ def _run(given: argparse.Namespace) -> int:
     say = sayer()
     cluster = up(say)
     bench = Bench(cluster, _plan(given), say)
-    begun = report.circumstances(bench)
+    begun = {**report.circumstances(bench), "whole": bench.plan.is_whole}
     try:
         bench.run()
     finally:
@@ -54,13 +55,17 @@ def main(arguments: list[str]) -> int:
         files = [Path(each) for each in arguments[1:]] or sorted(KEPT.glob("*.json"))[-1:]
         if len(files) != 1:
             raise SystemExit(f"no result in {KEPT}: run `make bench`, or name a file")
-        report.write_page(json.loads(files[0].read_text()))
+        result = json.loads(files[0].read_text())
+        if not result["whole"]:
+            raise SystemExit(f"{files[0]} is of a part of the benchmark, and the page is of all of it")
+        report.write_page(result)
         return 0
     parser = argparse.ArgumentParser(prog="python -m dev.bench", usage=__doc__)
     parser.add_argument("--n", type=int)
     parser.add_argument("--only", default="")
     parser.add_argument("--changes", type=int, default=Plan.changes)
     parser.add_argument("--idle", type=float, default=Plan.idle)
+    parser.add_argument("--proxy-cpu", default=Plan.proxy_cpu)
     parser.add_argument("--keep", action="store_true")
     return _run(parser.parse_args(arguments))
 

@@ -29,8 +29,6 @@ INSTANT_URL = f"http://instant.{HOME}.svc.cluster.local:4000"
 REAL_URL = f"http://real-litellm.{REAL}.svc.cluster.local:4000"
 Object = dict[str, Any]
 
-# Bare calls of an unlimited LiteLLM take 1.6 of two cores, and what is left decides the comparison, not the operator.
-_HALF_A_CORE = {"requests": {"cpu": "500m"}, "limits": {"cpu": "500m"}}
 _LEADS_SECONDS = 900  # a start with many agents is what is measured, and may be slow
 
 _PROGRAM = build.Program("bench", str(Path(__file__).parent / "go"), ".", "-s -w", "the benchmark's clients")
@@ -159,11 +157,16 @@ class Stage:
         self.apply(secret, _route("instant", HOME, {"external": external, "models": [_MODEL]}))
         self.wait_for_route("instant", HOME, seconds=120)
 
-    def set_up_real(self) -> str:
-        """Have a real LiteLLM with a database of its own; returns its master key."""
+    def set_up_real(self, cpu: str) -> str:
+        """Have a real LiteLLM with a database of its own; returns its master key.
+
+        Args:
+            cpu: how much it may use, such as ``500m``; empty: all there is.
+        """
         self.apply(_namespace(REAL))
         params = {"litellmParams": {"model": "openai/gpt-4o", "mock_response": "hello"}}
-        managed = {"database": {"embedded": {"storage": "1Gi"}}, "resources": _HALF_A_CORE}
+        limits = {"requests": {"cpu": cpu}, "limits": {"cpu": cpu}} if cpu else {}
+        managed = {"database": {"embedded": {"storage": "1Gi"}}, "resources": limits}
         self.apply(_route("real", REAL, {"managed": managed, "models": [{**_MODEL, **params}]}))
         self.wait_for_route("real", REAL, seconds=900)
         data = self.get("-n", REAL, "secret", "real-master-key")["data"]

@@ -16,6 +16,7 @@ const agents = "/apis/litclaw.dev/v1alpha1/namespaces/%s/openclawagents"
 
 type agent struct {
 	Metadata meta
+	Data     map[string]string // of a Secret
 	Status   struct {
 		ObservedGeneration int
 		Budget             string
@@ -108,7 +109,7 @@ func converge(text []byte) (any, error) {
 
 // latencies changes one agent at a time and waits until the operator has followed.
 //
-// What is changed: the budget (followed when the status shows it), or the Secret is deleted (followed when it is there again).
+// What is changed: the budget (followed when the status shows it), or the Secret is deleted (followed when it is there again with another key).
 func latencies(text []byte) (any, error) {
 	given := struct {
 		fleet
@@ -150,7 +151,17 @@ func latencies(text []byte) (any, error) {
 		}
 		if given.What == "secret" {
 			name += "-litellm"
-			followed = func(s sight) bool { return s.seen.Metadata.Name == name && s.kind != "DELETED" }
+			ended := ""
+			followed = func(s sight) bool {
+				if s.seen.Metadata.Name != name {
+					return false
+				}
+				key := s.seen.Data["LITELLM_API_KEY"]
+				if s.kind == "DELETED" {
+					ended = key
+				}
+				return ended != "" && key != "" && key != ended
+			}
 			err = k.do(http.MethodDelete, collection+"/"+name, "", nil, nil)
 		} else {
 			patch := []byte(fmt.Sprintf(`{"spec":{"key":{"maxBudget":%q}}}`, budget))
@@ -162,7 +173,7 @@ func latencies(text []byte) (any, error) {
 		for done := false; !done; {
 			select {
 			case s := <-sights:
-				if done = s.at.After(began) && followed(s); done {
+				if done = followed(s) && s.at.After(began); done {
 					took = append(took, s.at.Sub(began).Seconds())
 				}
 			case err := <-ended:
