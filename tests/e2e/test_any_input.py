@@ -52,13 +52,13 @@ class Ends:
     taken: set[str] = field(default_factory=set)
 
     def is_refused(self, case: Case, answer: httpx.Response) -> bool:
-        """Whether the API server refuses it; see that it says why."""
+        """Whether the API server refuses it; see that it names the field."""
         if answer.is_success:
             return False
         message = str(answer.json().get("message"))
-        assert answer.status_code in (400, 413, 422, 500), f"{case}: {answer.status_code} {message}"
+        assert answer.status_code in (400, 422), f"{case}: {answer.status_code} {message}"
         last = case.field.rpartition(".")[2].removesuffix("[]").removesuffix("{}")
-        assert "spec" in message or last in message, f"{case}: {message}"
+        assert last in message, f"{case}: {message}"
         self.counts["refused"] += 1
         return True
 
