@@ -105,6 +105,8 @@ class FakeProxy:
         if path == "/key/info":
             row = self.rows.get(request.params["key"])
             return answer(200, {"info": row}) if row else self._missing()
+        if path == "/key/list":
+            return answer(200, {"keys": list(self.rows.values()), "total_pages": 1})
         if path == "/key/delete":
             found = [self.rows.pop(token) for token in body["keys"] if token in self.rows]
             return answer(200, {}) if found else self._missing()

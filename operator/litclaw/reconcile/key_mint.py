@@ -53,6 +53,17 @@ async def mint(
     if not state.usable:
         message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
+    state.making += 1
+    try:
+        return await _made(world, agent, access, live, replacing)
+    finally:
+        state.making -= 1
+
+
+async def _made(
+    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, replacing: Replacing | None
+) -> tuple[KeyRow, SecretStr]:
+    state = access.state
     old = await _as_they_are(agent, access)
     now = state.now(world)
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])

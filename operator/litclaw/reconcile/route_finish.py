@@ -1,6 +1,7 @@
 """The end of an external route: the keys of its agents end with it, since nobody knows the proxy's master key after it.
 
-A managed route needs none of this: its keys go with its database.
+A managed route needs none of this: its keys go with its database. Agents are at work meanwhile, and what one of them makes
+at the last moment must end too: from here on no key is begun, and those that were begun are waited for.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from .finalizer import is_held, let_go, let_go_when_late
 from .key_end import end_keys
 from .world import RouteState, World
 
+_MAKING_SECONDS = 0.5
+
 
 async def finish(world: World, body: Mapping[str, Any]) -> float | None:
     """End what the route's deletion must end, and let it go.
@@ -25,6 +28,11 @@ async def finish(world: World, body: Mapping[str, Any]) -> float | None:
     """
     if not is_held(body):
         return None
+    held = world.routes.get((body["metadata"]["namespace"], body["metadata"]["name"]))
+    if held:
+        held.usable = False
+        if held.making:
+            return _MAKING_SECONDS
     try:
         route = LiteLLMRoute.model_validate(body)
         await _end_keys(world, route)
@@ -40,24 +48,26 @@ async def finish(world: World, body: Mapping[str, Any]) -> float | None:
 
 async def _end_keys(world: World, route: LiteLLMRoute) -> None:
     key = (route.metadata.namespace, route.metadata.name)
-    agents = list(world.agents_of(key))
     state = world.routes.get(key)
+    agents = {
+        body["metadata"]["uid"]: (body.get("status") or {}).get("key", {}).get("hash") for body in world.agents_of(key)
+    }
+    if not any(shown or state and state.table.of(uid) for uid, shown in agents.items()):
+        return  # nobody has ever got a key by it
     if state is None or not state.seen:
-        if not any((body.get("status") or {}).get("key", {}).get("hash") for body in agents):
-            return  # nobody has ever got a key by it
         state = await _reach(world, route)
-    tokens = [row.token for body in agents for row in state.table.of(body["metadata"]["uid"])] if state else []
-    if state and tokens:
+    if state is None:
+        return
+    await state.table.refresh(state.client)  # it may have made a key of which the answer was lost
+    if tokens := [row.token for uid in agents for row in state.table.of(uid)]:
         await end_keys(state, tokens)
 
 
 async def _reach(world: World, route: LiteLLMRoute) -> RouteState | None:
-    """The proxy of a route whose keys this process hasn't read before it was deleted."""
+    """The proxy of a route that this process hasn't looked at before it was deleted."""
     if not (external := route.spec.external):
         return None
     master_key, authorities = await route_connect.read_secrets(world, route, external)
     url = route_connect.checked_url(external.url)
     await route_observe.locate(url)
-    state = route_connect.connect(world, route, url, master_key, authorities)
-    await state.table.refresh(state.client)
-    return state
+    return route_connect.connect(world, route, url, master_key, authorities)

@@ -41,6 +41,7 @@ class RouteState:
         limited: whether the proxy serves more models than the route gives away.
         moved_up: of old keys whose end was moved up, by token, in how many seconds it was then to come.
         hurry_until: until when the keys are read more often, because an old one waits for the use of a new one.
+        making: how many keys are being made there just now.
     """
 
     client: LiteLLM
@@ -55,6 +56,7 @@ class RouteState:
     key_defaults: KeyDefaults = field(default_factory=KeyDefaults)
     moved_up: dict[str, float] = field(default_factory=dict)
     hurry_until: datetime = _LONG_AGO
+    making: int = 0
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
 
