@@ -225,7 +225,7 @@ def test_the_network_of_the_node(kube: Kube, proxy: Proxy, node: Node, lasting: 
     def away() -> None:
         connect = f"import socket; socket.create_connection(('main-litellm.{AI}', 4000), 3)"
         done = kube.run("-n", TEAM, "exec", f"caller-{NAMES[1]}", "--", PYTHON, "-c", connect, check=False)
-        assert done.returncode and "Error" in done.stderr, done
+        assert done.returncode and "Traceback" in done.stderr, done
 
     found = _through(kube, proxy, lasting, node.cut(), meanwhile=away)
     record_property("outage", found)
