@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dev.cluster import ROOT
 
-from .proxies import DOOR, NAME
+from .detour import DOOR, NAME
 
 
 class OperatorProcess:

@@ -15,7 +15,7 @@ from litclaw.cli.main import app
 from litclaw.handlers import work
 from litclaw.reconcile.world import World
 
-from .proxies import lead_around
+from .detour import lead_around
 
 SHORTER = {
     "_BLOCKED_SECONDS": 3.0,

@@ -14,7 +14,7 @@ from kubernetes.aio.client import Configuration
 
 from dev.cluster import Cluster
 
-from .proxies import OPERATOR_HEADER
+from .detour import OPERATOR_HEADER
 
 _DROPPED = {"host", "connection", "authorization", "content-length", "transfer-encoding", "keep-alive"}
 _HEADERS_OF_LITELLM = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}

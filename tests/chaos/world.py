@@ -18,8 +18,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from .detour import OPERATOR_HEADER
 from .faults import EVERY, KUBE, LITELLM, STALE, Fault, Name, kube_name, litellm_name
-from .proxies import OPERATOR_HEADER
 from .upstream import ApiServer, Proxies
 
 LATE_SECONDS = 3.0

@@ -13,6 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.cluster import Cluster
+from tests.chaos.campaign import installed_operator_away
+
 from .direct import api_server, at_once
 from .support import TEAM, Kube, Object, Proxy, agent, eventually
 from .test_rotation_under_load import PYTHON, SERVERS, operator_pod
@@ -39,24 +42,21 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
 @pytest.fixture
-def counted(kube: Kube, proxy: Proxy) -> Iterator[str]:
+def counted(kube: Kube, proxy: Proxy, cluster: Cluster) -> Iterator[str]:
     """An operator that tells what it holds, in place of the others: its URL."""
-    kube.run("-n", SYSTEM, "scale", "deployment/litclaw", "--replicas=0")
-    gone = ("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--timeout=60s")
-    kube.run("-n", SYSTEM, *gone)
     body = operator_pod()
     body["metadata"]["name"] = "counted"
     [container] = body["spec"]["containers"]
     container["command"] = [PYTHON, "-c", (SERVERS / "counted_operator.py").read_text()]
     container["readinessProbe"] = {"tcpSocket": {"port": 8079}, "periodSeconds": 1}
-    kube.apply(body)
-    try:
-        kube.run("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/counted", "--timeout=60s")
-        with kube.forward(SYSTEM, "pod/counted", 8079) as url:
-            yield url
-    finally:
-        kube.delete("pod", SYSTEM, "counted")
-        kube.run("-n", SYSTEM, "scale", "deployment/litclaw", "--replicas=2")
+    with installed_operator_away(cluster):
+        kube.apply(body)
+        try:
+            kube.run("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/counted", "--timeout=60s")
+            with kube.forward(SYSTEM, "pod/counted", 8079) as url:
+                yield url
+        finally:
+            kube.delete("pod", SYSTEM, "counted")
 
 
 class Wave:
