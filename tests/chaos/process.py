@@ -110,5 +110,5 @@ def _is_trouble(line: str) -> bool:
     except ValueError:
         return bool(line.strip())
     # One that has lost its lease ends itself, and kopf says of each try that it has failed.
-    expected = said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients"))
+    expected = said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients", "kopf._core.reactor.observation"))
     return said["level"] in ("ERROR", "CRITICAL") and not expected or "exc_info" in said

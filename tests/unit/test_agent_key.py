@@ -1,5 +1,6 @@
 """An agent's key while somebody else is at work on it: a leader that was paused, or a cache that is behind."""
 
+import base64
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,7 +9,7 @@ import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.cache import Cache, fingerprint
 from litclaw.kube.client import Kube
-from litclaw.kube.errors import ConflictError
+from litclaw.kube.errors import ConflictError, UnavailableError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.reconcile.agent_access import Access
 from litclaw.reconcile.agent_key import ensure_key
@@ -34,6 +35,9 @@ class OneSecret:
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
+        self.patience = True
+        """Otherwise the next write is given up, and stays to be carried out late."""
+        self.given_up: list[Mapping[str, Any]] = []
 
     async def get(self, *_: object) -> dict[str, Any]:
         """The Secret."""
@@ -43,6 +47,10 @@ class OneSecret:
         """The Secret as it is then; an event is taken and forgotten."""
         if manifest["kind"] != "Secret":
             return dict(manifest)
+        if not self.patience:
+            self.patience = True
+            self.given_up.append(manifest)
+            raise UnavailableError(0, "Timeout", "no answer")
         held = self.body["metadata"]
         if manifest["metadata"].get("resourceVersion", held["resourceVersion"]) != held["resourceVersion"]:
             raise ConflictError(409, "Conflict", "the object has been modified")
@@ -63,6 +71,17 @@ def _row(proxy: FakeProxy, key: str, mark: Mark, alias: str) -> KeyRow:
     return row
 
 
+def _world(kube: OneSecret, cache: Cache, clock: Clock) -> World:
+    return World(
+        kube=cast(Kube, cast(object, SimpleNamespace(get=kube.get, apply=kube.apply))),
+        cache=cache,
+        cluster="c",
+        wake=lambda key: None,
+        wake_after=lambda key, seconds: None,
+        now=clock,
+    )
+
+
 async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_does_not_know_of_it() -> None:
     clock = Clock()
     proxy = FakeProxy(clock)
@@ -72,14 +91,7 @@ async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_doe
     new = _row(proxy, NEW, mark, AGENT.alias)
     cache, kube = Cache(), OneSecret(_secret(NEW, "2"))
     cache.observe(_secret(OLD, "1"))
-    world = World(
-        kube=cast(Kube, cast(object, SimpleNamespace(get=kube.get, apply=kube.apply))),
-        cache=cache,
-        cluster="c",
-        wake=lambda key: None,
-        wake_after=lambda key, seconds: None,
-        now=clock,
-    )
+    world = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
     state.table.put(old)
     access = Access(state, (), Limits())
@@ -96,3 +108,22 @@ async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_doe
     assert set(proxy.rows) == {old.token, new.token}, "the one that nobody was given has gone"
     assert "expires" in proxy.rows[old.token] and "expires" not in proxy.rows[new.token]
     assert kube.body == _secret(NEW, "2")
+
+
+async def test_a_write_that_is_carried_out_late_puts_no_ended_key_back() -> None:
+    clock = Clock()
+    proxy, cache, kube = FakeProxy(clock), Cache(), OneSecret(_secret(OLD, "1"))
+    cache.observe(kube.body)
+    world = _world(kube, cache, clock)
+    state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
+    access = Access(state, (), Limits())
+
+    kube.patience = False
+    with pytest.raises(UnavailableError):
+        await ensure_key(world, AGENT, access)
+    row, _ = await ensure_key(world, AGENT, access)
+    assert set(proxy.rows) == {row.token}, "the first one has ended"
+    [late] = kube.given_up
+    with pytest.raises(ConflictError):
+        await kube.apply(late)
+    assert fingerprint(base64.b64decode(kube.body["data"]["LITELLM_API_KEY"]).decode()) == row.token
