@@ -192,7 +192,7 @@ async def _keep_secret(
     if held and names.API_KEY in held:
         key = held[names.API_KEY].get_secret_value()
         manifest = agent_secret(agent, key=key, token=row.token, base_url=access.state.url)
-        await put(world, manifest, live, KEY_READY, unchanged=True)
+        await put(world, manifest, live, KEY_READY)
 
 
 async def _see_secret(world: World, agent: OpenClawAgent) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from ..api import names
 from ..kube.cache import Key, compact, owner_of
 from ..kube.diff import is_settled
 from ..kube.errors import InvalidError
-from ..kube.resources import BY_KIND
+from ..kube.resources import BY_KIND, SECRET
 from ..render.metadata import Manifest, sealed
 from .conditions import Blocked
 from .world import World
@@ -55,13 +55,11 @@ def check_ours(live: dict[str, Any] | None, wanted: Manifest, condition: str) ->
     raise Blocked(condition, "NameTaken", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
 
 
-async def put(
-    world: World, manifest: Manifest, live: dict[str, Any] | None, condition: str, *, unchanged: bool = False
-) -> None:
+async def put(world: World, manifest: Manifest, live: dict[str, Any] | None, condition: str) -> None:
     """Apply a manifest to the object that was looked at, or make it where there was none.
 
-    Args:
-        unchanged: only where nobody has written it since it was looked at.
+    A Secret that was looked at is written only where nobody has written it since: the cache may be behind, and what another
+    process has put there isn't replaced; nor does a write that was given up, and is carried out late, put an old value back.
 
     Raises:
         Blocked: the API server refuses it, and will again.
@@ -70,7 +68,7 @@ async def put(
     """
     wanted = sealed(manifest)
     if live:
-        same = ("uid", "resourceVersion") if unchanged else ("uid",)
+        same = ("uid", "resourceVersion") if manifest["kind"] == SECRET.kind else ("uid",)
         wanted["metadata"] = {**wanted["metadata"], **{each: live["metadata"][each] for each in same}}
     try:
         # Without force at first: a field that somebody else has set meanwhile is then a conflict, not overwritten.

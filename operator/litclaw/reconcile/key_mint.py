@@ -92,9 +92,7 @@ async def _made(
     state.table.put(made)
     manifest = agent_secret(agent, key=value.get_secret_value(), token=made.token, base_url=state.url)
     try:
-        # The cache may be behind: a key that another process has delivered meanwhile isn't replaced. And a write that was
-        # given up and is carried out late must not put back a key that has ended since.
-        await put(world, manifest, live, KEY_READY, unchanged=True)
+        await put(world, manifest, live, KEY_READY)
     except (Blocked, ConflictError) as error:
         # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try. But where
         # somebody was faster, the next pass reads first which key the Secret holds.
