@@ -166,6 +166,7 @@ def main(
     seed: Annotated[int, typer.Option(help="By which cases are drawn.")] = 1,
     sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
     size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 60,
+    add: Annotated[bool, typer.Option(help="Add to what earlier runs of a group have found.")] = False,
     page: Annotated[bool, typer.Option(help="Put the table of all groups' last runs into docs/faults.md.")] = False,
 ) -> None:
     """Break the world around the operator, call by call. Exits with 1 where something didn't survive."""
@@ -174,8 +175,8 @@ def main(
             raise typer.BadParameter(f"there is no {', '.join(unknown)}: there are {', '.join(known)}")
     groups = tuple(name for name in GROUPS if name in (group or GROUPS))
     plan = Plan(tuple(case or ()), groups, tuple(story or STORIES), frozenset(kind or ()), seed, sample, size)
-    if page and not plan.is_whole:
-        raise typer.BadParameter("--page is for whole groups: leave --case, --story, --kind and --sample out")
+    if page and not (plan.is_whole or add):
+        raise typer.BadParameter("--page is for whole groups: leave --case, --story, --kind and --sample out, or --add")
     say = sayer()
     os.environ.setdefault("CLUSTER", "litclaw-chaos")
     cluster = there() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
@@ -183,7 +184,7 @@ def main(
     found = litellms(cluster)
     folder = Path(tempfile.mkdtemp(prefix="litclaw-chaos-"))
     with installed_operator_away(cluster):
-        failed = asyncio.run(_run(cluster, found, folder, plan, page, say))
+        failed = asyncio.run(_run(cluster, found, folder, plan, Keeping(add, page), say))
     print(f"Report in {_REPORT}, logs in {folder}")
     sys.exit(1 if failed else 0)
 
@@ -219,8 +220,16 @@ class Plan:
         return "; ".join(parts)
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """What becomes of what was found; see `main`."""
+
+    add: bool
+    page: bool
+
+
 async def _run(
-    cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path, plan: Plan, page: bool, say: Say
+    cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path, plan: Plan, keeping: Keeping, say: Say
 ) -> bool:
     """Run the groups, and report each when it has ended; returns whether something didn't survive."""
     failed = False
@@ -231,12 +240,12 @@ async def _run(
             outcomes = await groups.run(name)
             log = await found.said_by_operators()
             run = f"{plan}, {(time.monotonic() - started) / 60:.0f} minutes, {os.cpu_count()} cores"
-            about = report.summary(outcomes, run, log)
-            print("\n".join([report.text({name: about}), report.failures(outcomes), *log]), flush=True)
+            table = report.text({name: report.summary(outcomes, run, log)})
+            print("\n".join([table, report.failures(outcomes), *log]), flush=True)
             failed = failed or bool(log) or any(outcome.wrong for outcome in outcomes)
             if not plan.cases:
-                kept = report.keep(name, outcomes, about, _REPORT)
-                if page:
+                kept = report.keep(name, outcomes, run, log, _REPORT, add=keeping.add)
+                if keeping.page:
                     report.into_page(_PAGE, kept)
     return failed
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from litclaw.kube.resources import AGENT, CONFIG_MAP, ROUTE, SECRET
 
+from .faults import case_of
 from .stage import Object, Snapshot, token_of
 
 _TIMES = {"lastTransitionTime", "rotatedAt", "nextRotation", "budgetResetsAt", "retiringUntil"}
@@ -25,7 +26,7 @@ def seen(snapshot: Snapshot, case: str) -> Object:
     out: Object = {}
     for kind in (AGENT.kind, ROUTE.kind, SECRET.kind, CONFIG_MAP.kind):
         for name, body in snapshot.objects[kind].items():
-            if name[:4] == case and name != f"{case}-master":
+            if case_of(name) == case and name != f"{case}-master":
                 out[f"{kind} {name.replace(case, 'CASE')}"] = _object(body, case)
     secret = snapshot.get(SECRET.kind, f"{case}-litellm")
     held = _value(secret, "LITELLM_API_KEY")

@@ -74,6 +74,12 @@ class Name:
     reads: bool
 
 
+def case_of(name: str) -> str:
+    """Whose an object or a tenant is, by how its name begins; empty: nobody's."""
+    found = _CASE.match(name)
+    return found[0] if found else ""
+
+
 def kube_name(method: str, path: str) -> Name:
     """What a request to the API server is; the names of a case's objects begin with the case's."""
     reads = method == "GET"
@@ -81,9 +87,8 @@ def kube_name(method: str, path: str) -> Name:
     if match is None:
         return Name("", f"{method} {path}", reads)
     _, plural, name, sub = match.groups()
-    found = _CASE.match(name or "")
     what = plural if name else f"{plural} (list)"
-    return Name(found[0] if found else "", f"{method} {what}{sub or ''}", reads)
+    return Name(case_of(name or ""), f"{method} {what}{sub or ''}", reads)
 
 
 def litellm_name(method: str, tenant: str, path: str) -> Name:
@@ -93,5 +98,4 @@ def litellm_name(method: str, tenant: str, path: str) -> Name:
         tenant: the first part of the path that the operator calls, such as ``c017`` or ``c017-b``.
         path: the rest, as LiteLLM knows it.
     """
-    found = _CASE.match(tenant)
-    return Name(found[0] if found else "", f"{method} {path}", method == "GET")
+    return Name(case_of(tenant), f"{method} {path}", method == "GET")

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,24 @@ def _again(outcome: Outcome) -> str:
     return f"make chaos ARGS='--group={outcome.group}{kind}'"
 
 
-def keep(group: str, outcomes: Sequence[Outcome], about: Mapping[str, Any], folder: Path) -> Summary:
-    """Write what was found in a group; returns the summaries of all groups, of each its last run's."""
+def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], folder: Path, *, add: bool) -> Summary:
+    """Write what was found in a group; returns the summaries of all groups.
+
+    Args:
+        run: how it was run, in words.
+        log: what the operators' logs say that they shouldn't.
+        add: to what earlier runs of the group have found, in place of the same cases; otherwise that is left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{group}.json").write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1))
-    path = folder / "summary.json"
+    kept, path = folder / f"{group}.json", folder / "summary.json"
     found: Summary = json.loads(path.read_text()) if path.exists() else {}
-    found[group] = dict(about)
+    by_case = {outcome.case: outcome for outcome in outcomes}
+    if add and group in found:
+        earlier = [Outcome(**each) for each in json.loads(kept.read_text())]
+        by_case = {outcome.case: outcome for outcome in earlier} | by_case
+        run = f"{found[group]['run']}, and {run}"
+    kept.write_text(json.dumps([vars(outcome) for outcome in by_case.values()], indent=1))
+    found[group] = summary([*by_case.values()], run, log)
     path.write_text(json.dumps(found, indent=1))
     return found
 

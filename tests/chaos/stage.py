@@ -14,6 +14,7 @@ from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
 from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, ROUTE, SECRET, Resource
 
+from .faults import case_of
 from .upstream import Proxies
 from .world import NOT_SECRET, World
 
@@ -61,7 +62,7 @@ class Stage:
 
     def route(self, name: str, tenant: str, **spec: Any) -> Object:
         """An external route to a case's LiteLLM."""
-        ref = {"name": f"{name[:4]}-master", "key": f"{_MASTER_KEY}{self.proxies.end(tenant)}"}
+        ref = {"name": f"{case_of(name)}-master", "key": f"{_MASTER_KEY}{self.proxies.end(tenant)}"}
         url = self.world.litellm_url(tenant)
         return _resource("LiteLLMRoute", name, {"external": {"url": url, "masterKeySecretRef": ref}, **spec})
 
@@ -196,14 +197,14 @@ class Stage:
         snapshot = await self.snapshot()
         for kind in (AGENT.kind, ROUTE.kind, SECRET.kind, CONFIG_MAP.kind):
             for name in snapshot.objects[kind]:
-                if is_of_a_case(name) if names is None else name[:4] in names:
+                if is_numbered(name) if names is None else case_of(name) in names:
                     await self.delete(BY_KIND[kind], name)
 
     async def wait_empty(self) -> None:
         """Wait until no agent or route of an earlier campaign is there; an operator must run."""
         while True:
             found = (await self.snapshot()).objects
-            if not any(map(is_of_a_case, [*found[AGENT.kind], *found[ROUTE.kind]])):
+            if not any(map(is_numbered, [*found[AGENT.kind], *found[ROUTE.kind]])):
                 return
             await asyncio.sleep(1.0)
 
@@ -231,9 +232,9 @@ def _merged(into: Mapping[str, Any], given: Mapping[str, Any]) -> Object:
     return out
 
 
-def is_of_a_case(name: str) -> bool:
-    """Whether an object's name begins as a case's do."""
-    return name[0] == "c" and name[1:4].isdigit()
+def is_numbered(name: str) -> bool:
+    """Whether an object is of a case that has a number, as all have but that of the one managed route."""
+    return case_of(name)[1:].isdigit()
 
 
 def token_of(key: str) -> str:

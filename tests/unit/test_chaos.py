@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.end_state import difference
 from tests.chaos.faults import EVERY, KINDS, KUBE, LITELLM, Fault, Name, kube_name, litellm_name
-from tests.chaos.report import failures, into_page, summary, text
+from tests.chaos.report import failures, into_page, keep, summary, text
 from tests.chaos.stories import STORIES
 from tests.chaos.sweep import Case, Outcome, drawn
 
@@ -25,6 +25,7 @@ OURS = "/apis/litclaw.dev/v1alpha1/namespaces/chaos"
         ("PATCH", "/api/v1/namespaces/chaos/events/c1234.ab12", Name("c1234", "PATCH events", False)),
         ("PATCH", "/api/v1/namespaces/ai/secrets/main-master-key", Name("main", "PATCH secrets", False)),
         ("GET", "/version", Name("", "GET /version", True)),
+        ("PATCH", "/api/v1/namespaces/chaos/secrets/c1000-litellm", Name("c1000", "PATCH secrets", False)),
     ],
 )
 def test_a_call_to_the_api_server_is_named_by_verb_and_kind(method: str, path: str, expected: Name) -> None:
@@ -85,6 +86,14 @@ def test_the_report_counts_and_says_how_to_repeat() -> None:
     assert 'make chaos CASE="limits:kube:PATCH secrets:2:409"' in failures([GOOD, BAD])
     cut = Outcome("limits, watch cut", "watches", "watch cut", True, ["a key is left"])
     assert """make chaos ARGS='--group=watches --kind="watch cut"'""" in failures([cut])
+
+
+def test_what_is_run_again_is_in_place_of_what_was(tmp_path: Path) -> None:
+    keep("calls", [GOOD, BAD], "every case", [], tmp_path, add=False)
+    mended = Outcome(BAD.case, "calls", "409", True, [], 3.0)
+    found = keep("calls", [mended], "stories limits", [], tmp_path, add=True)
+    assert "| calls | 409 | 2 | 2 | 2 | 3 s |" in text(found) and "every case, and stories limits" in text(found)
+    assert "| calls | 409 | 1 | 1 | 1 | 3 s |" in text(keep("calls", [mended], "every case", [], tmp_path, add=False))
 
 
 def test_the_page_is_replaced_between_its_marks(tmp_path: Path) -> None:
