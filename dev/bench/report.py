@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..cluster import ROOT
+from ..page import between
 from .figures import HEADINGS, figures_of
 
 if TYPE_CHECKING:
@@ -103,6 +104,4 @@ def write_page(result: dict[str, Any]) -> None:
 
 def page(text: str, result: dict[str, Any]) -> str:
     """The page with the table of a result."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    return f"{before}{begin}\n\n{markdown(result)}\n\n{end}{after}"
+    return between(text, _BEGIN, _END, markdown(result))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dev.page import between
+
 from .sweep import Outcome
 
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
@@ -100,7 +102,4 @@ def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], 
 def into_page(page: Path, found: Summary) -> None:
     """Put the table into a page, between its marks, and what it is made from beside it."""
     page.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin and end, f"{page} has no marks"
-    page.write_text(f"{before}{BEGIN}\n{text(found)}\n{END}{after}")
+    page.write_text(between(page.read_text(), BEGIN, END, text(found)))
