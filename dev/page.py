@@ -1,4 +1,14 @@
-"""Tables that a command writes into a page of the docs."""
+"""Tables that a command writes into a page of the docs, and what they say they are of."""
+
+import subprocess
+
+from .cluster import ROOT
+
+
+def commit() -> str:
+    """What is checked out, with ``-dirty`` where something of it is changed."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def between(text: str, begin: str, end: str, table: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..cluster import ROOT
-from ..page import between
+from ..page import between, commit
 from .figures import HEADINGS, figures_of
 
 if TYPE_CHECKING:
@@ -30,12 +29,9 @@ def circumstances(bench: "Bench") -> dict[str, Any]:
     """When, where and of what a run is."""
     stage = bench.stage
     version = json.loads(stage.cluster.run("version", "-o", "json").stdout)["serverVersion"]["gitVersion"]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit,
+        "commit": commit(),
         "machine": {
             "cpu": _first("/proc/cpuinfo", "model name"),
             "cores": os.cpu_count(),

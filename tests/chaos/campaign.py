@@ -15,6 +15,7 @@ import typer
 from litclaw.kube.client import Kube
 
 from dev.cluster import KUBECONFIG, ROOT, Cluster, sayer, tools, up
+from dev.page import commit
 from tests.e2e.support import AI, make_main, managed_route
 from tests.e2e.support import Kube as Objects
 
@@ -36,7 +37,6 @@ WORKERS = "--workers=100"
 """More than cases at a time, since a worker is held with each call that waits for a kill."""
 GROUPS = ("calls", "kills", "watches", "starts", "leaders", "clock", "master-keys")
 _REPORT = ROOT / "build" / "chaos"
-_PAGE = ROOT / "docs" / "faults.md"
 _LEFT_SECONDS = 120
 
 
@@ -239,14 +239,15 @@ async def _run(
             started = time.monotonic()
             outcomes = await groups.run(name)
             log = await found.said_by_operators()
-            run = f"{plan}, {(time.monotonic() - started) / 60:.0f} minutes, {os.cpu_count()} cores"
+            minutes = (time.monotonic() - started) / 60
+            run = f"{plan}, commit {commit()}, {minutes:.0f} minutes, {os.cpu_count()} cores"
             table = report.text({name: report.summary(outcomes, run, log)})
             print("\n".join([table, report.failures(outcomes), *log]), flush=True)
             failed = failed or bool(log) or any(outcome.wrong for outcome in outcomes)
             if not plan.cases:
                 kept = report.keep(name, outcomes, run, log, _REPORT, add=keeping.add)
                 if keeping.page:
-                    report.into_page(_PAGE, kept)
+                    report.into_page(kept)
     return failed
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dev.cluster import ROOT
 from dev.page import between
 
 from .sweep import Outcome
 
+PAGE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
 Summary = dict[str, dict[str, Any]]
 """By group: ``run``, how it was run; ``faults``, a row for each kind; ``log``, what the operators' logs had to hide."""
@@ -78,7 +80,7 @@ def _again(outcome: Outcome) -> str:
 
 
 def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], folder: Path, *, add: bool) -> Summary:
-    """Write what was found in a group; returns the summaries of all groups.
+    """Write what was found in a group; returns the summaries of all groups, of those that weren't run here the page's.
 
     Args:
         run: how it was run, in words.
@@ -87,9 +89,10 @@ def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], 
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept, path = folder / f"{group}.json", folder / "summary.json"
-    found: Summary = json.loads(path.read_text()) if path.exists() else {}
+    earlier_runs = path if path.exists() else PAGE.with_suffix(".json")
+    found: Summary = json.loads(earlier_runs.read_text())
     by_case = {outcome.case: outcome for outcome in outcomes}
-    if add and group in found:
+    if add and kept.exists():
         earlier = [Outcome(**each) for each in json.loads(kept.read_text())]
         by_case = {outcome.case: outcome for outcome in earlier} | by_case
         run = f"{found[group]['run']}, and {run}"
@@ -99,7 +102,7 @@ def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], 
     return found
 
 
-def into_page(page: Path, found: Summary) -> None:
+def into_page(found: Summary, page: Path = PAGE) -> None:
     """Put the table into a page, between its marks, and what it is made from beside it."""
     page.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     page.write_text(between(page.read_text(), BEGIN, END, text(found)))

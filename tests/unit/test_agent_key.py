@@ -110,20 +110,43 @@ async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_doe
     assert kube.body == _secret(NEW, "2")
 
 
-async def test_a_write_that_is_carried_out_late_puts_no_ended_key_back() -> None:
+@pytest.mark.parametrize("late_first", [True, False])
+async def test_a_write_that_is_carried_out_late_puts_no_ended_key_back(late_first: bool) -> None:
     clock = Clock()
     proxy, cache, kube = FakeProxy(clock), Cache(), OneSecret(_secret(OLD, "1"))
     cache.observe(kube.body)
     world = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
+
+    kube.patience = False
+    with pytest.raises(UnavailableError):
+        await ensure_key(world, AGENT, Access(state, (), Limits()))
+    [token], [late] = proxy.rows, kube.given_up
+    if late_first:
+        await kube.apply(late)
+    # The limits have changed meanwhile, too.
+    row, _ = await ensure_key(world, AGENT, Access(state, (), Limits(rpm_limit=60)))
+    if not late_first:
+        with pytest.raises(ConflictError):
+            await kube.apply(late)
+    assert fingerprint(base64.b64decode(kube.body["data"]["LITELLM_API_KEY"]).decode()) == row.token == token
+    assert set(proxy.rows) == {token} and proxy.rows[token]["rpm_limit"] == 60 and not state.undelivered
+
+
+async def test_a_rotation_whose_write_was_given_up_goes_on_with_the_same_key() -> None:
+    clock = Clock()
+    proxy, cache, kube = FakeProxy(clock), Cache(), OneSecret(_secret(OLD, "1"))
+    cache.observe(kube.body)
+    world = _world(kube, cache, clock)
+    state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
+    state.table.put(_row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=clock().isoformat()), AGENT.alias))
     access = Access(state, (), Limits())
 
     kube.patience = False
     with pytest.raises(UnavailableError):
         await ensure_key(world, AGENT, access)
     row, _ = await ensure_key(world, AGENT, access)
-    assert set(proxy.rows) == {row.token}, "the first one has ended"
-    [late] = kube.given_up
+    assert set(proxy.rows) == {fingerprint(OLD), row.token}, "no third one is made"
+    assert "expires" in proxy.rows[fingerprint(OLD)], "and the old one has an end, and lives until then"
     with pytest.raises(ConflictError):
-        await kube.apply(late)
-    assert fingerprint(base64.b64decode(kube.body["data"]["LITELLM_API_KEY"]).decode()) == row.token
+        await kube.apply(kube.given_up[0])

@@ -99,7 +99,7 @@ def test_what_is_run_again_is_in_place_of_what_was(tmp_path: Path) -> None:
 def test_the_page_is_replaced_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "faults.md"
     page.write_text("before\n<!-- begin: written by make chaos -->\nold\n<!-- end -->\nafter\n")
-    into_page(page, {"calls": summary([GOOD], "every case", [])})
+    into_page({"calls": summary([GOOD], "every case", [])}, page)
     assert "before\n" in page.read_text() and "after\n" in page.read_text() and "old" not in page.read_text()
     assert "| calls | 409 | 1 | 1 | 1 | 2 s |" in page.read_text()
 

@@ -51,6 +51,7 @@ async def _settled(
         return True  # it never got a key
     if state is None or not state.usable:
         return False
+    state.undelivered.pop(agent.metadata.uid, None)
     try:
         await settle(world, agent, state)
     except (LiteLLMError, Blocked):

@@ -1,8 +1,9 @@
 """An agent's virtual key: one live key, in its Secret, with the limits that the resource asks for.
 
 The order survives a kill at any point. A key is registered before it is written into the Secret, so that what the
-Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass ends it. A key that is
-too old is replaced in the same way, but for its end, which comes later: see `key_retire`.
+Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass delivers it or, in
+another process, which doesn't know its value, ends it. A key that is too old is replaced in the same way, but for its end,
+which comes later: see `key_retire`.
 """
 
 from dataclasses import replace
@@ -59,14 +60,15 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
             live = await _see_secret(world, agent)
             row, grace = await _find(world, agent, access, live, shape)
         if row is None:
-            row, value = await mint(world, agent, access, live)
+            row, value = await _new_key(world, agent, access, live)
         elif grace is not None:
             # One that waits for its end gets it first, or it would be taken for surplus.
             await settle_others(world, agent, state, row)
-            row, value = await mint(world, agent, access, live, Replacing(row, grace))
+            row, value = await _new_key(world, agent, access, live, Replacing(row, grace))
             if not campaigns_for(world, agent.metadata.uid):  # a rotation tells of itself, not of ten thousand agents
                 await _tell(world, agent, grace)
         else:
+            state.undelivered.pop(agent.metadata.uid, None)
             if undelivered := _undelivered(state, agent, row):
                 await end_keys(state, undelivered)
             row = await _keep_limits(agent, access, row)
@@ -152,6 +154,15 @@ async def _delivered(agent: OpenClawAgent, access: Access, live: dict[str, Any] 
         message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
         raise Blocked(KEY_READY, "KeyBlocked", message, stalled=True)
     return row
+
+
+async def _new_key(
+    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, replacing: Replacing | None = None
+) -> tuple[KeyRow, SecretStr]:
+    """A new key in the Secret, and its value. One that an earlier pass has made is put right as any other."""
+    left, _ = access.state.undelivered.get(agent.metadata.uid, ("", None))
+    row, value = await mint(world, agent, access, live, replacing)
+    return await _keep_limits(agent, access, row) if row.token == left else row, value
 
 
 async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:

@@ -1,4 +1,8 @@
-"""A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live."""
+"""A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live.
+
+A write into the Secret that was given up may be carried out yet. So the next try delivers the same key: if another were
+made and this one ended, the late write would put an ended key there.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,19 +12,18 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..api.agent import OpenClawAgent
-from ..kube.errors import ConflictError
 from ..litellm.errors import AliasTakenError
 from ..litellm.keys import KeyRow, Mark, new_key, spend_of, taken_over, utc
 from ..render.agent_secret import agent_secret
 from .agent_access import Access
 from .agent_hold import Hold
 from .agent_retain import wanted_mark
-from .agent_rotation import asked, campaigns_for
+from .agent_rotation import asked, campaigns_for, due
 from .children import put
 from .conditions import KEY_READY, Blocked
 from .key_end import end_keys
 from .key_period import inherited, is_over
-from .world import World
+from .world import RouteState, World
 
 PROXY_SECONDS = 10.0
 
@@ -55,14 +58,50 @@ async def mint(
         raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
     state.making += 1
     try:
-        return await _made(world, agent, access, live, replacing)
+        row, value = _left(world, agent, state, replacing) or await _made(world, agent, access, replacing)
+        await _deliver(world, agent, state, live, row, value)
     finally:
         state.making -= 1
+    return row, value
+
+
+def _left(
+    world: World, agent: OpenClawAgent, state: RouteState, replacing: Replacing | None
+) -> tuple[KeyRow, SecretStr] | None:
+    """A key that was made, and of whose delivery nothing is known; None: there is none, or it isn't what is wanted now."""
+    token, value = state.undelivered.get(agent.metadata.uid, ("", None))
+    row = state.table.get(token)
+    if value is None or row is None or row.mark is None or row.expires is not None:
+        return None
+    if replacing and row.mark.replaces != replacing.row.short or due(world, agent, state, row) is not None:
+        return None
+    return row, value
+
+
+async def _deliver(
+    world: World, agent: OpenClawAgent, state: RouteState, live: dict[str, Any] | None, row: KeyRow, value: SecretStr
+) -> None:
+    """Write a key into the agent's Secret. Where somebody was faster, the next pass reads first which key it holds.
+
+    Raises:
+        Blocked: the Secret is refused; the key that nobody was given has ended, or there would be one more with each try.
+        KubeError: whether it is written isn't known.
+    """
+    state.undelivered[agent.metadata.uid] = (row.token, value)
+    manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=state.url)
+    try:
+        await put(world, manifest, live, KEY_READY)
+    except Blocked:
+        del state.undelivered[agent.metadata.uid]
+        await end_keys(state, [row.token])
+        raise
+    del state.undelivered[agent.metadata.uid]
 
 
 async def _made(
-    world: World, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, replacing: Replacing | None
+    world: World, agent: OpenClawAgent, access: Access, replacing: Replacing | None
 ) -> tuple[KeyRow, SecretStr]:
+    """Register a key that nobody has yet."""
     state = access.state
     old = await _as_they_are(agent, access)
     now = state.now(world)
@@ -90,15 +129,6 @@ async def _made(
     value = new_key()
     made = await _generate(world, agent, access, value, mark, spend)
     state.table.put(made)
-    manifest = agent_secret(agent, key=value.get_secret_value(), token=made.token, base_url=state.url)
-    try:
-        await put(world, manifest, live, KEY_READY)
-    except (Blocked, ConflictError) as error:
-        # Refused for sure: a key that nobody was given ends at once, or there would be one more with each try. But where
-        # somebody was faster, the next pass reads first which key the Secret holds.
-        if replacing is None or isinstance(error, Blocked):
-            await end_keys(state, [made.token])
-        raise
     return made, value
 
 

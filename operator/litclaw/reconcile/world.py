@@ -42,6 +42,7 @@ class RouteState:
         moved_up: of old keys whose end was moved up, by token, in how many seconds it was then to come.
         hurry_until: until when the keys are read more often, because an old one waits for the use of a new one.
         making: how many keys are being made there just now.
+        undelivered: by agent, the token and value of a key whose write into the Secret has come to no known end.
     """
 
     client: LiteLLM
@@ -57,6 +58,7 @@ class RouteState:
     moved_up: dict[str, float] = field(default_factory=dict)
     hurry_until: datetime = _LONG_AGO
     making: int = 0
+    undelivered: dict[str, tuple[str, SecretStr]] = field(default_factory=dict)
     refreshed_at: float = float("-inf")
     refresh_seconds: float = 0.0
 
