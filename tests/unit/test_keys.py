@@ -134,6 +134,29 @@ async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content:
             await client.model_info()
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, {"hello": "world"}, NotLiteLLMError),
+        (404, {}, NotLiteLLMError),
+        (429, {}, UnavailableError),
+        (500, {}, UnavailableError),
+        (503, {}, UnavailableError),
+    ],
+)
+async def test_who_answers_for_a_proxy_that_is_away_is_no_other_program(
+    status: int, body: dict[str, Any], expected: type[LiteLLMError]
+) -> None:
+    async with handled(lambda request: answer(status, body)) as client:
+        with pytest.raises(expected):
+            await client.readiness()
+
+
+async def test_a_proxy_without_its_database_says_so_itself() -> None:
+    async with handled(lambda request: answer(503, {"status": "unhealthy", "db": "disconnected"})) as client:
+        assert not (await client.readiness()).database
+
+
 async def test_a_deleted_key_that_the_proxy_remembers_is_no_key() -> None:
     info = {"key_alias": "a", "deleted_at": "2026-11-24T02:55:30Z", "status": "deleted"}
     async with handled(lambda request: answer(200, {"info": info})) as client:

@@ -125,6 +125,8 @@ class LiteLLM:
         answer = await self._send("GET", "/health/readiness", bearer=None)
         body = answer.body or {}
         if answer.status not in (200, 503) or "status" not in body:
+            if answer.status == 429 or answer.status >= 500:  # what stands before it, or it can't just now
+                raise UnavailableError(f"{self.url}/health/readiness answers {answer.status}")
             raise NotLiteLLMError(
                 f"{self.url}/health/readiness answers {answer.status}, but not as LiteLLM does: check the URL"
             )

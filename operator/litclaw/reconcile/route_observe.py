@@ -65,7 +65,8 @@ def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:
     if isinstance(error, RefusedAddressError):
         return Blocked(PROXY_READY, "LinkLocalAddress", f"{error}: mend the URL.", stalled=True, retry=60.0)
     if isinstance(error, NotLiteLLMError | RejectedError):
-        return Blocked(PROXY_READY, "NotLiteLLM", f"{error}.", stalled=True)
+        # A managed proxy has no URL to be mended, and a rotation of its master key isn't given up for one odd answer.
+        return Blocked(PROXY_READY, "NotLiteLLM", f"{error}.", stalled=bool(route.spec.external))
     if isinstance(error, UntrustedError):
         message = (
             f"{error}. Name the proxy's authority in spec.external.caBundleSecretRef, or mend the name in the URL."
