@@ -24,6 +24,8 @@ QUIET_SECONDS = 10.0
 _SETTLE_SECONDS = 150.0
 _STABLE_SECONDS = 16.0
 _LOOK_SECONDS = 2.5
+_FELT_SECONDS = 4.0
+"""After a fault has struck, what comes of it may not be there yet."""
 _MOST_CALLS = 400
 _HELD_SECONDS = 25.0
 """For how long calls are held before a kill: the operator gives one up after 30 s."""
@@ -307,7 +309,8 @@ class Sweep:
         while loop.time() < end:
             snapshot = await self._stage.snapshot()
             for name, case in named.items():
-                if seen(snapshot, name) != self.recorded[case.story.name].state:
+                felt = loop.time() > self._world.cases[name].struck_at + _FELT_SECONDS
+                if not felt or seen(snapshot, name) != self.recorded[case.story.name].state:
                     found.pop(name, None)
                 elif name not in found:
                     found[name] = loop.time()

@@ -61,6 +61,7 @@ class Watched:
 
     Attributes:
         fault: laid, and not yet struck where ``struck`` is empty.
+        struck_at: when, by the event loop's clock.
         delivered: token of the virtual key that the Secret holds, as last written; empty: none.
         ending: whether its keys may end while a Secret holds them, since the agent goes.
         wrong: what must never happen, and has.
@@ -68,6 +69,7 @@ class Watched:
 
     fault: Fault | None = None
     struck: str = ""
+    struck_at: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     calls: list[Call] = field(default_factory=list)
     delivered: str = ""
@@ -337,6 +339,7 @@ class World:
             may = fault is not None and (fault.call == EVERY or not watched.struck)
             if fault and may and fault.is_at(door, name, number) and self._can(fault.kind, request):
                 watched.struck = kind = fault.kind
+                watched.struck_at = asyncio.get_running_loop().time()
         elif self._common and "leases" not in name.call:
             self._common_counts[f"{door}:{name.call}"] += 1
             number = self._common_counts[f"{door}:{name.call}"]

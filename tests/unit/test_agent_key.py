@@ -140,13 +140,15 @@ async def test_a_rotation_whose_write_was_given_up_goes_on_with_the_same_key() -
     world = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
     state.table.put(_row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=clock().isoformat()), AGENT.alias))
-    access = Access(state, (), Limits())
+    access = Access(state, (), Limits(max_budget=10.0))
 
     kube.patience = False
     with pytest.raises(UnavailableError):
         await ensure_key(world, AGENT, access)
+    [made] = proxy.rows.keys() - {fingerprint(OLD)}
     row, _ = await ensure_key(world, AGENT, access)
-    assert set(proxy.rows) == {fingerprint(OLD), row.token}, "no third one is made"
+    assert row.token == made and set(proxy.rows) == {fingerprint(OLD), made}, "no third one is made"
     assert "expires" in proxy.rows[fingerprint(OLD)], "and the old one has an end, and lives until then"
+    assert {each["spend"] for each in proxy.rows.values()} == {1.0}, "what was spent counts once"
     with pytest.raises(ConflictError):
         await kube.apply(kube.given_up[0])

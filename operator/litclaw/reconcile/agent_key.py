@@ -62,8 +62,9 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
         if row is None:
             row, value = await _new_key(world, agent, access, live)
         elif grace is not None:
-            # One that waits for its end gets it first, or it would be taken for surplus.
-            await settle_others(world, agent, state, row)
+            if agent.metadata.uid not in state.undelivered:
+                # One that waits for its end gets it first, or it would be taken for surplus.
+                await settle_others(world, agent, state, row)
             row, value = await _new_key(world, agent, access, live, Replacing(row, grace))
             if not campaigns_for(world, agent.metadata.uid):  # a rotation tells of itself, not of ten thousand agents
                 await _tell(world, agent, grace)

@@ -68,10 +68,7 @@ async def settle_others(
         await _see_accepted(world, agent, state, value)
     elif replaced:
         replaced = []  # nobody calls with a key that is held back, so nobody needs the old one
-    left, _ = state.undelivered.get(agent.metadata.uid, ("", None))  # it may be in the Secret at any moment
-    surplus = [
-        other.token for other in others if other.expires is None and other not in replaced and other.token != left
-    ]
+    surplus = [other.token for other in others if other.expires is None and other not in replaced]
     if surplus:
         await end_keys(state, surplus)
     if replaced:
