@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -139,7 +140,9 @@ async def test_a_rotation_whose_write_was_given_up_goes_on_with_the_same_key() -
     cache.observe(kube.body)
     world = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
-    state.table.put(_row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=clock().isoformat()), AGENT.alias))
+    old = _row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=clock().isoformat()), AGENT.alias)
+    proxy.rows[old.token]["max_budget"] = 10.0
+    state.table.put(replace(old, limits=Limits(max_budget=10.0)))
     access = Access(state, (), Limits(max_budget=10.0))
 
     kube.patience = False
