@@ -214,6 +214,8 @@ class Plan:
         """What of its groups is run, in words."""
         if self.is_whole:
             return "every case"
+        if self.cases:
+            return f"{len(self.cases)} by name"
         parts = [f"{self.sample} cases drawn by seed {self.seed}"] if self.sample else []
         parts += [f"stories {', '.join(self.stories)}"] if set(self.stories) != set(STORIES) else []
         parts += [f"faults {', '.join(sorted(self.kinds))}"] if self.kinds else []
