@@ -12,7 +12,7 @@ from litclaw.api import names
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, SECRET
 
-from .faults import EVERY, KILLS, KUBE, Fault
+from .faults import EVERY, KILLS, KUBE, Fault, case_of
 from .faults import KINDS as OF_CALLS
 from .process import OperatorProcess
 from .stage import MANAGER, SPENT, Object, Stage, token_of
@@ -63,6 +63,9 @@ class MasterKeys:
     async def _join(self) -> None:
         """An agent with a key that has spent something: no rotation of a master key may be felt by it."""
         self._world.cases[ROUTE].ending = False
+        for left in await self._kube.objects(ROTATION):  # by a campaign that was ended
+            if case_of(left["metadata"]["name"]) == ROUTE:
+                await self._kube.delete(ROTATION, None, left["metadata"]["name"], uid=left["metadata"]["uid"])
         meta = {"name": MEMBER, "namespace": TEAM}
         spec = {"routeRef": {"name": ROUTE, "namespace": NAMESPACE}}
         manifest = {"apiVersion": "litclaw.dev/v1alpha1", "kind": AGENT.kind, "metadata": meta, "spec": spec}
