@@ -71,7 +71,7 @@ class MasterKeys:
         manifest = {"apiVersion": "litclaw.dev/v1alpha1", "kind": AGENT.kind, "metadata": meta, "spec": spec}
         await self._stage.apply(manifest)
         async with asyncio.timeout(_READY_SECONDS):
-            while not (key := await self._key()):
+            while not (key := await self._stage.key_of(MEMBER, TEAM)):
                 await asyncio.sleep(1)
         master = (await self._held())[names.MASTER_KEY]
         body = {"key": token_of(key), "spend": SPENT}
@@ -86,15 +86,10 @@ class MasterKeys:
             while await self._kube.get(AGENT, TEAM, MEMBER):
                 await asyncio.sleep(1)
 
-    async def _key(self) -> str:
-        """The virtual key in the agent's Secret; empty: none yet."""
-        secret = await self._kube.get(SECRET, TEAM, names.agent_secret(MEMBER))
-        return base64.b64decode(((secret or {}).get("data") or {}).get("LITELLM_API_KEY", "")).decode()
-
     async def _rotate(self, kind: str, nth: int) -> Outcome:
         # Its name begins as the route's does, so its own calls are the case's too.
         name, case = f"{ROUTE}-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
-        old, key = (await self._held())[names.MASTER_KEY], await self._key()
+        old, key = (await self._held())[names.MASTER_KEY], await self._stage.key_of(MEMBER, TEAM)
         generation = await self._generation()
         self._world.lay(ROUTE, Fault(KUBE, EVERY, nth, kind))
         started = time.monotonic()
@@ -159,7 +154,7 @@ class MasterKeys:
 
     async def _look_at_member(self, key: str) -> list[str]:
         """What isn't as it was with the agent's key."""
-        if await self._key() != key:
+        if await self._stage.key_of(MEMBER, TEAM) != key:
             return ["the agent's key is another one"]
         master = (await self._held())[names.MASTER_KEY]
         path = "/key/list?size=100&return_full_object=true"

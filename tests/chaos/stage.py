@@ -136,9 +136,9 @@ class Stage:
         status, said = await self.litellm(case, "POST", "/key/update", body={"key": token, "spend": SPENT})
         assert status == 200, said
 
-    async def key_of(self, case: str) -> str:
-        """The virtual key that a case's Secret holds."""
-        found = await self.kube.get(SECRET, NAMESPACE_NAME, f"{case}-litellm")
+    async def key_of(self, agent: str, namespace: str = NAMESPACE_NAME) -> str:
+        """The virtual key that an agent's Secret holds; empty: none yet."""
+        found = await self.kube.get(SECRET, namespace, f"{agent}-litellm")
         return base64.b64decode((found or {}).get("data", {}).get("LITELLM_API_KEY", "")).decode()
 
     async def is_accepted(self, tenant: str, key: str) -> bool:

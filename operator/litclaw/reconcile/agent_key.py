@@ -55,7 +55,7 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
     try:
         await agent_retain.take_back(world, agent, state)
         row, grace = await _find(world, agent, access, live, shape)
-        if cached and (row is None or _undelivered(state, agent, row)):
+        if cached and (row is None or _newer(state, agent, row)):
             # The cache may be behind, as a standby's that takes over; nothing is ended because of that.
             live = await _see_secret(world, agent)
             row, grace = await _find(world, agent, access, live, shape)
@@ -70,8 +70,8 @@ async def ensure_key(world: World, agent: OpenClawAgent, access: Access) -> tupl
                 await _tell(world, agent, grace)
         else:
             state.undelivered.pop(agent.metadata.uid, None)
-            if undelivered := _undelivered(state, agent, row):
-                await end_keys(state, undelivered)
+            if newer := _newer(state, agent, row):
+                await end_keys(state, newer)
             row = await _keep_limits(agent, access, row)
             row = await start_anew(world, state, row)
             await _keep_secret(world, agent, access, live, row)
@@ -213,7 +213,7 @@ async def _see_secret(world: World, agent: OpenClawAgent) -> dict[str, Any] | No
     return compact({"apiVersion": SECRET.api_version, "kind": SECRET.kind, **found}) if found else None
 
 
-def _undelivered(state: RouteState, agent: OpenClawAgent, row: KeyRow) -> list[str]:
+def _newer(state: RouteState, agent: OpenClawAgent, row: KeyRow) -> list[str]:
     """What was made after the key in the Secret and never got there: it may have the alias."""
     assert row.mark is not None
     others = [other for other in state.table.of(agent.metadata.uid) if other.expires is None and other.mark]
