@@ -27,7 +27,7 @@ def _plan(given: argparse.Namespace) -> Plan:
     more = {"changes": given.changes, "idle": given.idle, "proxy_cpu": given.proxy_cpu, "only": frozenset(names)}
     if given.n is None:
         return Plan(**more)
-    return Plan(**more, instant=(given.n,), real=(given.n,), crowd=given.n, route=given.n, rotate=given.n)
+    return Plan(**more, instant=(given.n,), real=(given.n,), crowd=given.n, bare=given.n, route=given.n, rotate=given.n)
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -57,6 +57,11 @@ def at_most(section: str, name: str, value: float, unit: str, most: float | None
     return Figure(section, name, value, unit, None, f"≤ {_amount(most, unit)}", value <= most)
 
 
+def at_most_of(section: str, name: str, value: float, unit: str, beside: float, share: float) -> Figure:
+    """An amount, which is to be a small part of another's."""
+    return Figure(section, name, value, unit, beside, f"ratio ≤ {share:g}", value <= share * beside)
+
+
 def figures_of(kept: Sequence[dict[str, Any]]) -> list[Figure]:
     """Figures as they were kept."""
     return [Figure(**{name: value for name, value in each.items() if name != "ratio"}) for each in kept]

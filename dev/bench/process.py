@@ -1,18 +1,19 @@
-"""What the operator's process uses, seen from within its pod but not by itself: /proc, which costs it nothing."""
+"""What an operator's process uses, seen from beside it and not by itself: /proc, which costs it nothing."""
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..cluster import ROOT, Cluster
+from . import proc
 from .stage import Operator
 
-_USE = """
-import json, os
-KB = 1024 / 1e6
-def use():
-    fields = open("/proc/1/stat").read().rpartition(")")[2].split()
-    status = dict(line.split(":", 1) for line in open("/proc/1/status"))
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return {"cpu": cpu, "rss": int(status["VmRSS"].split()[0]) * KB, "peak": int(status["VmHWM"].split()[0]) * KB}
-"""
+_USE = Path(proc.__file__).read_text() + "\nimport json\n"
 _NOW = _USE + "print(json.dumps(use()))"
 _QUIET = (
     _USE
@@ -51,6 +52,8 @@ while True:
     time.sleep(0.25)
 """
 )
+_BARE = Path(__file__).with_name("bare.py")
+_BARE_LOG = ROOT / ".bench" / "bare.log"
 _CALM_SECONDS = 3.0
 _CALM_SHARE = 0.25
 
@@ -95,3 +98,34 @@ def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: floa
     found = operator.python(pod, _QUIET % (_CALM_SECONDS, _CALM_SHARE, passes, limit))
     seen = Use(cpu=found["cpu"], rss=found["rss"], peak=found["peak"])
     return Quiet(use=seen, since=found["since"], passes=int(found["passes"]), writes=int(found["writes"]))
+
+
+@contextlib.contextmanager
+def bare_operator(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
+    """A bare kopf operator at work (``bare.py``), as a process of this machine."""
+    env = {**os.environ, **({"KUBECONFIG": str(cluster.kubeconfig)} if cluster.kubeconfig else {})}
+    _BARE_LOG.parent.mkdir(exist_ok=True)
+    with (
+        _BARE_LOG.open("w") as log,
+        subprocess.Popen([sys.executable, str(_BARE)], env=env, stdout=log, stderr=log) as started,
+    ):
+        try:
+            yield started
+        finally:
+            started.terminate()
+
+
+def use_at_rest(started: subprocess.Popen[bytes], *, limit: float = 600) -> Use:
+    """What the bare operator has used once it takes less than a quarter of a core for three seconds.
+
+    Raises:
+        RuntimeError: it has ended, or didn't come to rest.
+    """
+    end = time.monotonic() + limit
+    while started.poll() is None and time.monotonic() < end:
+        before = proc.use(started.pid)["cpu"]
+        time.sleep(_CALM_SECONDS)
+        now = Use(**proc.use(started.pid))
+        if now.cpu - before < _CALM_SHARE * _CALM_SECONDS:
+            return now
+    raise RuntimeError(f"the bare kopf operator has ended, or still works after {limit:.0f} s: {_BARE_LOG}")

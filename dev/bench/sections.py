@@ -9,11 +9,11 @@ from typing import Any
 
 from ..cluster import Cluster
 from . import process, sample
-from .figures import Figure, at_least, at_most
+from .figures import Figure, at_least, at_most, at_most_of
 from .stage import AGENTS, HOME, REAL, REAL_URL, Object, Operator, Stage
 from .writes import Counting
 
-SECTIONS = ("converge-real", "rotate", "converge-instant", "route", "memory", "latency", "idle", "start")
+SECTIONS = ("converge-real", "rotate", "bare", "converge-instant", "route", "memory", "latency", "idle", "start")
 _CROWD = {"memory", "latency", "idle", "start"}
 _AT_A_TIME = 16  # as many as the operator has workers
 _MOST_RAW = 2000  # agents whose writes are made by the compiled client: a rate needs no more
@@ -25,6 +25,7 @@ _LEADER, _STANDBY = "the one at work", "the one that stands by"
 
 # The goals.
 _OF_RAW_WRITES, _OF_BARE_CALLS, _OF_BARE_ROTATIONS = 0.5, 0.9, 0.8
+_OF_BARE_CPU = 0.4
 _CPU_MS, _P99_SECONDS, _MEMORY_MB, _START_SECONDS, _KEYS_A_CALL = 6.0, 1.0, 300.0, 60.0, 100
 
 
@@ -37,6 +38,7 @@ class Plan:
         instant: how many agents converge with the proxy that answers at once.
         real: how many with the real one.
         crowd: how many stand idle while one is changed, and are there at a start.
+        bare: how many a bare kopf operator makes ready.
         route: how many a change of a route touches.
         rotate: how many keys are rotated.
         changes: of how many changes latencies are taken.
@@ -49,6 +51,7 @@ class Plan:
     instant: tuple[int, ...] = (1000, 10000)
     real: tuple[int, ...] = (200, 1000)
     crowd: int = 10000
+    bare: int = 1000
     route: int = 1000
     rotate: int = 1000
     changes: int = 200
@@ -83,6 +86,7 @@ class Bench:
         self.operator = Operator(cluster)
         self.figures: list[Figure] = []
         self.sample = sample.Sample()
+        self._bare_cpu_ms: float | None = None
 
     def run(self) -> None:
         """All that is planned."""
@@ -101,6 +105,8 @@ class Bench:
                 self._with_real(count, master)
             self._clean()
             self._wait_for_no_keys()
+        if "bare" in only:
+            self._bare(self.plan.bare)
         # At last, because an API server that has held ten thousand agents collects garbage for minutes.
         sizes = set(self.plan.instant) if "converge-instant" in only else set()
         sizes |= {self.plan.route} if "route" in only else set()
@@ -124,6 +130,27 @@ class Bench:
         self.figures += figures
         for each in figures:
             self._say("   " + " · ".join(part for part in each.row() if part))
+
+    # Without Litclaw
+
+    def _bare(self, count: int) -> None:
+        """What kopf costs by itself: the measure for CPU, which a slower machine changes as it does ours."""
+        self._say(f"a bare kopf operator: {count} agents from nothing to ready, without keys")
+        with self.operator.stopped():
+            self.stage.wipe()
+            with process.bare_operator(self.stage.cluster) as bare:
+                before = process.use_at_rest(bare)
+                given = {**self._fleet("agent", count), "labels": {"bench": "yes"}, "spec": self._spec("instant", HOME)}
+                took: dict[str, float] = self.stage.client("converge", **given)
+                after = process.use_at_rest(bare)
+            self.stage.wipe()
+        self._bare_cpu_ms = (after.cpu - before.cpu) / count * 1000
+        section = f"a bare kopf operator, {count:,} agents"
+        self._add(
+            at_most(section, "agents ready", count / took["seconds"], "/s"),
+            at_most(section, "CPU an agent", self._bare_cpu_ms, "ms"),
+            at_most(section, "resident", after.rss, "MB"),
+        )
 
     # With the proxy that answers at once
 
@@ -150,6 +177,7 @@ class Bench:
             self._add(at_least(section, "agents ready", count / found["seconds"], "/s", rates.rate(0), _OF_RAW_WRITES))
             self._add(
                 at_most(section, "operator's CPU an agent", found["cpu"] / count * 1000, "ms", _CPU_MS),
+                *self._beside_bare(section, found["cpu"] / count * 1000),
                 at_most(section, "writes an agent", found["writes"] / count, ""),
                 at_most(section, "calls to LiteLLM an agent", found["calls"] / count, ""),
                 at_most(section, "of that time, agents were being created for", found["creating"], "s"),
@@ -161,6 +189,15 @@ class Bench:
                 at_most(section, "operator's CPU an agent", took["cpu"] / count * 1000, "ms"),
                 at_most(section, "writes an agent", took["writes"] / count, ""),
             )
+
+    def _beside_bare(self, section: str, cpu_ms: float) -> list[Figure]:
+        if self._bare_cpu_ms is None:
+            return []
+        return [
+            at_most_of(
+                section, "the same, beside a bare kopf operator's", cpu_ms, "ms", self._bare_cpu_ms, _OF_BARE_CPU
+            )
+        ]
 
     def _raw(self, count: int, rates: Rates) -> None:
         """The writes of the operator by the compiled client, beside nobody."""
