@@ -233,11 +233,15 @@ class Sweep:
             await asyncio.sleep(0.1)
         assert self.operator
         await self.operator.end()
-        for case in named:
-            if not (watched := self._world.cases[case]).struck:
-                watched.fault = None  # one that comes later would be held by nobody's kill
+        self._disarm(named)  # one that comes later would be held by nobody's kill
         self._world.let_go()
         await self.operator.start()
+
+    def _disarm(self, named: Iterable[str]) -> None:
+        """Take away the faults whose calls haven't come."""
+        for name in named:
+            if not (watched := self._world.cases[name]).struck:
+                watched.fault = None
 
     async def _begin(self, named: dict[str, Story]) -> None:
         stage = self._stage
@@ -322,6 +326,7 @@ class Sweep:
 
     async def _look(self, named: dict[str, Case], settled: dict[str, float]) -> dict[str, list[str]]:
         """What isn't as it should be when all has come to rest."""
+        self._disarm(named)  # one that struck now would have its recovery taken for writes where nothing changes
         await asyncio.sleep(4)  # late requests, and the operator's answer to them
         start = len(self._world.calls)
         await asyncio.sleep(QUIET_SECONDS)

@@ -20,6 +20,7 @@ from litclaw.reconcile.key_period import inherited, is_over, start_anew
 from litclaw.reconcile.key_retire import retiring_until, settle_others
 from litclaw.reconcile.key_table import KeyTable
 from litclaw.reconcile.world import RouteState, World
+from pydantic import SecretStr
 
 from .proxies import MASTER, Clock, FakeProxy
 
@@ -181,6 +182,25 @@ async def test_of_a_budget_it_is_added_at_once_and_old_keys_stop_when_it_is_spen
     await scene.settle()
     assert scene.proxy.rows[NEW_TOKEN]["spend"] == 10.5, "once"
     assert scene.proxy.rows[OLD_TOKEN]["blocked"]
+
+
+async def test_a_key_that_turns_up_late_has_spent_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(grace=3600, budget=10)
+    late, accepts = fingerprint("sk-made-late-for-the-same-agent"), scene.state.client.accepts
+
+    async def meanwhile(value: SecretStr) -> bool:
+        """A request that was given up is carried out, and the table read, in the middle of the pass."""
+        if late not in scene.proxy.rows:
+            scene.proxy.rows[late] = {**scene.proxy.rows[NEW_TOKEN], "token": late, "key_alias": "a#2"}
+            await scene.state.table.refresh(scene.state.client)
+        return await accepts(value)
+
+    monkeypatch.setattr(scene.state.client, "accepts", meanwhile)
+    await scene.settle()
+    assert late in scene.proxy.rows and scene.proxy.rows[NEW_TOKEN]["spend"] == 1.0
+    assert scene.state.table.spend == 1.0
+    await scene.settle()
+    assert set(scene.proxy.rows) == {OLD_TOKEN, NEW_TOKEN} and scene.proxy.rows[NEW_TOKEN]["spend"] == 1.0
 
 
 async def test_an_addition_whose_answer_was_lost_is_not_made_again(scene: Scene) -> None:

@@ -25,8 +25,11 @@ from .proxies import MASTER, Request, answer, handled
 MARK = Mark("cluster-1", "agent-1", 1)
 
 
-def row(token: str, spend: float = 0, *, taken: dict[str, float] | None = None, agent: str = "agent-1") -> KeyRow:
-    mark = Mark("cluster-1", agent, 1, taken={token: (spent, 0) for token, spent in (taken or {}).items()})
+def row(
+    token: str, spend: float = 0, *, taken: dict[str, float] | None = None, agent: str = "agent-1", generation: int = 0
+) -> KeyRow:
+    generation = generation or ord(token[0])  # by the alphabet
+    mark = Mark("cluster-1", agent, generation, taken={token: (spent, 0) for token, spent in (taken or {}).items()})
     return KeyRow(token=token, alias="a", limits=Limits(), spend=spend, mark=mark)
 
 
@@ -43,6 +46,9 @@ def row(token: str, spend: float = 0, *, taken: dict[str, float] | None = None, 
         ([row("b", 3.75, taken={"a": 3.5})], 3.75),
         # Made and never delivered, twice.
         ([row("a", 4.0), row("b", 3.5, taken={"a": 3.5}), row("c", 4.0, taken={"a": 4.0, "b": 3.5})], 4.0),
+        # Of two that were made for one another, by somebody who didn't know of the first, one was delivered.
+        ([row("a", 4.0), row("b", 4.0, taken={"a": 4.0}), row("c", 4.5, taken={"a": 4.0}, generation=ord("b"))], 4.5),
+        ([row("a", 4.25), row("b", 4.5, taken={"a": 4.0}), row("c", 4.0, taken={"a": 4.0}, generation=ord("b"))], 4.75),
         # The period has ended for both, and both have spent since.
         ([row("a", 1.0), row("b", 2.0, taken={"a": 48.0})], 3.0),
         # Somebody else's before, such as a retained key that was taken back.

@@ -235,17 +235,26 @@ def spend_of(rows: Sequence[KeyRow]) -> float:
     """What an agent's keys have spent together in this period, in US dollars, so that no budget is handed out twice.
 
     The newest knows of every older one what it was born with. One that was made and never delivered (the operator died in
-    between) has spent nothing of its own, so it counts for nothing, however often that happens.
+    between) has spent nothing of its own, so it counts for nothing, however often that happens. Two of one generation were
+    made for one another, by somebody who didn't know yet that the first is there: all were born with the same, and one
+    at most was delivered.
 
     Args:
         rows: oldest generation first, as a key table lists them.
     """
     if not rows:
         return 0.0
-    *older, newest = rows
-    mark = newest.mark
-    own = Decimal(str(newest.spend))
-    return float(own + sum((untaken(row, mark) for row in older), Decimal(0))) if mark else newest.spend
+    mark = rows[-1].mark
+    if mark is None:
+        return rows[-1].spend
+    newest = max((row for row in rows if not is_before(row, mark)), key=lambda row: row.spend)
+    older = (row for row in rows if is_before(row, mark))
+    return float(Decimal(str(newest.spend)) + sum((untaken(row, newest.mark or mark) for row in older), Decimal(0)))
+
+
+def is_before(row: KeyRow, mark: Mark) -> bool:
+    """Whether a key is of an earlier generation than the one with that mark, and so may have spent something beside it."""
+    return row.mark is not None and row.mark.generation < mark.generation
 
 
 def taken_over(rows: Iterable[KeyRow]) -> dict[str, Taken]:

@@ -14,7 +14,7 @@ from ..api import names
 from ..api.agent import OpenClawAgent
 from ..kube.resources import ROUTE
 from ..litellm.errors import LiteLLMError
-from ..litellm.keys import KeyRow, taken_over, untaken, utc
+from ..litellm.keys import KeyRow, is_before, taken_over, untaken, utc
 from . import secrets
 from .agent_rotation import campaigns_for, is_older
 from .conditions import KEY_READY, Blocked
@@ -166,8 +166,8 @@ async def _moved_up(world: World, agent: OpenClawAgent, state: RouteState, row: 
 async def _take_over(agent: OpenClawAgent, state: RouteState, row: KeyRow, over: Sequence[KeyRow]) -> None:
     """Add to the live key what the others have spent beside it, where it is their last hour or worth a call."""
     assert row.mark is not None
-    others = [other for other in state.table.of(agent.metadata.uid) if other.token != row.token]
     mark = row.mark
+    others = [other for other in state.table.of(agent.metadata.uid) if is_before(other, mark)]
     beside = sum((untaken(other, mark) for other in others), Decimal(0))
     worth = Decimal(str(row.limits.max_budget)) * _WORTH if row.limits.max_budget is not None else None
     if not over and (worth is None or beside <= worth):
