@@ -13,7 +13,7 @@ class Figure:
     """One figure.
 
     Attributes:
-        beside: the physical limit that was measured beside it, in the same unit.
+        beside: what was measured beside it, in the same unit: the physical limit, or another's figure.
         goal: what the ratio or, where there is none, the value should be, in words.
         met: whether it is; None: there is no goal, or none for this size.
     """
@@ -55,11 +55,6 @@ def at_most(section: str, name: str, value: float, unit: str, most: float | None
     if most is None:
         return Figure(section, name, value, unit)
     return Figure(section, name, value, unit, None, f"≤ {_amount(most, unit)}", value <= most)
-
-
-def at_most_of(section: str, name: str, value: float, unit: str, beside: float, share: float) -> Figure:
-    """An amount, which is to be a small part of another's."""
-    return Figure(section, name, value, unit, beside, f"ratio ≤ {share:g}", value <= share * beside)
 
 
 def figures_of(kept: Sequence[dict[str, Any]]) -> list[Figure]:

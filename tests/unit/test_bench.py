@@ -6,7 +6,7 @@ import os
 import pytest
 
 from dev.bench import proc, report
-from dev.bench.figures import Figure, at_least, at_most, at_most_of, figures_of
+from dev.bench.figures import Figure, at_least, at_most, figures_of
 from dev.bench.sections import SECTIONS, quantile
 from dev.bench.writes import written
 
@@ -21,19 +21,6 @@ def test_an_amount_is_judged_by_the_most_that_it_may_be() -> None:
     assert at_most("s", "n", 0, "", 0).row() == ("s", "n", "0", "", "", "≤ 0", "met")
     assert at_most("s", "n", 1234.5, "MB", 300).row() == ("s", "n", "1,234 MB", "", "", "≤ 300 MB", "not met")
     assert at_most("s", "n", 0.1234, "s").row() == ("s", "n", "0.12 s", "", "", "", "")
-
-
-def test_an_amount_beside_another_is_judged_by_its_share() -> None:
-    assert at_most_of("s", "n", 4.0, "ms", 10.0, 0.4).row() == (
-        "s",
-        "n",
-        "4 ms",
-        "10 ms",
-        "0.400",
-        "ratio ≤ 0.4",
-        "met",
-    )
-    assert at_most_of("s", "n", 4.1, "ms", 10.0, 0.4).met is False
 
 
 def test_what_a_process_uses_is_in_seconds_and_megabytes() -> None:
