@@ -103,17 +103,18 @@ class Odd:
         answers = at_once(lambda each: self.make(*each, dry=dry), given)
         return [each for each, answer in zip(given, answers, strict=True) if not ends.is_refused(each[0], answer)]
 
-    def settled(self, kind: str, names: Sequence[str], timeout: float) -> dict[str, Object]:
-        """The resources as they are once the operator has said something about each as it is now."""
+    def settled(self, made: Sequence[tuple[Case, str]], timeout: float) -> dict[str, Object]:
+        """The resources of one kind as they are once the operator has said something about each as it is now."""
+        kind = made[0][0].kind
 
         def look() -> dict[str, Object]:
             items = self._client.get(PLURALS[kind]).json()["items"]
             found = {body["metadata"]["name"]: body for body in items}
-            behind = [name for name in names if not _has_ended(found[name])]
+            behind = [f"{name} with {case}" for case, name in made if not _has_ended(found[name])]
             assert not behind, f"{len(behind)} are not seen, such as {behind[:3]}"
             return found
 
-        return eventually(look, timeout=timeout, what=f"a word about each of {len(names)} of {kind}")
+        return eventually(look, timeout=timeout, what=f"a word about each of {len(made)} of {kind}")
 
 
 def _has_ended(body: Object) -> bool:
@@ -228,7 +229,7 @@ def test_an_agent_with_anything_in_a_field(
     given = [(case, f"odd-{number}") for number, case in enumerate(_agents(of_each))]
     ends = Ends()
     made = odd.make_all(given, ends)
-    found = odd.settled("OpenClawAgent", [name for _, name in made], timeout=60 + len(made))
+    found = odd.settled(made, timeout=60 + len(made))
     for case, name in made:
         ends.ended(case, found[name])
     _say(record_property, ends)
@@ -250,7 +251,7 @@ def test_a_rotation_with_anything_in_a_field(
     ]
     ends = Ends()
     made = odd.make_all(given, ends)
-    found = odd.settled("LiteLLMKeyRotation", [name for _, name in made], timeout=120)
+    found = odd.settled(made, timeout=120)
     for case, name in made:
         ends.ended(case, found[name])
     _say(record_property, ends)
@@ -262,7 +263,7 @@ def _each_in_turn(odd: Odd, given: Sequence[Case], names: Sequence[str], ends: E
     for start in range(0, len(given), len(names)):
         turn = list(zip(given[start : start + len(names)], names, strict=False))
         changed = [(case, name) for case, name in turn if not ends.is_refused(case, odd.change(case, name))]
-        found = odd.settled("LiteLLMRoute", [name for _, name in turn], timeout=90)
+        found = odd.settled(turn, timeout=90)
         for case, name in changed:
             ends.ended(case, found[name])
 

@@ -47,6 +47,7 @@ async def test_uids_come_in_pages_and_an_empty_list_is_null() -> None:
         (410, b'{"reason": "Expired"}', GoneError),
         (422, b'{"reason": "Invalid"}', InvalidError),
         (500, b'{"message": "failed to create typed patch object (x): .spec: bad"}', InvalidError),
+        (500, b'{"message": "failed to convert new object (x) to proper version: number 2147483648"}', InvalidError),
         (500, b"boom", UnavailableError),
         (429, b"", UnavailableError),
         (503, b"<html>", UnavailableError),

@@ -26,7 +26,13 @@ SHORTEST_SECRET: Final = 16
 IntOrPercent = Annotated[
     int | str,
     WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": r"^(100|[1-9]?[0-9])%$", "maxLength": 4}
+        {
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            "maximum": 2**31 - 1,
+            "pattern": r"^(100|[1-9]?[0-9])%$",
+            "maxLength": 4,
+        }
     ),
 ]
 

@@ -42,6 +42,9 @@ class GoneError(UnavailableError):
 UNTYPED = "typed patch object"
 """In the message over an apply that doesn't fit the schema. It names one of the fields that don't, and not always the
 same one."""
+_UNFIT = (UNTYPED, "failed to convert new object", "failed to convert merged object")
+"""What the API server (1.36.3) says, with status 500, of an apply that doesn't fit the schema (kubernetes/kubernetes 139253), or
+whose number is too large for its field."""
 
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidError,
@@ -62,6 +65,6 @@ def from_response(status: int, body: bytes) -> KubeError:
     except (ValueError, AttributeError):
         reason, message = "", body[:200].decode(errors="replace")
     kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else KubeError)
-    if status == 500 and UNTYPED in message:
-        kind = InvalidError  # an apply that doesn't fit the schema is answered so (kubernetes/kubernetes 139253)
+    if status == 500 and any(words in message for words in _UNFIT):
+        kind = InvalidError
     return kind(status, reason, message)
