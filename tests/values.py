@@ -145,6 +145,23 @@ _OWN_WORDS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 """Of free-form objects, what their readers might stumble over."""
+_TOO_LARGE: Final[dict[str, dict[str, Any]]] = {
+    "affinity": {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 2**31, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}
+            ]
+        }
+    },
+    "egress[]": {"ports": [{"port": 2**31}]},
+    "topologySpreadConstraints[]": {
+        "topologyKey": "kubernetes.io/hostname",
+        "maxSkew": 1,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "minDomains": 2**31,
+    },
+}
+"""Of those that the API server reads, numbers that don't fit into 32 bits: it answers 500."""
 
 _LEAST: Final[dict[str, Any]] = {
     "env[]": {"name": "EXTRA", "value": "x"},
@@ -389,7 +406,8 @@ def _objects(path: str, schema: Schema) -> list[tuple[str, Any]]:
     wrong = [("a word", "x"), ("a list", [{}]), ("a number", 0)]
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         free = [(label, _nested({"deep": 62, "deeper": _DEEP}.get(label, 0)) if v is None else v) for label, v in _FREE]
-        words = [("its reader's words", value) for end, value in _OWN_WORDS.items() if path.endswith(end)]
+        given = (("its reader's words", _OWN_WORDS), ("a number too large", _TOO_LARGE))
+        words = [(label, value) for label, of in given for end, value in of.items() if path.endswith(end)]
         least = _least(schema, path)
         return [(label, {**least, **value}) for label, value in free] + words + wrong
     if isinstance(schema.get("additionalProperties"), dict):
