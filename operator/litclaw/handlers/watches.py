@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
+import aiohttp
 import kopf
 
 from ..api import names
@@ -27,6 +28,7 @@ MANY = (AGENT, *CHILDREN)
 _BACKOFFS = (1, 1, 2, 3, 5, 8, *[10] * 180)
 """After how many seconds a refused request is made again. After the last, kopf ends the process: so that is after half an
 hour. By its own, it is after 54 s; and a process that ends again and again is started anew later and later."""
+_PASSING = (409, 410)
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 """Of the children's kinds, only those are watched that carry our label: other people's Secrets never reach us."""
 
@@ -154,5 +156,29 @@ def _plain(door: Resource, body: kopf.Body) -> Mapping[str, Any]:
     return {"apiVersion": door.api_version, "kind": door.kind, **body}
 
 
-def _login(**given: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+async def _login(**given: Any) -> kopf.AiohttpSession | None:
+    """The session that kopf would make itself, with a middleware."""
+    info = kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+    if info is None:
+        return None
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=bool(info.trust_env),
+        middlewares=(_asked_again,),
+    )
+    return kopf.AiohttpSession(aiohttp_session=session, server=info.server, default_namespace=info.default_namespace)
+
+
+async def _asked_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Have kopf ask again where it reads and is answered 409 or 410, which would end its watches, and so the process.
+
+    Raises:
+        aiohttp.ClientConnectionError: this, by which kopf tries a request again.
+    """
+    response = await handler(request)
+    if response.status not in _PASSING or request.method != "GET" or "watch" in request.url.query:
+        return response
+    response.release()
+    raise aiohttp.ClientConnectionError(f"{response.status} {response.reason} from the API server")
