@@ -118,7 +118,10 @@ async def _refresh(world: World, state: RouteState) -> set[str]:
     if started - state.refreshed_at < max(pause - 1, _REFRESH_SHARE * state.refresh_seconds):
         return set()
     changed = await state.table.refresh(state.client)
-    state.refreshed_at, state.refresh_seconds = started, clock() - started
+    took = clock() - started
+    # One slow answer isn't a large table: by a hiccup of half a minute, keys would go unseen for ten.
+    state.refresh_seconds = min(took, 2 * state.refresh_seconds or took)
+    state.refreshed_at = started
     return changed
 
 
