@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ..cluster import sayer, up
 from . import report
+from .plan import SECTIONS, Plan
 from .report import KEPT
-from .sections import SECTIONS, Bench, Plan
+from .sections import Bench
 
 
 def _plan(given: argparse.Namespace) -> Plan:

@@ -10,10 +10,10 @@ from typing import Any
 from ..cluster import Cluster
 from . import process, sample
 from .figures import Figure, at_least, at_most
+from .plan import Plan
 from .stage import AGENTS, HOME, REAL, REAL_URL, Object, Operator, Stage
 from .writes import Counting
 
-SECTIONS = ("converge-real", "rotate", "bare", "converge-instant", "route", "memory", "latency", "idle", "start")
 _CROWD = {"memory", "latency", "idle", "start"}
 _AT_A_TIME = 16  # as many as the operator has workers
 _MOST_RAW = 2000  # agents whose writes are made by the compiled client: a rate needs no more
@@ -26,41 +26,6 @@ _LEADER, _STANDBY = "the one at work", "the one that stands by"
 # The goals.
 _OF_RAW_WRITES, _OF_BARE_CALLS, _OF_BARE_ROTATIONS = 0.5, 0.9, 0.8
 _CPU_MS, _P99_SECONDS, _MEMORY_MB, _START_SECONDS, _KEYS_A_CALL = 6.0, 1.0, 300.0, 60.0, 100
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured.
-
-    Attributes:
-        only: names of sections.
-        instant: how many agents converge with the proxy that answers at once.
-        real: how many with the real one.
-        crowd: how many stand idle while one is changed, and are there at a start.
-        bare: how many a bare kopf operator makes ready.
-        route: how many a change of a route touches.
-        rotate: how many keys are rotated.
-        changes: of how many changes latencies are taken.
-        idle: for how many seconds nothing is done.
-        proxy_cpu: how much CPU the real LiteLLM may use; empty: all there is. Bare calls take 1.6 of two cores then, and
-            what is left decides the comparison, not the operator.
-    """
-
-    only: frozenset[str]
-    instant: tuple[int, ...] = (1000, 10000)
-    real: tuple[int, ...] = (200, 1000)
-    crowd: int = 10000
-    bare: int = 1000
-    route: int = 1000
-    rotate: int = 1000
-    changes: int = 200
-    idle: float = 300.0
-    proxy_cpu: str = "500m"
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all is measured, in the sizes that the docs speak of."""
-        return self == Plan(frozenset(SECTIONS), changes=self.changes, idle=self.idle)
 
 
 @dataclass
@@ -139,8 +104,7 @@ class Bench:
             self.stage.wipe()
             with process.bare_operator(self.stage.cluster) as bare:
                 before = process.use_at_rest(bare)
-                given = {**self._fleet("agent", count), "labels": {"bench": "yes"}, "spec": self._spec("instant", HOME)}
-                took: dict[str, float] = self.stage.client("converge", **given)
+                took = self._made_ready(count, "instant", HOME)
                 after = process.use_at_rest(bare)
             self.stage.wipe()
         self._bare_cpu_ms = (after.cpu - before.cpu) / count * 1000
@@ -174,9 +138,12 @@ class Bench:
         if converging:
             section = f"converge, instant proxy, {count:,} agents"
             self._add(at_least(section, "agents ready", count / found["seconds"], "/s", rates.rate(0), _OF_RAW_WRITES))
+            cpu_ms = found["cpu"] / count * 1000
+            self._add(at_most(section, "operator's CPU an agent", cpu_ms, "ms", _CPU_MS))
+            if self._bare_cpu_ms is not None:
+                name = "the same, beside a bare kopf operator's"
+                self._add(Figure(section, name, cpu_ms, "ms", self._bare_cpu_ms))
             self._add(
-                at_most(section, "operator's CPU an agent", found["cpu"] / count * 1000, "ms", _CPU_MS),
-                *self._beside_bare(section, found["cpu"] / count * 1000),
                 at_most(section, "writes an agent", found["writes"] / count, ""),
                 at_most(section, "calls to LiteLLM an agent", found["calls"] / count, ""),
                 at_most(section, "of that time, agents were being created for", found["creating"], "s"),
@@ -188,11 +155,6 @@ class Bench:
                 at_most(section, "operator's CPU an agent", took["cpu"] / count * 1000, "ms"),
                 at_most(section, "writes an agent", took["writes"] / count, ""),
             )
-
-    def _beside_bare(self, section: str, cpu_ms: float) -> list[Figure]:
-        if self._bare_cpu_ms is None:
-            return []
-        return [Figure(section, "the same, beside a bare kopf operator's", cpu_ms, "ms", self._bare_cpu_ms)]
 
     def _raw(self, count: int, rates: Rates) -> None:
         """The writes of the operator by the compiled client, beside nobody."""
@@ -210,14 +172,19 @@ class Bench:
     def _fleet(self, prefix: str, count: int) -> Object:
         return {"namespace": AGENTS, "prefix": prefix, "count": count, "atATime": _AT_A_TIME, "seconds": _LONG}
 
+    def _made_ready(self, count: int, route: str, namespace: str) -> dict[str, float]:
+        """Make agents, and wait until whoever is at work has made them ready: seconds."""
+        given = {**self._fleet("agent", count), "labels": {"bench": "yes"}, "spec": self._spec(route, namespace)}
+        took: dict[str, float] = self.stage.client("converge", **given)
+        return took
+
     def _converge(self, count: int, route: str, namespace: str) -> dict[str, float]:
         """Agents from nothing to ready: seconds, the operator's CPU in seconds, writes and calls."""
         leader = self.operator.wait_for_leader()
         before = process.wait_for_quiet(self.operator, leader)
         self.stage.instant("forget")
         counting = Counting(self.stage.cluster, _MADE_BY_US)
-        given = {**self._fleet("agent", count), "labels": {"bench": "yes"}, "spec": self._spec(route, namespace)}
-        took: dict[str, float] = self.stage.client("converge", **given)
+        took = self._made_ready(count, route, namespace)
         after = process.wait_for_quiet(self.operator, leader, passes=count)
         counts: dict[str, int] = self.stage.instant("counts")["counts"]
         calls = sum(times for path, times in counts.items() if " /key/" in path and "/key/list" not in path)

@@ -7,7 +7,8 @@ import pytest
 
 from dev.bench import proc, report
 from dev.bench.figures import Figure, at_least, at_most, figures_of
-from dev.bench.sections import SECTIONS, quantile
+from dev.bench.plan import SECTIONS
+from dev.bench.sections import quantile
 from dev.bench.writes import written
 
 
