@@ -161,7 +161,7 @@ _TOO_LARGE: Final[dict[str, dict[str, Any]]] = {
         "minDomains": 2**31,
     },
 }
-"""Of those that the API server reads, numbers that don't fit into 32 bits: it answers 500."""
+"""Of those that the API server reads, numbers that don't fit into 32 bits: of some it makes others, to some it answers 500."""
 
 _LEAST: Final[dict[str, Any]] = {
     "env[]": {"name": "EXTRA", "value": "x"},

@@ -13,7 +13,7 @@ from .. import __version__
 from ..kube.cache import Cache
 from ..kube.client import Kube, own_namespace
 from ..kube.election import Election
-from ..kube.errors import ConflictError, KubeError, UnavailableError
+from ..kube.errors import READ_AGAIN, KubeError
 from ..kube.fence import Fence
 from ..kube.resources import AGENT, NAMESPACE, ROUTE
 from ..metrics import collector
@@ -154,7 +154,7 @@ class Operator:
         while not self._stop.is_set():
             try:
                 system = await kube.get(NAMESPACE, None, "kube-system")
-            except (UnavailableError, ConflictError) as error:
+            except READ_AGAIN as error:
                 log.warning("the API server doesn't answer: %s; it is tried again", error)
                 await self._pause()
                 continue

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..kube.client import Kube
-from ..kube.errors import ConflictError, GoneError, KubeError, NotFoundError, UnavailableError
+from ..kube.errors import READ_AGAIN, GoneError, KubeError, NotFoundError
 from ..kube.resources import Resource
 from ..reconcile.queue import jittered
 
@@ -57,7 +57,7 @@ class Reflector:
                 await asyncio.sleep(jittered(_UNKNOWN_SECONDS))
             except GoneError:
                 await asyncio.sleep(jittered(_FIRST_PAUSE_SECONDS))
-            except (UnavailableError, ConflictError) as error:
+            except READ_AGAIN as error:
                 log.warning("%s can't be listed: %s; it is tried again", self._resource.plural, error)
                 await asyncio.sleep(jittered(_FIRST_PAUSE_SECONDS * 8))
             except KubeError as error:
@@ -97,7 +97,7 @@ class Reflector:
                         self._see(kind, body)
             except GoneError:
                 raise
-            except (UnavailableError, ConflictError) as error:
+            except READ_AGAIN as error:
                 log.info("the watch of %s is opened again: %s", self._resource.plural, error)
                 pause = min(pause * 2, _LAST_PAUSE_SECONDS)
             await asyncio.sleep(jittered(pause))

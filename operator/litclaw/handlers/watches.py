@@ -28,7 +28,8 @@ MANY = (AGENT, *CHILDREN)
 _BACKOFFS = (1, 1, 2, 3, 5, 8, *[10] * 180)
 """After how many seconds a refused request is made again. After the last, kopf ends the process: so that is after half an
 hour. By its own, it is after 54 s; and a process that ends again and again is started anew later and later."""
-_PASSING = (409, 410)
+_ASKED_AGAIN = (409, 410)
+"""Answers after which kopf doesn't make a request again by itself, as it does after 403, 429 and 5xx."""
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 """Of the children's kinds, only those are watched that carry our label: other people's Secrets never reach us."""
 
@@ -178,7 +179,7 @@ async def _asked_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
         aiohttp.ClientConnectionError: this, by which kopf tries a request again.
     """
     response = await handler(request)
-    if response.status not in _PASSING or request.method != "GET" or "watch" in request.url.query:
+    if response.status not in _ASKED_AGAIN or request.method != "GET" or "watch" in request.url.query:
         return response
     response.release()
     raise aiohttp.ClientConnectionError(f"{response.status} {response.reason} from the API server")

@@ -39,10 +39,13 @@ class GoneError(UnavailableError):
     """What was asked for as of a resource version is too old: from the beginning it goes."""
 
 
+READ_AGAIN = (UnavailableError, ConflictError)
+"""What passes, of a request that only reads: it can be in nobody's way, so a conflict is no word about it."""
+
 UNTYPED = "typed patch object"
 """In the message over an apply that doesn't fit the schema. It names one of the fields that don't, and not always the
 same one."""
-_UNFIT = (UNTYPED, "failed to convert new object", "failed to convert merged object")
+_UNFIT = (UNTYPED, "failed to convert new object")
 """What the API server (1.36.3) says, with status 500, of an apply that doesn't fit the schema (kubernetes/kubernetes 139253), or
 whose number is too large for its field."""
 

@@ -238,18 +238,15 @@ def spend_of(rows: Sequence[KeyRow]) -> float:
     between) has spent nothing of its own, so it counts for nothing, however often that happens. Two of one generation were
     made for one another, by somebody who didn't know yet that the first is there: all were born with the same, and one
     at most was delivered.
-
-    Args:
-        rows: oldest generation first, as a key table lists them.
     """
     if not rows:
         return 0.0
-    mark = rows[-1].mark
+    newest = max(rows, key=lambda row: (row.mark.generation if row.mark else 0, row.spend))
+    mark = newest.mark
     if mark is None:
-        return rows[-1].spend
-    newest = max((row for row in rows if not is_before(row, mark)), key=lambda row: row.spend)
-    older = (row for row in rows if is_before(row, mark))
-    return float(Decimal(str(newest.spend)) + sum((untaken(row, newest.mark or mark) for row in older), Decimal(0)))
+        return newest.spend
+    older = sum((untaken(row, mark) for row in rows if is_before(row, mark)), Decimal(0))
+    return float(Decimal(str(newest.spend)) + older)
 
 
 def is_before(row: KeyRow, mark: Mark) -> bool:
