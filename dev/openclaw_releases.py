@@ -18,7 +18,7 @@ from typing import Any
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.images import OPENCLAW_IMAGE
 from litclaw.api.models import OpenClawModel
-from litclaw.render.openclaw_config import model_facts, openclaw_config
+from litclaw.render.openclaw.config import model_facts, openclaw_config
 from rich.console import Console
 from rich.table import Table
 

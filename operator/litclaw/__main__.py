@@ -1,5 +1,5 @@
 """``python -m litclaw``."""
 
-from .cli.main import app
+from litclaw.cli.main import app
 
 app()

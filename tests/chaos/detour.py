@@ -4,7 +4,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from litclaw.litellm.http import Http
+from litclaw.litellm.transport import Http
 
 DOOR = "LITCLAW_CHAOS_DOOR"
 """Where ``http://<service>.<namespace>.svc.cluster.local:4000`` is to be found, as ``<door>/<service>.<namespace>``."""

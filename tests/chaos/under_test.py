@@ -13,7 +13,7 @@ from pathlib import Path
 import litclaw
 from litclaw.cli.main import app
 from litclaw.handlers import work
-from litclaw.reconcile.world import World
+from litclaw.reconcile.context import Context
 
 from .detour import lead_around
 
@@ -58,7 +58,7 @@ def main(clock: Path, arguments: list[str]) -> None:
         return datetime.now(UTC) + timedelta(seconds=float(clock.read_text() or 0))
 
     shorten()
-    work.World = partial(World, now=now)  # type: ignore[misc, assignment]
+    work.Context = partial(Context, now=now)  # type: ignore[misc, assignment]
     lead_around()
     sys.argv = ["litclaw", *arguments]
     app()

@@ -10,7 +10,7 @@ from typing import Any
 
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.errors import UnreachableError
-from litclaw.litellm.http import Answer, Http
+from litclaw.litellm.transport import Answer, Http
 from pydantic import SecretStr
 
 MASTER = SecretStr("sk-the-master-key-of-this-proxy")

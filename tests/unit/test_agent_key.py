@@ -12,12 +12,12 @@ from litclaw.kube.cache import Cache, fingerprint
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import ConflictError, UnavailableError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.agent_access import Access
-from litclaw.reconcile.agent_key import ensure_key
-from litclaw.reconcile.agent_rotation import asked
-from litclaw.reconcile.key_table import KeyTable
-from litclaw.reconcile.world import RouteState, World
-from litclaw.render.agent_secret import agent_secret
+from litclaw.reconcile.agent.accept import Access
+from litclaw.reconcile.context import Context, RouteState
+from litclaw.reconcile.keys.due import asked
+from litclaw.reconcile.keys.ensure import ensure_key
+from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import sealed
 
 from .proxies import MASTER, Clock, FakeProxy
@@ -72,13 +72,13 @@ def _row(proxy: FakeProxy, key: str, mark: Mark, alias: str) -> KeyRow:
     return row
 
 
-def _world(kube: OneSecret, cache: Cache, clock: Clock) -> World:
-    return World(
+def _world(kube: OneSecret, cache: Cache, clock: Clock) -> Context:
+    return Context(
         kube=cast(Kube, cast(object, SimpleNamespace(get=kube.get, apply=kube.apply))),
         cache=cache,
         cluster="c",
         wake=lambda key: None,
-        wake_after=lambda key, seconds: None,
+        enqueue_after=lambda key, seconds: None,
         now=clock,
     )
 
@@ -92,19 +92,19 @@ async def test_a_key_that_somebody_else_has_delivered_is_not_replaced_by_who_doe
     new = _row(proxy, NEW, mark, AGENT.alias)
     cache, kube = Cache(), OneSecret(_secret(NEW, "2"))
     cache.observe(_secret(OLD, "1"))
-    world = _world(kube, cache, clock)
+    context = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
     state.table.put(old)
     access = Access(state, (), Limits())
 
     with pytest.raises(ConflictError):
-        await ensure_key(world, AGENT, access)
+        await ensure_key(context, AGENT, access)
     assert kube.body == _secret(NEW, "2") and new.token in proxy.rows
 
     cache.observe(kube.body)
     for row in list(proxy.rows.values()):
         state.table.put(cast(KeyRow, await state.client.key(row["token"])))
-    row, _ = await ensure_key(world, AGENT, access)
+    row, _ = await ensure_key(context, AGENT, access)
     assert row.token == new.token and row.alias == AGENT.alias
     assert set(proxy.rows) == {old.token, new.token}, "the one that nobody was given has gone"
     assert "expires" in proxy.rows[old.token] and "expires" not in proxy.rows[new.token]
@@ -116,17 +116,17 @@ async def test_a_write_that_is_carried_out_late_puts_no_ended_key_back(late_firs
     clock = Clock()
     proxy, cache, kube = FakeProxy(clock), Cache(), OneSecret(_secret(OLD, "1"))
     cache.observe(kube.body)
-    world = _world(kube, cache, clock)
+    context = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
 
     kube.patience = False
     with pytest.raises(UnavailableError):
-        await ensure_key(world, AGENT, Access(state, (), Limits()))
+        await ensure_key(context, AGENT, Access(state, (), Limits()))
     [token], [late] = proxy.rows, kube.given_up
     if late_first:
         await kube.apply(late)
     # The limits have changed meanwhile, too.
-    row, _ = await ensure_key(world, AGENT, Access(state, (), Limits(rpm_limit=60)))
+    row, _ = await ensure_key(context, AGENT, Access(state, (), Limits(rpm_limit=60)))
     if not late_first:
         with pytest.raises(ConflictError):
             await kube.apply(late)
@@ -138,7 +138,7 @@ async def test_a_rotation_whose_write_was_given_up_goes_on_with_the_same_key() -
     clock = Clock()
     proxy, cache, kube = FakeProxy(clock), Cache(), OneSecret(_secret(OLD, "1"))
     cache.observe(kube.body)
-    world = _world(kube, cache, clock)
+    context = _world(kube, cache, clock)
     state = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
     old = _row(proxy, OLD, Mark("c", "u", 1, namespace="n", made=clock().isoformat()), AGENT.alias)
     proxy.rows[old.token]["max_budget"] = 10.0
@@ -147,9 +147,9 @@ async def test_a_rotation_whose_write_was_given_up_goes_on_with_the_same_key() -
 
     kube.patience = False
     with pytest.raises(UnavailableError):
-        await ensure_key(world, AGENT, access)
+        await ensure_key(context, AGENT, access)
     [made] = proxy.rows.keys() - {fingerprint(OLD)}
-    row, _ = await ensure_key(world, AGENT, access)
+    row, _ = await ensure_key(context, AGENT, access)
     assert row.token == made and set(proxy.rows) == {fingerprint(OLD), made}, "no third one is made"
     assert "expires" in proxy.rows[fingerprint(OLD)], "and the old one has an end, and lives until then"
     assert {each["spend"] for each in proxy.rows.values()} == {1.0}, "what was spent counts once"

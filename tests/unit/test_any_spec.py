@@ -16,7 +16,7 @@ from litclaw.cli.manifests import Manifests
 from litclaw.cli.offline import Made, make_agent, make_route
 from litclaw.cli.schema import Checker
 from litclaw.kube.diff import covers
-from litclaw.reconcile.report import unreadable
+from litclaw.reconcile.core.report import unreadable
 from pydantic import ValidationError
 
 from tests.values import Case, cases, mixed

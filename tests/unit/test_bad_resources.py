@@ -9,7 +9,7 @@ from litclaw.api.models import OpenClawModel
 from litclaw.api.quantity import parse_quantity
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.diff import covers
-from litclaw.render.openclaw_config import model_facts
+from litclaw.render.openclaw.config import model_facts
 from litclaw.render.proxy_peer import address_peer, service_of, service_peer, url_port
 from pydantic import ValidationError
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from litclaw.kube.cache import Cache
-from litclaw.kube.shared import Shared
+from litclaw.kube.interning import Shared
 
 KEY = "sk-a-virtual-key-of-an-agent"
 

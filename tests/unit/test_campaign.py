@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 
 from litclaw.kube.cache import Key
-from litclaw.reconcile.campaign import Campaign
+from litclaw.reconcile.rotation.run import RotationRun
 
 KEYS: dict[str, Key] = {uid: ("OpenClawAgent", "ns", uid) for uid in "abcdef"}
 
 
-def campaign(limit: int = 2, stop: int = 0) -> tuple[Campaign, list[str]]:
+def run(limit: int = 2, stop: int = 0) -> tuple[RotationRun, list[str]]:
     woken: list[str] = []
-    made = Campaign(
+    made = RotationRun(
         ("LiteLLMKeyRotation", "", "the rotation"),
         not_before=datetime.now(UTC),
         grace=0,
@@ -23,7 +23,7 @@ def campaign(limit: int = 2, stop: int = 0) -> tuple[Campaign, list[str]]:
 
 
 def test_so_many_are_worked_on_at_a_time_and_the_next_follow_at_once() -> None:
-    found, woken = campaign()
+    found, woken = run()
     found.plan(KEYS, {}, resting=False)
     assert woken == ["a", "b"] and found.at_work == 2 and found.covers("a") and not found.covers("c")
     found.settle("a", None)
@@ -33,7 +33,7 @@ def test_so_many_are_worked_on_at_a_time_and_the_next_follow_at_once() -> None:
 
 
 def test_the_rotation_is_looked_at_as_soon_as_nobody_is_worked_on() -> None:
-    found, woken = campaign()
+    found, woken = run()
     found.plan({"a": KEYS["a"], "b": KEYS["b"]}, {}, resting=False)
     found.look_at = 60.0
     found.settle("a", None)
@@ -45,7 +45,7 @@ def test_the_rotation_is_looked_at_as_soon_as_nobody_is_worked_on() -> None:
 
 
 def test_one_that_failed_takes_no_place_and_is_done_when_it_is_mended() -> None:
-    found, woken = campaign(limit=1)
+    found, woken = run(limit=1)
     found.plan(KEYS, {}, resting=False)
     found.settle("a", "NameTaken")
     assert woken == ["a", "b"] and found.covers("a") and found.failures == {"a": (KEYS["a"], "NameTaken")}
@@ -59,14 +59,14 @@ def test_one_that_failed_takes_no_place_and_is_done_when_it_is_mended() -> None:
 
 
 def test_one_whose_proxy_goes_away_gives_its_place_to_the_next() -> None:
-    found, woken = campaign(limit=1)
+    found, woken = run(limit=1)
     found.plan({"a": KEYS["a"], "b": KEYS["b"]}, {}, resting=False)
     found.plan({"b": KEYS["b"]}, {"a": KEYS["a"]}, resting=False)
     assert woken == ["a", "b"] and not found.covers("a")
 
 
 def test_it_stops_at_its_number_of_failures_and_rests_when_told() -> None:
-    found, woken = campaign(limit=1, stop=2)
+    found, woken = run(limit=1, stop=2)
     found.plan(KEYS, {}, resting=True)
     assert woken == []
     found.plan(KEYS, {}, resting=False)

@@ -141,7 +141,7 @@ async def test_a_proxy_that_isn_t_well() -> None:
     check = await asked(cluster)
     assert check.outcome == "fail" and "doesn't take the master key in Secret main-master-key" in check.detail
     cluster = Cluster()
-    cluster.answers["/health/readiness"] = {"hello": "world"}
+    cluster.answers["/health/readiness"] = {"hello": "context"}
     check = await asked(cluster)
     assert check.outcome == "fail" and "not as LiteLLM does" in check.detail
 

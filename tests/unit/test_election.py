@@ -243,7 +243,7 @@ async def test_the_fence_is_asked_when_the_connection_is_there(monkeypatch: pyte
         fence.shut()  # what passes between the decision to call and the call
         return socket.socket(*address[:3])
 
-    monkeypatch.setattr("litclaw.litellm.http._socket", connected_late)
+    monkeypatch.setattr("litclaw.litellm.transport._socket", connected_late)
     async with Listener() as server, LiteLLM(server.url, SecretStr("sk-master"), fence=fence.check) as client:
         with pytest.raises(Ended):
             await client.update_key("t", {})

@@ -1,6 +1,6 @@
 """An event is told as often as people do things, and not as often as a loop turns."""
 
-from litclaw.reconcile.event_gate import BURST, PAUSE_SECONDS, EventGate
+from litclaw.reconcile.core.event_rate import BURST, PAUSE_SECONDS, EventRateLimit
 
 
 class Clock:
@@ -12,7 +12,7 @@ class Clock:
 
 def test_a_few_in_a_row_pass_and_a_loop_is_told_now_and_then() -> None:
     clock = Clock()
-    gate = EventGate(clock)
+    gate = EventRateLimit(clock)
     told = 0
     for _ in range(240):  # two hours of flapping every 30 s
         told += gate.passes(("uid", "ProxyUnavailable"))
@@ -21,7 +21,7 @@ def test_a_few_in_a_row_pass_and_a_loop_is_told_now_and_then() -> None:
 
 
 def test_another_event_and_another_resource_are_told_all_the_same() -> None:
-    gate = EventGate(Clock())
+    gate = EventRateLimit(Clock())
     while gate.passes(("uid", "Ready")):
         pass
     assert gate.passes(("uid", "Spent")) and gate.passes(("other", "Ready"))
@@ -29,7 +29,7 @@ def test_another_event_and_another_resource_are_told_all_the_same() -> None:
 
 def test_what_is_over_is_forgotten() -> None:
     clock = Clock()
-    gate = EventGate(clock)
+    gate = EventRateLimit(clock)
     for number in range(10_000):  # an agent a second that comes and goes
         assert gate.passes((f"uid-{number}", "Ready"))
         clock.now += 1

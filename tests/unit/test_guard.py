@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from litclaw.kube.cache import Cache
 from litclaw.kube.errors import InvalidError, UnavailableError
-from litclaw.reconcile.guard import guarded
-from litclaw.reconcile.world import World
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core.last_resort import guarded
 
 SECRET = "sk-what-must-not-be-seen"
 
@@ -23,8 +23,10 @@ class FakeKube:
         return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(len(self.applied) + 1)}}
 
 
-def world(kube: FakeKube) -> World:
-    return World(kube=kube, cache=Cache(), cluster="c", wake=lambda key: None, wake_after=lambda key, seconds: None)  # type: ignore[arg-type]
+def context(kube: FakeKube) -> Context:
+    return Context(
+        kube=kube, cache=Cache(), cluster="c", wake=lambda key: None, enqueue_after=lambda key, seconds: None
+    )  # type: ignore[arg-type]
 
 
 def agent() -> dict[str, Any]:
@@ -48,8 +50,8 @@ async def test_what_nobody_thought_of_is_a_condition_and_keeps_what_was_known(ca
 
     kube = FakeKube()
     with caplog.at_level(logging.ERROR):
-        again = await guarded(world(kube), agent(), ("KeyReady",), fails)
-    assert again and again > 30
+        requeue_after = await guarded(context(kube), agent(), ("KeyReady",), fails)
+    assert requeue_after and requeue_after > 30
     status = next(each["status"] for each in kube.applied if "status" in each)
     assert (ready(status)["reason"], ready(status)["observedGeneration"]) == ("InternalError", 7)
     assert (status["key"], status["spend"], status["observedGeneration"]) == ({"hash": "35fbc4e0"}, "3.21", 7)
@@ -65,8 +67,8 @@ async def test_what_the_api_server_refuses_is_said_and_what_passes_is_tried_agai
         raise UnavailableError(503, "ServiceUnavailable", "later")
 
     kube = FakeKube()
-    await guarded(world(kube), agent(), ("KeyReady",), refused)
+    await guarded(context(kube), agent(), ("KeyReady",), refused)
     status = next(each["status"] for each in kube.applied if "status" in each)
     assert ready(status)["reason"] == "Refused" and "no affinity" in ready(status)["message"]
     with pytest.raises(UnavailableError):
-        await guarded(world(FakeKube()), agent(), ("KeyReady",), away)
+        await guarded(context(FakeKube()), agent(), ("KeyReady",), away)

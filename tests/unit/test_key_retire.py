@@ -13,13 +13,13 @@ from litclaw.kube.cache import Cache, fingerprint
 from litclaw.kube.client import Kube
 from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.agent_rotation import due, next_rotation
-from litclaw.reconcile.campaign import Campaign
-from litclaw.reconcile.conditions import Blocked
-from litclaw.reconcile.key_period import inherited, is_over, start_anew
-from litclaw.reconcile.key_retire import retiring_until, settle_others
-from litclaw.reconcile.key_table import KeyTable
-from litclaw.reconcile.world import RouteState, World
+from litclaw.reconcile.context import Context, RouteState
+from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.keys.due import due, next_rotation
+from litclaw.reconcile.keys.period import inherited, is_over, reset_budget_if_due
+from litclaw.reconcile.keys.retire import retire_old_keys, retiring_until
+from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.reconcile.rotation.run import RotationRun
 from pydantic import SecretStr
 
 from .proxies import MASTER, Clock, FakeProxy
@@ -41,12 +41,12 @@ class Scene:
 
         kube = cast(Kube, SimpleNamespace(get=get))
         self.woken: list[object] = []
-        self.world = World(
+        self.context = Context(
             kube=kube,
             cache=Cache(),
             cluster="c",
             wake=self.woken.append,
-            wake_after=lambda key, _: self.woken.append(key),
+            enqueue_after=lambda key, _: self.woken.append(key),
             now=self.clock,
         )
         self.state = RouteState(self.proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
@@ -74,7 +74,7 @@ class Scene:
 
     async def settle(self) -> float | None:
         """One pass over the keys."""
-        return await settle_others(self.world, self.agent, self.state, self.row())
+        return await retire_old_keys(self.context, self.agent, self.state, self.row())
 
     async def see(self, token: str, **fields: Any) -> None:
         """Have the proxy show something of a key."""
@@ -88,26 +88,26 @@ def scene() -> Iterator[Scene]:
 
 
 async def test_the_old_key_gets_its_end_at_once_and_is_deleted_well_after_it(scene: Scene) -> None:
-    again = await scene.settle()
+    requeue_after = await scene.settle()
     ends = scene.clock() + timedelta(seconds=90 + 3600)
     assert scene.proxy.rows[OLD_TOKEN]["expires"] == ends.isoformat() and not scene.proxy.rows[OLD_TOKEN].get("blocked")
-    assert again == pytest.approx(90 + 3600 + 90 + 1)
+    assert requeue_after == pytest.approx(90 + 3600 + 90 + 1)
     calls = list(scene.proxy.calls)
     await scene.settle()
     assert scene.proxy.calls == calls, "a pass in between asks for nothing"
-    scene.clock.pass_(again)
+    scene.clock.pass_(requeue_after)
     assert await scene.settle() is None
     assert list(scene.proxy.rows) == [NEW_TOKEN] and scene.state.table.of("u") == [scene.row()]
 
 
 async def test_an_operator_whose_clock_is_ahead_lets_the_old_key_live_for_its_time(scene: Scene) -> None:
     scene.proxy.dated = True
-    scene.world.now = lambda: scene.clock() + timedelta(days=40)
+    scene.context.now = lambda: scene.clock() + timedelta(days=40)
     await scene.settle()
     await scene.see(OLD_TOKEN)  # as the proxy shows its end
     await scene.settle()
     assert set(scene.proxy.rows) == {OLD_TOKEN, NEW_TOKEN}
-    until = retiring_until(scene.world, scene.state, "u")
+    until = retiring_until(scene.context, scene.state, "u")
     assert until and until.isoformat() == scene.proxy.rows[OLD_TOKEN]["expires"]
     scene.clock.pass_(90 + 3600 + 91)
     await scene.see(OLD_TOKEN)
@@ -121,8 +121,8 @@ async def test_an_operator_whose_clock_is_ahead_starts_no_budget_anew(scene: Sce
     mark = replace(cast(Mark, scene.row().mark), anew_at=resets)
     scene.proxy.rows[NEW_TOKEN].update(budget_duration="14d", metadata=scene.row().marked(mark))
     await scene.see(NEW_TOKEN)
-    scene.world.now = lambda: scene.clock() + timedelta(days=40)
-    assert (await start_anew(scene.world, scene.state, scene.row())).spend == 1.0
+    scene.context.now = lambda: scene.clock() + timedelta(days=40)
+    assert (await reset_budget_if_due(scene.context, scene.state, scene.row())).spend == 1.0
 
 
 async def test_without_an_accepted_new_key_the_old_one_has_no_end(scene: Scene) -> None:
@@ -147,7 +147,7 @@ async def test_for_a_leak_it_ends_when_the_new_one_is_seen_in_use(scene: Scene) 
 async def test_a_leak_moves_the_end_of_keys_that_still_live_out_a_longer_time(scene: Scene) -> None:
     await scene.settle()
     scene.clock.pass_(60)
-    campaign = Campaign(
+    run = RotationRun(
         ("LiteLLMKeyRotation", "", "all"),
         not_before=scene.clock(),
         grace=0,
@@ -156,9 +156,9 @@ async def test_a_leak_moves_the_end_of_keys_that_still_live_out_a_longer_time(sc
         wake=lambda key: None,
         now=Clock(),
     )
-    campaign.plan({"u": ("OpenClawAgent", "n", "a")}, {}, resting=False)
-    scene.world.campaigns["leak"] = campaign
-    assert due(scene.world, scene.agent, scene.state, scene.row()) == 0
+    run.plan({"u": ("OpenClawAgent", "n", "a")}, {}, resting=False)
+    scene.context.runs["leak"] = run
+    assert due(scene.context, scene.agent, scene.state, scene.row()) == 0
     await scene.settle()
     assert scene.row(OLD_TOKEN).expires == (scene.clock() + timedelta(seconds=90)).isoformat()
 
@@ -259,9 +259,9 @@ async def test_a_period_that_litellm_would_start_over_goes_on(scene: Scene) -> N
     mark = replace(cast(Mark, scene.row().mark), anew_at=before.budget_resets_at or "")
     scene.proxy.rows[NEW_TOKEN].update(budget_duration="14d", metadata=scene.row().marked(mark))
     await scene.see(NEW_TOKEN)
-    assert (await start_anew(scene.world, scene.state, scene.row())).spend == 1.0
+    assert (await reset_budget_if_due(scene.context, scene.state, scene.row())).spend == 1.0
     scene.clock.pass_(6 * 24 * 3600)
-    fresh = await start_anew(scene.world, scene.state, scene.row())
+    fresh = await reset_budget_if_due(scene.context, scene.state, scene.row())
     assert (fresh.spend, cast(Mark, fresh.mark).anew_at) == (0.0, "")
     assert scene.proxy.rows[NEW_TOKEN]["budget_duration"] == "14d", "said again, it counts from now"
 

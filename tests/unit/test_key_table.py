@@ -1,8 +1,8 @@
 """What a proxy holds of this cluster's keys, read a page at a time while they change."""
 
-from litclaw.litellm.http import Answer
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.key_table import KeyTable
+from litclaw.litellm.transport import Answer
+from litclaw.reconcile.proxy.key_table import KeyTable
 
 from .proxies import Request, answer, handled
 

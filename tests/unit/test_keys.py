@@ -16,9 +16,9 @@ from litclaw.litellm.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from litclaw.litellm.http import Answer
-from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, row_from, spend_of, taken_over, untaken
-from litclaw.reconcile.key_table import KeyTable
+from litclaw.litellm.keys import KeyRow, Limits, Mark, agent_spend, carried_from, new_key, not_yet_carried, row_from
+from litclaw.litellm.transport import Answer
+from litclaw.reconcile.proxy.key_table import KeyTable
 
 from .proxies import MASTER, Request, answer, handled
 
@@ -56,22 +56,22 @@ def row(
     ],
 )
 def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> None:
-    assert spend_of(rows) == expected
+    assert agent_spend(rows) == expected
 
 
 def test_what_was_taken_over_once_is_not_taken_again() -> None:
     old, new = row("a", 4.0), row("b", 3.75, taken={"a": 3.5})
-    assert new.mark and untaken(old, new.mark) == Decimal("0.5")
+    assert new.mark and not_yet_carried(old, new.mark) == Decimal("0.5")
     assert new.mark
-    after = replace(new, spend=4.25, mark=replace(new.mark, taken=taken_over([old])))
-    assert after.mark and untaken(old, after.mark) == 0 and spend_of([old, after]) == 4.25
+    after = replace(new, spend=4.25, mark=replace(new.mark, taken=carried_from([old])))
+    assert after.mark and not_yet_carried(old, after.mark) == 0 and agent_spend([old, after]) == 4.25
 
 
 def test_a_period_that_has_ended_since_is_told_by_its_date() -> None:
     old = replace(row("a", 10.0), budget_resets_at="2026-11-24T10:00:00Z")
-    mark = replace(old.mark or MARK, taken=taken_over([old]))
-    assert untaken(replace(old, spend=12.0, budget_resets_at="2026-11-24T10:00:00+00:00"), mark) == 2
-    assert untaken(replace(old, spend=12.0, budget_resets_at="2026-11-24T11:00:00Z"), mark) == 12
+    mark = replace(old.mark or MARK, taken=carried_from([old]))
+    assert not_yet_carried(replace(old, spend=12.0, budget_resets_at="2026-11-24T10:00:00+00:00"), mark) == 2
+    assert not_yet_carried(replace(old, spend=12.0, budget_resets_at="2026-11-24T11:00:00Z"), mark) == 12
 
 
 def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
@@ -143,7 +143,7 @@ async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, {"hello": "world"}, NotLiteLLMError),
+        (200, {"hello": "context"}, NotLiteLLMError),
         (404, {}, NotLiteLLMError),
         (429, {}, UnavailableError),
         (500, {}, UnavailableError),

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.errors import NotLiteLLMError, RefusedAddressError, UnavailableError, UnreachableError
-from litclaw.render import address
+from litclaw.net import address
 from pydantic import SecretStr
 
 from .proxies import MASTER
@@ -113,8 +113,8 @@ async def server() -> AsyncIterator[str]:
 
 
 async def test_an_answer_without_end_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litclaw.litellm.http._LARGEST_ANSWER", 1000)
-    monkeypatch.setattr("litclaw.litellm.http._TIMEOUT", aiohttp.ClientTimeout(total=0.1))
+    monkeypatch.setattr("litclaw.litellm.transport._LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("litclaw.litellm.transport._TIMEOUT", aiohttp.ClientTimeout(total=0.1))
     async with LiteLLM(f"{server}/much", MASTER) as client:
         with pytest.raises(NotLiteLLMError, match="more than LiteLLM ever does"):
             await client.model_info()

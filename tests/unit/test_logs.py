@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from litclaw.cli import logs
-from litclaw.reconcile.queue import WorkQueue
-from litclaw.reconcile.subject import about
+from litclaw.reconcile.core.log_context import about
+from litclaw.reconcile.core.queue import WorkQueue
 
 log = logging.getLogger("litclaw.test")
 

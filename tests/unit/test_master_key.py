@@ -7,9 +7,9 @@ import pytest
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube
-from litclaw.reconcile.campaign import Campaign
-from litclaw.reconcile.master_key import renew
-from litclaw.reconcile.world import World
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.rotation.run import RotationRun
+from litclaw.reconcile.route.master_key import renew
 
 from .proxies import Clock
 
@@ -30,10 +30,10 @@ async def test_it_is_refused_with_the_reason(
     route = LiteLLMRoute.model_validate({"metadata": {"name": "main", "namespace": "ai", "uid": "u"}, "spec": spec})
     clock = Clock()
     nothing = cast(Kube, SimpleNamespace())  # it fails where anything is asked of it
-    world = World(
-        kube=nothing, cache=Cache(), cluster="c", wake=lambda key: None, wake_after=lambda key, s: None, now=clock
+    context = Context(
+        kube=nothing, cache=Cache(), cluster="c", wake=lambda key: None, enqueue_after=lambda key, s: None, now=clock
     )
-    campaign = Campaign(
+    run = RotationRun(
         ("LiteLLMKeyRotation", "", "all"),
         not_before=clock(),
         grace=0,
@@ -42,9 +42,9 @@ async def test_it_is_refused_with_the_reason(
         wake=lambda key: None,
         now=Clock(),
     )
-    campaign.plan({"u": ("LiteLLMRoute", "ai", "main")}, {}, resting=False)
-    world.campaigns["c"] = campaign
+    run.plan({"u": ("LiteLLMRoute", "ai", "main")}, {}, resting=False)
+    context.runs["c"] = run
     assert route.spec.managed
-    await renew(world, route, route.spec.managed, deployment)
-    [(_, why)] = campaign.failures.values()
+    await renew(context, route, route.spec.managed, deployment)
+    [(_, why)] = run.failures.values()
     assert why.startswith(reason)

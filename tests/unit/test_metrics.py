@@ -12,15 +12,15 @@ from litclaw.kube.cache import Cache
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.key_table import KeyTable
-from litclaw.reconcile.queue import WorkQueue
-from litclaw.reconcile.world import QueueKey, RouteState, World
+from litclaw.reconcile.context import Context, Request, RouteState
+from litclaw.reconcile.core.queue import WorkQueue
+from litclaw.reconcile.proxy.key_table import KeyTable
 from prometheus_client import generate_latest
 
 ROUTE = {"name": "main", "namespace": "ai"}
 
 
-async def _nothing(_: QueueKey) -> None:
+async def _nothing(_: Request) -> None:
     return None
 
 
@@ -50,15 +50,15 @@ class Process:
         for each in bodies:
             self.cache.observe(each)
         self.recorder = Recorder()
-        self.queue: WorkQueue[QueueKey] = WorkQueue(_nothing)
-        self.world = World(
+        self.queue: WorkQueue[Request] = WorkQueue(_nothing)
+        self.context = Context(
             kube=None,  # type: ignore[arg-type]
             cache=self.cache,
             cluster="cluster",
             wake=self.queue.add,
-            wake_after=self.queue.add_after,
+            enqueue_after=self.queue.add_after,
         )
-        work = Work(self.world, self.queue) if leads else None
+        work = Work(self.context, self.queue) if leads else None
         self.recorder.registry.register(StateCollector(self.cache, lambda: work))
 
     def scrape(self) -> dict[str, float]:
@@ -96,7 +96,7 @@ async def test_keys_are_live_retiring_or_orphaned() -> None:
     ):
         table.put(each)
     state = RouteState(client=None, secrets=(None, "", None), table=table)  # type: ignore[arg-type]
-    process.world.routes["ai", "main"] = state
+    process.context.routes["ai", "main"] = state
     assert not [name for name in process.scrape() if name.startswith("litclaw_route_keys")], "not read yet"
     state.refreshed_at = 1.0
     seen = process.scrape()

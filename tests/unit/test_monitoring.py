@@ -7,8 +7,8 @@ import pytest
 from litclaw.kube.cache import Cache
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.queue import WorkQueue
-from litclaw.reconcile.world import QueueKey, World
+from litclaw.reconcile.context import Context, Request
+from litclaw.reconcile.core.queue import WorkQueue
 from prometheus_client.metrics_core import Metric
 
 from dev.promql import alerts, expressions, family, panels, selectors
@@ -18,7 +18,7 @@ RUNBOOKS = "https://github.com/litclaw/litclaw/blob/main/docs/runbooks.md"
 FROM_PROMETHEUS = {"pod", "instance", "job"}
 
 
-async def _nothing(_: QueueKey) -> None:
+async def _nothing(_: Request) -> None:
     return None
 
 
@@ -26,9 +26,9 @@ async def _nothing(_: QueueKey) -> None:
 def families() -> dict[str, set[str]]:
     """Every metric of the operator's, as a scrape names it, with its labels."""
     recorder = Recorder()
-    queue: WorkQueue[QueueKey] = WorkQueue(_nothing)
-    world = World(kube=None, cache=Cache(), cluster="", wake=queue.add, wake_after=queue.add_after)  # type: ignore[arg-type]
-    recorder.registry.register(StateCollector(Cache(), lambda: Work(world, queue)))
+    queue: WorkQueue[Request] = WorkQueue(_nothing)
+    context = Context(kube=None, cache=Cache(), cluster="", wake=queue.add, enqueue_after=queue.add_after)  # type: ignore[arg-type]
+    recorder.registry.register(StateCollector(Cache(), lambda: Work(context, queue)))
     found = {}
     for each in recorder.registry.collect():
         name = f"{each.name}_total" if each.type == "counter" else each.name

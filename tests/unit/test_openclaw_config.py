@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.models import OpenClawModel
-from litclaw.render.openclaw_config import OpenClawConfig, model_facts, openclaw_config
-from litclaw.render.openclaw_releases import LAYOUTS, TooOldError, layout, release_of, release_of_image
+from litclaw.render.openclaw.config import OpenClawConfig, model_facts, openclaw_config
+from litclaw.render.openclaw.releases import LAYOUTS, TooOldError, layout, release_of, release_of_image
 
 INFO = {
     "max_input_tokens": 200_000,

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
-from litclaw.reconcile import queue as queue_module
-from litclaw.reconcile.queue import WorkQueue
+from litclaw.reconcile.core import queue as queue_module
+from litclaw.reconcile.core.queue import WorkQueue
 
 
 async def _running(queue: WorkQueue[str], seconds: float) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from litclaw.handlers import reflector as reflector_module
-from litclaw.handlers.reflector import Reflector
 from litclaw.kube import client as client_module
+from litclaw.kube import informer as reflector_module
 from litclaw.kube.client import Kube
+from litclaw.kube.informer import Informer
 from litclaw.kube.resources import AGENT, Resource
 
 PATH = "/apis/litclaw.dev/v1alpha1/openclawagents"
@@ -86,7 +86,7 @@ class Seen:
     def __init__(self, kube: Kube, labels: str = "") -> None:
         self.events: list[tuple[str, str]] = []
         self.pruned: list[tuple[set[str], int]] = []
-        self.reflector = Reflector(kube, AGENT, "", labels, see=self._see, prune=self._prune)
+        self.informer = Informer(kube, AGENT, "", labels, see=self._see, prune=self._prune)
 
     def _see(self, kind: str, body: Any) -> None:
         assert body["kind"] == "OpenClawAgent", "also where a list's items don't say"
@@ -97,7 +97,7 @@ class Seen:
         self.pruned.append((uids, version))
 
     async def until(self, done: Any) -> None:
-        task = asyncio.create_task(self.reflector.run())
+        task = asyncio.create_task(self.informer.run())
         try:
             async with asyncio.timeout(5):
                 while not done():
@@ -144,7 +144,7 @@ async def test_a_kind_that_is_unknown_keeps_nobody_waiting_and_is_found_when_it_
     listed_at: list[int] = []
 
     def look() -> bool:
-        if seen.reflector.listed.is_set() and not listed_at:
+        if seen.informer.listed.is_set() and not listed_at:
             listed_at.append(len(seen.events))
         return bool(seen.events)
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from litclaw.reconcile import route_observe
-from litclaw.reconcile.world import RouteState, World
+from litclaw.reconcile.context import Context, RouteState
+from litclaw.reconcile.route import observe as route_observe
 
 
 async def _reads(monkeypatch: pytest.MonkeyPatch, took: list[float]) -> list[float]:
@@ -26,9 +26,9 @@ async def _reads(monkeypatch: pytest.MonkeyPatch, took: list[float]) -> list[flo
     )
     loop = SimpleNamespace(get_running_loop=lambda: SimpleNamespace(time=lambda: now[0]))
     monkeypatch.setattr(route_observe, "asyncio", loop)
-    world = cast(World, SimpleNamespace(now=lambda: 1))
+    context = cast(Context, SimpleNamespace(now=lambda: 1))
     while left:
-        await route_observe._refresh(world, cast(RouteState, state))
+        await route_observe._refresh(context, cast(RouteState, state))
         now[0] += 10
     return when
 

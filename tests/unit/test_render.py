@@ -2,8 +2,8 @@
 
 import pytest
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.address import Reach, allow_private_network, base_url, reach
-from litclaw.render.litellm_config import SettingClashError, config_yaml
+from litclaw.net.address import Reach, allow_private_network, base_url, reach
+from litclaw.render.route.config_yaml import SettingClashError, config_yaml
 
 
 def route(**spec: object) -> LiteLLMRoute:

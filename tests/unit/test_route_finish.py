@@ -7,9 +7,9 @@ from typing import Any, cast
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.key_table import KeyTable
-from litclaw.reconcile.route_finish import finish
-from litclaw.reconcile.world import RouteState, World
+from litclaw.reconcile.context import Context, RouteState
+from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.reconcile.route.deletion import finish
 
 from .proxies import MASTER, Clock, FakeProxy
 
@@ -35,29 +35,29 @@ AGENT = {
 
 
 async def test_a_key_that_is_being_made_is_waited_for_and_ends_with_the_route() -> None:
-    let_go: list[Mapping[str, Any]] = []
+    remove_finalizer: list[Mapping[str, Any]] = []
 
     async def apply(manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
-        let_go.append(manifest)
+        remove_finalizer.append(manifest)
         return {**manifest, "metadata": {**manifest["metadata"], "finalizers": []}}
 
     clock, cache = Clock(), Cache()
     proxy = FakeProxy(clock)
     cache.observe(AGENT)
-    world = World(
+    context = Context(
         kube=cast(Kube, cast(object, SimpleNamespace(apply=apply))),
         cache=cache,
         cluster="c",
         wake=lambda key: None,
-        wake_after=lambda key, seconds: None,
+        enqueue_after=lambda key, seconds: None,
         now=clock,
     )
-    state = world.routes["n", "r"] = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
+    state = context.routes["n", "r"] = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
     await state.table.refresh(state.client)
     state.refreshed_at = 0.0
     state.making = 1
 
-    assert await finish(world, ROUTE) is not None and not let_go, "a key is being made"
+    assert await finish(context, ROUTE) is not None and not remove_finalizer, "a key is being made"
     assert not state.usable, "and no other is begun"
 
     # It was made, and its maker never heard of that.
@@ -65,5 +65,5 @@ async def test_a_key_that_is_being_made_is_waited_for_and_ends_with_the_route() 
     row = KeyRow("1" * 64, "n/a", Limits(), 0.0, mark)
     proxy.rows[row.token] = {"token": row.token, "key_alias": row.alias, "spend": 0.0, "metadata": row.marked(mark)}
     state.making = 0
-    assert await finish(world, ROUTE) is None
-    assert proxy.rows == {} and len(let_go) == 1
+    assert await finish(context, ROUTE) is None
+    assert proxy.rows == {} and len(remove_finalizer) == 1

@@ -5,10 +5,10 @@ from typing import Any
 
 from litclaw.api.names import route_migration
 from litclaw.api.route import LONGEST_NAME
-from litclaw.reconcile.route_migration import is_migrated, is_stuck, migration_digest
-from litclaw.reconcile.route_secrets import RouteSecrets
-from litclaw.render.route_deployment import route_deployment
-from litclaw.render.route_migration_job import route_migration_job
+from litclaw.reconcile.route.migration import is_migrated, is_stuck, migration_digest
+from litclaw.reconcile.route.secrets import RouteSecrets
+from litclaw.render.route.deployment import route_deployment
+from litclaw.render.route.migration_job import route_migration_job
 from pydantic import SecretStr
 
 from .routes import managed_route

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from litclaw.render.route_network_policy import database_network_policy, proxy_network_policy
+from litclaw.render.route.network_policy import database_network_policy, proxy_network_policy
 
 from .routes import managed_route
 

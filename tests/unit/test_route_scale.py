@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from litclaw.reconcile.replicas import owns_replicas
-from litclaw.render.route_autoscaler import route_autoscaler
-from litclaw.render.route_deployment import route_deployment
-from litclaw.render.route_disruption_budget import route_disruption_budget
+from litclaw.reconcile.route.replicas import owns_replicas
+from litclaw.render.route.autoscaler import route_autoscaler
+from litclaw.render.route.deployment import route_deployment
+from litclaw.render.route.disruption_budget import route_disruption_budget
 
 from .routes import managed_route
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from litclaw.reconcile.route_secrets import weakness
-from litclaw.render.litellm_config import ModelsCollideError, SettingClashError, config_yaml
-from litclaw.render.route_deployment import proxy_env
-from litclaw.render.route_pod_monitor import route_pod_monitor
+from litclaw.reconcile.route.secrets import weakness
+from litclaw.render.route.config_yaml import ModelsCollideError, SettingClashError, config_yaml
+from litclaw.render.route.deployment import proxy_env
+from litclaw.render.route.pod_monitor import route_pod_monitor
 
 from .routes import MODEL, managed_route
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from litclaw.api.base import Condition
-from litclaw.reconcile.agent_gateway import stop_gateway
-from litclaw.reconcile.conditions import Blocked, Conditions
+from litclaw.reconcile.agent.gateway import stop_gateway
+from litclaw.reconcile.core.conditions import Blocked, Conditions
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from litclaw.kube.cache import Cache
 from litclaw.kube.errors import UnavailableError
 from litclaw.litellm.client import LiteLLM
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.key_table import KeyTable
-from litclaw.reconcile.subject import subject
-from litclaw.reconcile.world import RouteState
+from litclaw.reconcile.context import RouteState
+from litclaw.reconcile.core.log_context import subject
+from litclaw.reconcile.proxy.key_table import KeyTable
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
@@ -116,7 +116,7 @@ async def test_how_each_pass_ended_is_counted(monkeypatch: pytest.MonkeyPatch) -
 async def test_no_connection_is_left_open_at_the_end() -> None:
     work = Work(None, Cache(), Recorder(), cluster="c", fence=lambda: None)  # type: ignore[arg-type]
     kept, retired = (LiteLLM(f"http://{name}:4000", SecretStr("sk-x")) for name in ("kept", "retired"))
-    work.world.routes["ns", "kept"] = RouteState(kept, (SecretStr("sk-x"), "", None), KeyTable("c"))
-    work.world.retire(retired)
+    work.context.routes["ns", "kept"] = RouteState(kept, (SecretStr("sk-x"), "", None), KeyTable("c"))
+    work.context.retire(retired)
     await drained(work, asyncio.create_task(work.run(1)), 1)
     assert [client._http._session.closed for client in (kept, retired)] == [True, True]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from . import names
-from .base import (
+from litclaw.api import names
+from litclaw.api.base import (
     CONDITIONS_SCHEMA,
     Condition,
     DnsLabel,
@@ -23,11 +23,11 @@ from .base import (
     name_rule,
     rules,
 )
-from .images import OPENCLAW_IMAGE
-from .kubernetes import FreeForm, PodSettings, StorageSize, env_rule
-from .managed import ServiceSettings
-from .rotation import Rotation
-from .route import BudgetDuration, Limit
+from litclaw.api.images import OPENCLAW_IMAGE
+from litclaw.api.kubernetes import FreeForm, PodSettings, StorageSize, env_rule
+from litclaw.api.managed import ServiceSettings
+from litclaw.api.rotation import Rotation
+from litclaw.api.route import BudgetDuration, Limit
 
 LONGEST_NAME = 54
 """The Service ``<name>-openclaw`` may have 63 characters."""

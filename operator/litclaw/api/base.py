@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from .quantity import usd
+from litclaw.api.quantity import usd
 
 
 class Model(BaseModel):

@@ -9,10 +9,10 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel
 
-from . import names
-from .agent import AGENT_COLUMNS, AGENT_KIND, AGENT_PLURAL, OpenClawAgent
-from .rotation import ROTATION_COLUMNS, ROTATION_KIND, ROTATION_PLURAL, LiteLLMKeyRotation
-from .route import ROUTE_COLUMNS, ROUTE_KIND, ROUTE_PLURAL, LiteLLMRoute
+from litclaw.api import names
+from litclaw.api.agent import AGENT_COLUMNS, AGENT_KIND, AGENT_PLURAL, OpenClawAgent
+from litclaw.api.rotation import ROTATION_COLUMNS, ROTATION_KIND, ROTATION_PLURAL, LiteLLMKeyRotation
+from litclaw.api.route import ROUTE_COLUMNS, ROUTE_KIND, ROUTE_PLURAL, LiteLLMRoute
 
 _DROPPED: Final = ("title", "$defs", "discriminator")
 _RULES: Final = "x-kubernetes-validations"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Matches
+from litclaw.api.base import Matches
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from . import names
-from .base import FREE_FORM, Matches, Model, ObjectName, SecretKeyRef, free, rules
+from litclaw.api import names
+from litclaw.api.base import FREE_FORM, Matches, Model, ObjectName, SecretKeyRef, free, rules
 
 Quantity = Annotated[
     int | str,

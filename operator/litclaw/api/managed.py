@@ -4,10 +4,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from . import names
-from .base import Image, Model, Says, SecretKeyRef, free, free_form, rules
-from .images import LITELLM_IMAGE
-from .kubernetes import ANNOTATIONS_RULES, Annotations, PodSettings, StorageSize, env_rule
+from litclaw.api import names
+from litclaw.api.base import Image, Model, Says, SecretKeyRef, free, free_form, rules
+from litclaw.api.images import LITELLM_IMAGE
+from litclaw.api.kubernetes import ANNOTATIONS_RULES, Annotations, PodSettings, StorageSize, env_rule
 
 PROXY_ENV: Final = (
     names.DATABASE_URL,

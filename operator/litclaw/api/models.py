@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from .base import Model, ModelName, SecretKeyRef, free, free_form, rules
-from .kubernetes import FreeForm
+from litclaw.api.base import Model, ModelName, SecretKeyRef, free, free_form, rules
+from litclaw.api.kubernetes import FreeForm
 
 SECRET_PARAMS = ("api_key", "aws_secret_access_key", "aws_session_token", "azure_ad_token", "client_secret")
 """What of litellm_params is a secret, whoever the provider."""

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .base import CONDITIONS_SCHEMA, Condition, DnsLabel, Model, ObjectMeta, ObjectName, Says, rules
-from .duration import Span
-from .kubernetes import LabelSelector
+from litclaw.api.base import CONDITIONS_SCHEMA, Condition, DnsLabel, Model, ObjectMeta, ObjectName, Says, rules
+from litclaw.api.duration import Span
+from litclaw.api.kubernetes import LabelSelector
 
 DEFAULT_GRACE = "1h"
 MOST_FAILURES = 100

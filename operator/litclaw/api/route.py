@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from .base import (
+from litclaw.api.base import (
     CONDITIONS_SCHEMA,
     Condition,
     Matches,
@@ -16,10 +16,10 @@ from .base import (
     name_rule,
     rules,
 )
-from .kubernetes import FreeForm, LabelSelector
-from .managed import Managed
-from .models import Fallback, RouteModel
-from .rotation import Rotation
+from litclaw.api.kubernetes import FreeForm, LabelSelector
+from litclaw.api.managed import Managed
+from litclaw.api.models import Fallback, RouteModel
+from litclaw.api.rotation import Rotation
 
 LONGEST_NAME = 43
 """A StatefulSet's name may have 52 characters: its pods' label ``controller-revision-hash`` adds 11 to make 63."""

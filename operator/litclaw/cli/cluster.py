@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 import yaml
 
-from ..kube.client import Kube, own_namespace
-from ..kube.errors import KubeError, UnavailableError
-from .output import Exit, Fault
+from litclaw.cli.output import Exit, Fault
+from litclaw.kube.client import Kube, own_namespace
+from litclaw.kube.errors import KubeError, UnavailableError
 
 T = TypeVar("T")
 _AWAY_SECONDS = 60.0

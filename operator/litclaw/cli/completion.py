@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from ..kube.client import Kube
-from ..kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE, Resource
-from .output import Exit, Fault
+from litclaw.cli.output import Exit, Fault
+from litclaw.kube.client import Kube
+from litclaw.kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE, Resource
 
 _SECONDS = 3.0
 

@@ -8,12 +8,12 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from ..kube.client import Kube
-from . import completion, output
-from .checks import cluster, leftovers, operator, proxies, resources
-from .checks.check import Check, Outcome, fail
-from .cluster import ContextOption, KubeconfigOption, Target, ask
-from .output import EXITS, Exit, Fault, Form, FormOption, table
+from litclaw.cli import completion, output
+from litclaw.cli.checks import cluster, leftovers, operator, proxies, resources
+from litclaw.cli.checks.check import Check, Outcome, fail
+from litclaw.cli.cluster import ContextOption, KubeconfigOption, Target, ask
+from litclaw.cli.output import EXITS, Exit, Fault, Form, FormOption, table
+from litclaw.kube.client import Kube
 
 _STYLES = {Outcome.OK: "green", Outcome.WARN: "yellow", Outcome.FAIL: "bold red", Outcome.SKIP: "dim"}
 

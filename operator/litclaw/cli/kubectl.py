@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 
-from .main import app
+from litclaw.cli.main import app
 
 
 def plugin() -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-from ..reconcile.subject import subject
+from litclaw.reconcile.core.log_context import subject
 
 Format = Literal["auto", "text", "json"]
 

@@ -7,13 +7,13 @@ from typing import Annotated, cast
 
 import typer
 
-from .. import __version__
-from . import logs, output
-from .cluster import check_way
-from .doctor import doctor
-from .render import render
-from .rotate import rotate
-from .status import status
+from litclaw import __version__
+from litclaw.cli import logs, output
+from litclaw.cli.cluster import check_way
+from litclaw.cli.doctor import doctor
+from litclaw.cli.render import render
+from litclaw.cli.rotate import rotate
+from litclaw.cli.status import status
 
 _RECURSION = 30_000
 """The API server takes objects of 10,000 levels, and every one has to be parsed before it can be refused."""
@@ -69,8 +69,8 @@ def run(
         )
     import uvloop  # what only the operator needs stays out of the other commands
 
-    from ..handlers.operator import Operator
-    from ..handlers.options import Options
+    from litclaw.handlers.operator import Operator
+    from litclaw.handlers.options import Options
 
     sys.setrecursionlimit(_RECURSION)
     logs.set_up(cast(logs.Format, log_format), log_level)
@@ -94,7 +94,7 @@ def crds(
     output: Annotated[Path | None, typer.Option(help="Folder to write a file a kind to; left out: print them.")] = None,
 ) -> None:
     """The CustomResourceDefinitions, generated from the models."""
-    from ..api.crd import crd_files
+    from litclaw.api.crd import crd_files
 
     for name, text in crd_files().items():
         if output is None:

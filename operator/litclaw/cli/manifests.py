@@ -11,12 +11,12 @@ from typing import Any, Final, TextIO, TypeVar
 import yaml
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
-from ..api import names
-from ..api.agent import AGENT_KIND, OpenClawAgent
-from ..api.base import Model
-from ..api.rotation import ROTATION_KIND, LiteLLMKeyRotation
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .schema import Checker, is_dns_label, name_mistakes, path
+from litclaw.api import names
+from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.base import Model
+from litclaw.api.rotation import ROTATION_KIND, LiteLLMKeyRotation
+from litclaw.api.route import ROUTE_KIND, LiteLLMRoute
+from litclaw.cli.schema import Checker, is_dns_label, name_mistakes, path
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _MODELS: Final[dict[str, type[BaseModel]]] = {

@@ -9,31 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from ..api import names
-from ..api.agent import AGENT_KIND, OpenClawAgent
-from ..api.models import OpenClawModel
-from ..api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
-from ..reconcile.agent_access import NOT_ALLOWED, allows, models_of
-from ..reconcile.conditions import Blocked
-from ..reconcile.route_connect import checked_url
-from ..render.address import Reach, allow_private_network, base_url, reach
-from ..render.agent_configmap import agent_configmap
-from ..render.agent_secret import agent_secret, gateway_token_secret
-from ..render.gateway import gateway_deployment, gateway_service, gateway_volume_claim
-from ..render.gateway_network_policy import gateway_network_policy
-from ..render.litellm_config import ModelsCollideError, SettingClashError
-from ..render.metadata import Manifest, digest, sealed
-from ..render.openclaw_config import ModelFacts, model_facts, openclaw_config
-from ..render.openclaw_releases import TooOldError
-from ..render.postgres import postgres_secret_data, postgres_service, postgres_statefulset
-from ..render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer
-from ..render.route_around import around_proxy
-from ..render.route_configmap import route_configmap
-from ..render.route_deployment import route_deployment
-from ..render.route_migration_job import route_migration_job
-from ..render.route_secret import generated_secret
-from ..render.route_service import route_service, service_url
-from .manifests import Manifests
+from litclaw.api import names
+from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.models import OpenClawModel
+from litclaw.api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
+from litclaw.cli.manifests import Manifests
+from litclaw.net.address import Reach, allow_private_network, base_url, reach
+from litclaw.reconcile.agent.accept import NOT_ALLOWED, allows, models_of
+from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.route.connect import checked_url
+from litclaw.render.agent.configmap import agent_configmap
+from litclaw.render.agent.gateway import gateway_deployment, gateway_service, gateway_volume_claim
+from litclaw.render.agent.gateway_network_policy import gateway_network_policy
+from litclaw.render.agent.secret import agent_secret, gateway_token_secret
+from litclaw.render.metadata import Manifest, digest, sealed
+from litclaw.render.openclaw.config import ModelFacts, model_facts, openclaw_config
+from litclaw.render.openclaw.releases import TooOldError
+from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer
+from litclaw.render.route.config_yaml import ModelsCollideError, SettingClashError
+from litclaw.render.route.configmap import route_configmap
+from litclaw.render.route.deployment import route_deployment
+from litclaw.render.route.extras import route_extras
+from litclaw.render.route.migration_job import route_migration_job
+from litclaw.render.route.postgres import postgres_secret_data, postgres_service, postgres_statefulset
+from litclaw.render.route.secret import generated_secret
+from litclaw.render.route.service import route_service, service_url
 
 MADE_UP: Final = "MADE-UP-BY-THE-OPERATOR"
 """Stands for a secret value."""
@@ -101,7 +101,7 @@ def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
         data = postgres_secret_data(route, MADE_UP)
         secrets.append(generated_secret(route, names.route_postgres(name), "database", data))
         database = [postgres_service(route), postgres_statefulset(route, managed.database.embedded)]
-    around = around_proxy(
+    around = route_extras(
         route, managed, operator_namespace=operator_namespace, keeps_database=False, pod_monitors=True
     )
     job = route_migration_job(route, managed, _JOB_DIGEST)

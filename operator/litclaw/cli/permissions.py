@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..api import names
+from litclaw.api import names
 
 
 class Permission(NamedTuple):

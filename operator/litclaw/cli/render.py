@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from . import output
-from .output import EXITS, Exit, Fault, plural
+from litclaw.cli import output
+from litclaw.cli.output import EXITS, Exit, Fault, plural
 
 
 class RenderForm(StrEnum):
@@ -47,7 +47,7 @@ def render(
     a cluster knows (KNOWN-IN-THE-CLUSTER-ALONE). Rules that the CRDs have in CEL are the API server's to check:
     kubectl apply --dry-run=server.
     """
-    from . import manifests, offline, rendered, schema  # the operator's own code stays out of the other commands
+    from litclaw.cli import manifests, offline, rendered, schema
 
     for option, value in (("--namespace", namespace), ("--operator-namespace", operator_namespace)):
         if not schema.is_dns_label(value):

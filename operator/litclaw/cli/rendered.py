@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
-from ..api import names
-from ..render.metadata import Manifest
-from . import output
-from .manifests import Manifests
-from .offline import MADE_UP, UNKNOWN, Info, Made
-from .output import Exit, Fault, plural
+from litclaw.api import names
+from litclaw.cli import output
+from litclaw.cli.manifests import Manifests
+from litclaw.cli.offline import MADE_UP, UNKNOWN, Info, Made
+from litclaw.cli.output import Exit, Fault, plural
+from litclaw.render.metadata import Manifest
 
 _FILES = (names.CONFIG_YAML, names.OPENCLAW_JSON)
 

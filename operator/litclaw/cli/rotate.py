@@ -7,18 +7,18 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from ..api import names
-from ..api.duration import seconds
-from ..api.rotation import DEFAULT_GRACE, ROTATION_KIND, RotationSpec
-from ..kube.client import Kube
-from ..kube.errors import ConflictError, InvalidError, KubeError
-from ..kube.resources import AGENT, DEPLOYMENT, ROUTE
-from . import completion, output, rotate_agents, rotate_wait
-from .checks.check import objects
-from .checks.operator import OPERATOR_LABELS, Found
-from .cluster import ContextOption, KubeconfigOption, Target, ask, current_namespace
-from .output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
-from .view import Body, moment, now, route_of, title
+from litclaw.api import names
+from litclaw.api.duration import seconds
+from litclaw.api.rotation import DEFAULT_GRACE, ROTATION_KIND, RotationSpec
+from litclaw.cli import completion, output, rotate_agents, rotate_wait
+from litclaw.cli.checks.check import objects
+from litclaw.cli.checks.operator import OPERATOR_LABELS, Found
+from litclaw.cli.cluster import ContextOption, KubeconfigOption, Target, ask, current_namespace
+from litclaw.cli.output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
+from litclaw.cli.view import Body, moment, now, route_of, title
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import ConflictError, InvalidError, KubeError
+from litclaw.kube.resources import AGENT, DEPLOYMENT, ROUTE
 
 FIELD_MANAGER = f"{names.FIELD_MANAGER}-cli"
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"

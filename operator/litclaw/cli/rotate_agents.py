@@ -6,14 +6,14 @@ from typing import Any
 
 import typer
 
-from ..api import names
-from ..kube.client import Kube
-from ..kube.resources import AGENT
-from . import output
-from .cluster import Line, Target, ask, hold
-from .output import Exit, Fault, Form, condition, plural
-from .rotate_wait import Patience
-from .view import Body, health, now, title
+from litclaw.api import names
+from litclaw.cli import output
+from litclaw.cli.cluster import Line, Target, ask, hold
+from litclaw.cli.output import Exit, Fault, Form, condition, plural
+from litclaw.cli.rotate_wait import Patience
+from litclaw.cli.view import Body, health, now, title
+from litclaw.kube.client import Kube
+from litclaw.kube.resources import AGENT
 
 _LOOK_SECONDS = 1.0
 _STALLED_SECONDS = 10.0

@@ -21,12 +21,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..api.rotation import FINISHED, ROTATION_KIND
-from ..kube.resources import ROTATION
-from . import output
-from .cluster import Line, Target, hold
-from .output import Exit, Fault, Form, age, condition, plural
-from .view import moment, now
+from litclaw.api.rotation import FINISHED, ROTATION_KIND
+from litclaw.cli import output
+from litclaw.cli.cluster import Line, Target, hold
+from litclaw.cli.output import Exit, Fault, Form, age, condition, plural
+from litclaw.cli.view import moment, now
+from litclaw.kube.resources import ROTATION
 
 _LOOK_SECONDS = 1.0
 _UNSEEN_SECONDS = 15.0

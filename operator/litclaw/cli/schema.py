@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from ..api.crd import custom_resource_definitions
+from litclaw.api.crd import custom_resource_definitions
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 _OPEN: Final = "x-kubernetes-preserve-unknown-fields"

@@ -16,13 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..kube.client import Kube
-from ..kube.errors import KubeError
-from ..kube.resources import AGENT, ROUTE
-from . import completion, output
-from .cluster import ContextOption, KubeconfigOption, Line, Target, ask, current_namespace, hold
-from .output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
-from .view import AgentRow, RouteRow, agent_row, camel, moment, now, route_of, route_row
+from litclaw.cli import completion, output
+from litclaw.cli.cluster import ContextOption, KubeconfigOption, Line, Target, ask, current_namespace, hold
+from litclaw.cli.output import EXITS, Exit, Fault, Form, FormOption, age, plural, table
+from litclaw.cli.view import AgentRow, RouteRow, agent_row, camel, moment, now, route_of, route_row
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import AGENT, ROUTE
 
 _BAR = 10
 _EVERY_SECONDS = 2.0

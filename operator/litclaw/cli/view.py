@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .output import condition
+from litclaw.cli.output import condition
 
 Body = Mapping[str, Any]
 

@@ -9,21 +9,21 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 
-from .. import __version__
-from ..kube.cache import Cache
-from ..kube.client import Kube, own_namespace
-from ..kube.election import Election
-from ..kube.errors import READ_AGAIN, KubeError
-from ..kube.fence import Fence
-from ..kube.resources import AGENT, NAMESPACE, ROUTE
-from ..metrics import collector
-from ..metrics.recorder import Recorder
-from ..reconcile.world import QueueKey
-from .options import DEFAULT_NAMESPACE, Options
-from .resync import NAMESPACES_SECONDS, list_uids, read_namespaces, resync
-from .server import Server
-from .watches import Watches
-from .work import Work, drained
+from litclaw import __version__
+from litclaw.handlers.options import DEFAULT_NAMESPACE, Options
+from litclaw.handlers.resync import NAMESPACES_SECONDS, list_uids, read_namespaces, resync
+from litclaw.handlers.server import Server
+from litclaw.handlers.watches import Watches
+from litclaw.handlers.work import Work, drained
+from litclaw.kube.cache import Cache
+from litclaw.kube.client import Kube, own_namespace
+from litclaw.kube.election import Election
+from litclaw.kube.errors import READ_AGAIN, KubeError
+from litclaw.kube.fence import Fence
+from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE
+from litclaw.metrics import collector
+from litclaw.metrics.recorder import Recorder
+from litclaw.reconcile.context import Request
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Operator:
         if self._elects:
             self._fence.check()
 
-    def _wake(self, key: QueueKey) -> None:
+    def _wake(self, key: Request) -> None:
         if self._work:
             self._work.queue.add(key)
 
@@ -211,7 +211,7 @@ class Operator:
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 
     async def _hear_after(self, started: asyncio.Event) -> None:
-        """Have signals for ourselves again: kopf takes them as it starts, and would cancel what is at work."""
+        """Take the signals back: kopf takes them as it starts, and would cancel what is at work."""
         await started.wait()
         self._hear_signals()
         await asyncio.Event().wait()

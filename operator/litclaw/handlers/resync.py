@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from ..kube.cache import Cache
-from ..kube.client import Kube
-from ..kube.errors import KubeError, UnavailableError
-from ..kube.resources import NAMESPACE, Resource
-from ..reconcile.world import QueueKey
-from .wake import concerned
+from litclaw.handlers.requests import requests_for
+from litclaw.kube.cache import Cache
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError, UnavailableError
+from litclaw.kube.resources import NAMESPACE, Resource
+from litclaw.reconcile.context import Request
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ NAMESPACES_SECONDS = 30.0
 async def resync(
     kube: Kube,
     cache: Cache,
-    wake: Callable[[QueueKey], None],
+    wake: Callable[[Request], None],
     doors: Iterable[Resource],
     namespaces: tuple[str, ...],
 ) -> None:
@@ -34,7 +34,7 @@ async def resync(
                 log.warning("%s can't be listed: %s", door.plural, error)
                 continue
             for body in cache.prune(door.kind, uids, version):
-                for key in concerned(cache, body):
+                for key in requests_for(cache, body):
                     wake(key)
 
 
@@ -46,9 +46,7 @@ async def list_uids(kube: Kube, door: Resource, namespaces: tuple[str, ...]) -> 
     return {uid for uids, _ in lists for uid in uids}, min(version for _, version in lists)
 
 
-async def read_namespaces(
-    kube: Kube, cache: Cache, wake: Callable[[QueueKey], None], namespaces: Iterable[str]
-) -> bool:
+async def read_namespaces(kube: Kube, cache: Cache, wake: Callable[[Request], None], namespaces: Iterable[str]) -> bool:
     """Read the named namespaces, since a watch on namespaces would be on all.
 
     Returns:
@@ -69,6 +67,6 @@ async def read_namespaces(
             cache.forget(before)
         after = cache.get(NAMESPACE.kind, "", name)
         if after is not before and (found := after or before):
-            for key in concerned(cache, found):
+            for key in requests_for(cache, found):
                 wake(key)
     return complete

@@ -3,7 +3,7 @@
 kopf is used for what it is best at, long-lived watches that survive everything, of what people write: routes, rotations,
 namespaces. Its handlers for creation and update aren't used: they patch finalizers, progress and the last-handled
 configuration onto the resources, which costs several writes an object, and a level-triggered reconcile has no use for
-them. What comes in thousands, agents and what is made for them, is seen by a `Reflector`.
+them. What comes in thousands, agents and what is made for them, is seen by a `Informer`.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
-from ..api import names
-from ..kube.cache import Cache
-from ..kube.client import Kube
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROTATION, ROUTE, Resource
-from ..reconcile.world import QueueKey
-from .reflector import Reflector
-from .wake import concerned
+from litclaw.api import names
+from litclaw.handlers.requests import requests_for
+from litclaw.kube.cache import Cache
+from litclaw.kube.client import Kube
+from litclaw.kube.informer import Informer
+from litclaw.kube.resources import AGENT, NAMESPACE, OWNED_KINDS, ROTATION, ROUTE, Resource
+from litclaw.reconcile.context import Request
 
 DOORS = (ROUTE, ROTATION, NAMESPACE)
-MANY = (AGENT, *CHILDREN)
+MANY = (AGENT, *OWNED_KINDS)
 _BACKOFFS = (1, 1, 2, 3, 5, 8, *[10] * 180)
 """After how many seconds a refused request is made again. After the last, kopf ends the process: so that is after half an
-hour. By its own, it is after 54 s; and a process that ends again and again is started anew later and later."""
+hour. By its own, it is after 54 s; and a process that that keeps ending is restarted later and later."""
 _ASKED_AGAIN = (409, 410)
 """Answers after which kopf doesn't make a request again by itself, as it does after 403, 429 and 5xx."""
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
@@ -42,7 +42,7 @@ class Watches:
         namespaces: where to watch; empty: in the whole cluster.
     """
 
-    def __init__(self, cache: Cache, wake: Callable[[QueueKey], None], namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(self, cache: Cache, wake: Callable[[Request], None], namespaces: tuple[str, ...] = ()) -> None:
         self._cache = cache
         self._wake = wake
         self._namespaces = namespaces
@@ -54,8 +54,8 @@ class Watches:
 
     async def run(self, kube: Kube, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Watch until told to stop or, before ``started`` is set, by a signal."""
-        reflectors = [
-            Reflector(kube, kind, where, "" if kind is AGENT else OURS, see=self._see, prune=self._prune)
+        informers = [
+            Informer(kube, kind, where, "" if kind is AGENT else OURS, see=self._see, prune=self._prune)
             for kind in MANY
             for where in self._namespaces or ("",)
         ]
@@ -70,8 +70,8 @@ class Watches:
             stop_flag=stop,
             ready_flag=started,
         )
-        watching = [asyncio.ensure_future(each) for each in (operator, *(each.run() for each in reflectors))]
-        filling = asyncio.create_task(self._fill(reflectors))
+        watching = [asyncio.ensure_future(each) for each in (operator, *(each.run() for each in informers))]
+        filling = asyncio.create_task(self._fill(informers))
         try:
             done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
@@ -81,9 +81,9 @@ class Watches:
                 each.cancel()
             await asyncio.wait([filling, *watching])
 
-    async def _fill(self, reflectors: Iterable[Reflector]) -> None:
+    async def _fill(self, informers: Iterable[Informer]) -> None:
         await self.few_filled.wait()
-        for each in reflectors:
+        for each in informers:
             await each.listed.wait()
         self.filled.set()
 
@@ -95,14 +95,14 @@ class Watches:
             self._cache.forget(body)
         else:
             self._cache.observe(body)
-        for key in concerned(self._cache, body):
+        for key in requests_for(self._cache, body):
             # A pass is done with what it has written; but a route's goes on by what its pods make of it.
             if news or (key[0] == ROUTE.kind and body["kind"] != ROUTE.kind):
                 self._wake(key)
 
     def _prune(self, kind: Resource, namespace: str, uids: set[str], version: int) -> None:
         for body in self._cache.prune(kind.kind, uids, version, namespace):
-            for key in concerned(self._cache, body):
+            for key in requests_for(self._cache, body):
                 self._wake(key)
 
     def _registry(self) -> kopf.OperatorRegistry:

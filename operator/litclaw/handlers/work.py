@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from ..kube.cache import Cache
-from ..kube.client import Kube, own_namespace
-from ..kube.resources import AGENT, ROTATION, ROUTE
-from ..litellm.client import LiteLLM
-from ..metrics import collector
-from ..metrics.recorder import Recorder
-from ..reconcile.agent import reconcile_agent
-from ..reconcile.conditions import READY, STALLED
-from ..reconcile.guard import PASSING
-from ..reconcile.queue import WorkQueue
-from ..reconcile.rotation import reconcile_rotation
-from ..reconcile.route import reconcile_route
-from ..reconcile.subject import about
-from ..reconcile.world import QueueKey, World
+from litclaw.kube.cache import Cache
+from litclaw.kube.client import Kube, own_namespace
+from litclaw.kube.resources import AGENT, ROTATION, ROUTE
+from litclaw.litellm.client import LiteLLM
+from litclaw.metrics import collector
+from litclaw.metrics.recorder import Recorder
+from litclaw.reconcile.agent.reconcile import reconcile_agent
+from litclaw.reconcile.context import Context, Request
+from litclaw.reconcile.core.conditions import READY, STALLED
+from litclaw.reconcile.core.last_resort import PASSING
+from litclaw.reconcile.core.log_context import about
+from litclaw.reconcile.core.queue import WorkQueue
+from litclaw.reconcile.rotation.reconcile import reconcile_rotation
+from litclaw.reconcile.route.reconcile import reconcile_route
 
 log = logging.getLogger(__name__)
 
@@ -48,26 +48,26 @@ class Work:
         fence: Callable[[], None],
         namespaces: tuple[str, ...] = (),
     ) -> None:
-        self.queue: WorkQueue[QueueKey] = WorkQueue(self._reconcile, passing=PASSING, scope=about)
+        self.queue: WorkQueue[Request] = WorkQueue(self._reconcile, passing=PASSING, scope=about)
         self._cache = cache
         self._recorder = recorder
         self._started = time.monotonic()
         self._looked_at: set[tuple[str, str]] = set()
-        self.world = World(
+        self.context = Context(
             kube=kube,
             cache=cache,
             cluster=cluster,
             own_namespace=own_namespace(),
             namespaces=namespaces,
             wake=self.queue.add,
-            wake_after=self.queue.add_after,
+            enqueue_after=self.queue.add_after,
             connect=partial(LiteLLM, observer=recorder.called_litellm, fence=fence),
         )
 
     @property
     def shown(self) -> collector.Work:
         """What metrics are made from."""
-        return collector.Work(self.world, self.queue)
+        return collector.Work(self.context, self.queue)
 
     async def run(self, workers: int) -> None:
         """Look at every resource that there is, and then at what changes, until cancelled."""
@@ -76,19 +76,19 @@ class Work:
                 self.queue.add((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         await self.queue.run(workers)
 
-    async def _reconcile(self, key: QueueKey) -> float | None:
+    async def _reconcile(self, key: Request) -> float | None:
         if self._is_early(key):
             return _PAUSE_SECONDS
         kind, namespace, name = key
-        started, error, again = time.monotonic(), "", None
+        started, error, requeue_after = time.monotonic(), "", None
         try:
             if kind == ROTATION.kind:
-                again = await reconcile_rotation(self.world, name)
+                requeue_after = await reconcile_rotation(self.context, name)
             elif kind == ROUTE.kind:
-                again = await reconcile_route(self.world, namespace, name)
+                requeue_after = await reconcile_route(self.context, namespace, name)
                 self._looked_at.add((namespace, name))
             else:
-                again = await reconcile_agent(self.world, namespace, name)
+                requeue_after = await reconcile_agent(self.context, namespace, name)
         except Exception as failed:
             error = type(failed).__name__
             raise
@@ -96,12 +96,12 @@ class Work:
             seconds = time.monotonic() - started
             result, error = self._result(key, error)
             self._recorder.passed(kind, result, seconds, error)
-            shown = "none" if again is None else f"in {again:.0f} s"
+            shown = "none" if requeue_after is None else f"in {requeue_after:.0f} s"
             more = {"result": result, "seconds": round(seconds, 3)}
             log.debug("reconciled in %.3f s: %s; next look: %s", seconds, result, shown, extra=more)
-        return again
+        return requeue_after
 
-    def _is_early(self, key: QueueKey) -> bool:
+    def _is_early(self, key: Request) -> bool:
         """Whether an agent's route, or for a rotation any, hasn't been looked at since this process works.
 
         The agent would call it not ready, say so in its status and an event, and take it back a moment later; the rotation
@@ -120,7 +120,7 @@ class Work:
         route = (ref.get("namespace") or namespace, ref["name"])
         return route not in self._looked_at and self._cache.get(ROUTE.kind, *route) is not None
 
-    def _result(self, key: QueueKey, error: str) -> tuple[str, str]:
+    def _result(self, key: Request, error: str) -> tuple[str, str]:
         """How a pass ended, and what went wrong."""
         if error:
             return "error", error
@@ -140,4 +140,4 @@ async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> None:
     await work.queue.stop(seconds)
     task.cancel()
     await asyncio.wait([task])
-    await work.world.close()
+    await work.context.close()

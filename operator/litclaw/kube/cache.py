@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .resources import CONFIG_MAP, SECRET
-from .shared import Shared
+from litclaw.kube.interning import Shared
+from litclaw.kube.resources import CONFIG_MAP, SECRET
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""

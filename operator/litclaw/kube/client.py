@@ -18,11 +18,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from .. import __version__
-from ..api import names
-from ..http.hooks import Fence, Observer, fenced
-from .errors import NotFoundError, UnavailableError, from_response
-from .resources import BY_KIND, SERVICE, Resource
+from litclaw import __version__
+from litclaw.api import names
+from litclaw.kube.errors import NotFoundError, UnavailableError, from_response
+from litclaw.kube.resources import BY_KIND, SERVICE, Resource
+from litclaw.net.hooks import Fence, Observer, fenced
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient

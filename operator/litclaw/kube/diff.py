@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..api import names
-from ..api.quantity import parse_quantity
-from .cache import compact
+from litclaw.api import names
+from litclaw.api.quantity import parse_quantity
+from litclaw.kube.cache import compact
 
 
 def covers(live: Any, desired: Any) -> bool:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from .client import Kube
-from .errors import ConflictError, KubeError, NotFoundError
-from .fence import Fence, boot_seconds
-from .resources import LEASE
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import ConflictError, KubeError, NotFoundError
+from litclaw.kube.fence import Fence, boot_seconds
+from litclaw.kube.resources import LEASE
 
 log = logging.getLogger(__name__)
 

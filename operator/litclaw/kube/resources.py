@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ..api import names
-from ..api.agent import AGENT_KIND, AGENT_PLURAL
-from ..api.rotation import ROTATION_KIND, ROTATION_PLURAL
-from ..api.route import ROUTE_KIND, ROUTE_PLURAL
+from litclaw.api import names
+from litclaw.api.agent import AGENT_KIND, AGENT_PLURAL
+from litclaw.api.rotation import ROTATION_KIND, ROTATION_PLURAL
+from litclaw.api.route import ROUTE_KIND, ROUTE_PLURAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
 )
 
-CHILDREN: Final = (
+OWNED_KINDS: Final = (
     SECRET,
     CONFIG_MAP,
     SERVICE,
@@ -68,4 +68,4 @@ CHILDREN: Final = (
 )
 """What the operator makes for its resources, and watches."""
 
-BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, ACCESS_REVIEW, *CHILDREN)}
+BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, ACCESS_REVIEW, *OWNED_KINDS)}

@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from ..http.hooks import Fence, Observer
-from .errors import (
+from litclaw.litellm.errors import (
     AliasTakenError,
     LicenceError,
     LiteLLMError,
@@ -26,8 +25,9 @@ from .errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from .http import Http
-from .keys import KeyRow, Limits, Mark, row_from
+from litclaw.litellm.keys import KeyRow, Limits, Mark, row_from
+from litclaw.litellm.transport import Http
+from litclaw.net.hooks import Fence, Observer
 
 PAGE_SIZE = 100  # the most that /key/list gives
 _MOST_PAGES = 10_000

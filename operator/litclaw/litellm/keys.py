@@ -218,7 +218,7 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
     )
 
 
-def untaken(row: KeyRow, mark: Mark) -> Decimal:
+def not_yet_carried(row: KeyRow, mark: Mark) -> Decimal:
     """What an older key has spent that a newer one, by its mark, hasn't taken over yet, in US dollars."""
     spend, (taken, end) = Decimal(str(row.spend)), mark.taken.get(row.short, (0.0, 0))
     if end != _period_end(row) or spend < Decimal(str(taken)):
@@ -231,7 +231,7 @@ def _period_end(row: KeyRow) -> int:
     return int(utc(row.budget_resets_at).timestamp()) if row.budget_resets_at else 0
 
 
-def spend_of(rows: Sequence[KeyRow]) -> float:
+def agent_spend(rows: Sequence[KeyRow]) -> float:
     """What an agent's keys have spent together in this period, in US dollars, so that no budget is handed out twice.
 
     The newest knows of every older one what it was born with. One that was made and never delivered (the operator died in
@@ -245,7 +245,7 @@ def spend_of(rows: Sequence[KeyRow]) -> float:
     mark = newest.mark
     if mark is None:
         return newest.spend
-    older = sum((untaken(row, mark) for row in rows if is_before(row, mark)), Decimal(0))
+    older = sum((not_yet_carried(row, mark) for row in rows if is_before(row, mark)), Decimal(0))
     return float(Decimal(str(newest.spend)) + older)
 
 
@@ -254,6 +254,6 @@ def is_before(row: KeyRow, mark: Mark) -> bool:
     return row.mark is not None and row.mark.generation < mark.generation
 
 
-def taken_over(rows: Iterable[KeyRow]) -> dict[str, Taken]:
+def carried_from(rows: Iterable[KeyRow]) -> dict[str, Taken]:
     """For the mark of a key that takes over all that some keys have spent."""
     return {row.short: (row.spend, _period_end(row)) for row in rows}

@@ -10,11 +10,11 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from ..kube.cache import Cache
-from ..kube.resources import AGENT, CHILDREN, NAMESPACE, ROTATION, ROUTE
-from ..reconcile.conditions import READY, STALLED
-from ..reconcile.queue import WorkQueue
-from ..reconcile.world import QueueKey, World
+from litclaw.kube.cache import Cache
+from litclaw.kube.resources import AGENT, NAMESPACE, OWNED_KINDS, ROTATION, ROUTE
+from litclaw.reconcile.context import Context, Request
+from litclaw.reconcile.core.conditions import READY, STALLED
+from litclaw.reconcile.core.queue import WorkQueue
 
 _OURS = (ROUTE.kind, AGENT.kind, ROTATION.kind)
 _AGENT = ("agent_namespace", "agent")
@@ -26,8 +26,8 @@ _RESOURCE = ("kind", "resource_namespace", "resource")
 class Work:
     """What a process that reconciles holds."""
 
-    world: World
-    queue: WorkQueue[QueueKey]
+    context: Context
+    queue: WorkQueue[Request]
 
 
 class StateCollector(Collector):
@@ -59,11 +59,11 @@ class StateCollector(Collector):
             yield from self._resources()
             yield from self._agents()
             yield from self._rotations()
-            yield self._keys(work.world)
+            yield self._keys(work.context)
 
     def _cached(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("litclaw_cache_objects", "Objects that the process holds.", labels=["kind"])
-        for resource in (ROUTE, AGENT, ROTATION, NAMESPACE, *CHILDREN):
+        for resource in (ROUTE, AGENT, ROTATION, NAMESPACE, *OWNED_KINDS):
             family.add_metric([resource.kind], sum(1 for _ in self._cache.all(resource.kind)))
         return family
 
@@ -121,7 +121,7 @@ class StateCollector(Collector):
                 completed.add_metric([name], datetime.fromisoformat(ended).timestamp()) if ended else None
         yield from (keys, completed)
 
-    def _keys(self, world: World) -> GaugeMetricFamily:
+    def _keys(self, context: Context) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
             "litclaw_route_keys",
             "Virtual keys of this cluster at a route's proxy: live, retiring (they have an end set), orphaned "
@@ -129,7 +129,7 @@ class StateCollector(Collector):
             labels=[*_ROUTE, "state"],
         )
         agents = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
-        for (namespace, name), state in world.routes.items():
+        for (namespace, name), state in context.routes.items():
             if not state.seen:
                 continue
             table = state.table
@@ -141,7 +141,7 @@ class StateCollector(Collector):
         return family
 
 
-def _queue(queue: WorkQueue[QueueKey]) -> Iterator[GaugeMetricFamily]:
+def _queue(queue: WorkQueue[Request]) -> Iterator[GaugeMetricFamily]:
     for name, text, keys in (
         ("depth", "Resources that wait for a worker.", queue.waiting),
         ("retrying", "Resources whose last pass failed, and that are tried again.", queue.failing),

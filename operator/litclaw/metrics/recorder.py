@@ -12,8 +12,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from .. import __version__
-from ..kube.resources import BY_KIND
+from litclaw import __version__
+from litclaw.kube.resources import BY_KIND
 
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _PASS_SECONDS = (*_CALL_SECONDS, 60.0, 120.0)

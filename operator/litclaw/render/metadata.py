@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..api import names
-from ..api.base import ObjectMeta
+from litclaw.api import names
+from litclaw.api.base import ObjectMeta
 
 Manifest = dict[str, Any]
 

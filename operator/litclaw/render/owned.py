@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ..api.agent import AGENT_KIND, OpenClawAgent
-from ..api.route import ROUTE_KIND, LiteLLMRoute
-from .metadata import Manifest, child
+from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.route import ROUTE_KIND, LiteLLMRoute
+from litclaw.render.metadata import Manifest, child
 
 
 def of_route(

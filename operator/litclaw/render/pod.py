@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api.kubernetes import PodSettings
+from litclaw.api.kubernetes import PodSettings
 
 CONTAINER_SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..api.route import LiteLLMRoute
-from .address import host
-from .metadata import labels
-from .route_deployment import PROXY_PORT
+from litclaw.api.route import LiteLLMRoute
+from litclaw.net.address import host
+from litclaw.render.metadata import labels
+from litclaw.render.route.deployment import PROXY_PORT
 
 NetworkPort = int | str
 

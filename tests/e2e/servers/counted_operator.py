@@ -22,24 +22,25 @@ from litclaw.handlers import resync, watches
 from litclaw.handlers.operator import Operator
 from litclaw.handlers.options import Options
 from litclaw.kube.cache import Cache
-from litclaw.reconcile import agent, event_gate
+from litclaw.reconcile.agent import reconcile as agent
+from litclaw.reconcile.core import event_rate as event_gate
 
 resync.RESYNC_SECONDS /= 60
 agent._LOOK_AGAIN_SECONDS /= 60
 event_gate.PAUSE_SECONDS /= 60
 status = Path("/proc/self/status")
 events = 0
-concerned = watches.concerned
+requests_for = watches.requests_for
 
 
 def counted(cache: Cache, body: Mapping[str, Any]) -> Iterator[Any]:
     """Which resources an event concerns; counted."""
     global events
     events += 1
-    return concerned(cache, body)
+    return requests_for(cache, body)
 
 
-watches.concerned = counted
+watches.requests_for = counted
 
 
 def holders(pattern: re.Pattern[str]) -> Counter[str]:

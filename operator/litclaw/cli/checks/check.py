@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from ...kube.client import Kube
-from ...kube.errors import KubeError
-from ...kube.resources import Resource
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import Resource
 
 MOST_NAMED = 20
 """How many things of a kind are named one by one."""

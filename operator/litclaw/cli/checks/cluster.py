@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ... import __version__
-from ...api.crd import custom_resource_definitions
-from ...kube.client import Kube
-from ...kube.diff import covers
-from ...kube.errors import KubeError
-from ...kube.resources import DEFINITION
-from .check import Check, fail, ok, skip, warn
+from litclaw import __version__
+from litclaw.api.crd import custom_resource_definitions
+from litclaw.cli.checks.check import Check, fail, ok, skip, warn
+from litclaw.kube.client import Kube
+from litclaw.kube.diff import covers
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import DEFINITION
 
 OLDEST_KUBERNETES = (1, 30)
 """As the README says."""

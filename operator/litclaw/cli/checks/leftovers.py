@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...api import names
-from ...kube.cache import owner_of
-from ...kube.client import Kube
-from ...kube.resources import (
+from litclaw.api import names
+from litclaw.cli.checks.check import Check, cut, fail, objects, ok, skip, warn
+from litclaw.cli.output import condition, plural
+from litclaw.kube.cache import owner_of
+from litclaw.kube.client import Kube
+from litclaw.kube.resources import (
     AGENT,
-    CHILDREN,
     CONFIG_MAP,
     DEPLOYMENT,
     NAMESPACE,
+    OWNED_KINDS,
     ROUTE,
     SECRET,
     STATEFUL_SET,
     Resource,
 )
-from ..output import condition, plural
-from .check import Check, cut, fail, objects, ok, skip, warn
 
 _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _OWNERS = (ROUTE.kind, AGENT.kind)
@@ -36,7 +36,7 @@ async def check_orphans(kube: Kube) -> list[Check]:
         living |= {body["metadata"]["uid"] for body in owners}
     orphans: list[Check] = []
     seen, kept, hidden = 0, 0, []
-    for resource in CHILDREN:
+    for resource in OWNED_KINDS:
         found = await objects(kube, resource, labels=_OURS, metadata=True)
         if isinstance(found, str):
             hidden += [resource.plural] if found == "forbidden" else []

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ... import __version__
-from ...api import names
-from ...kube.client import Kube
-from ...kube.errors import KubeError
-from ...kube.resources import ACCESS_REVIEW, DEPLOYMENT, LEASE
-from ..output import age, plural
-from ..permissions import IN_CLUSTER, IN_NAMESPACES, LEADING, Permission
-from ..view import moment, now
-from .check import Check, fail, objects, ok, skip, warn
+from litclaw import __version__
+from litclaw.api import names
+from litclaw.cli.checks.check import Check, fail, objects, ok, skip, warn
+from litclaw.cli.output import age, plural
+from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING, Permission
+from litclaw.cli.view import moment, now
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import ACCESS_REVIEW, DEPLOYMENT, LEASE
 
 OPERATOR_LABELS = f"{names.LABEL_NAME}={names.MANAGED_BY}"
 """Of the operator's own Deployment."""

@@ -16,18 +16,18 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
 
-from ...api import names
-from ...kube.client import Kube
-from ...kube.errors import KubeError
-from ...kube.resources import AGENT, NAMESPACE, ROUTE, SECRET
-from ...litellm.client import LiteLLM
-from ...litellm.errors import LiteLLMError, UnauthorizedError, UnreachableError, UntrustedError
-from ...litellm.http import Answer, Http
-from ...reconcile.key_table import KeyTable
-from ...render.address import Reach, base_url, reach
-from ..output import plural
-from ..view import Body, health, route_of, title
-from .check import MOST_NAMED, Check, fail, objects, ok, skip, warn
+from litclaw.api import names
+from litclaw.cli.checks.check import MOST_NAMED, Check, fail, objects, ok, skip, warn
+from litclaw.cli.output import plural
+from litclaw.cli.view import Body, health, route_of, title
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import KubeError
+from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE, SECRET
+from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.errors import LiteLLMError, UnauthorizedError, UnreachableError, UntrustedError
+from litclaw.litellm.transport import Answer, Http
+from litclaw.net.address import Reach, base_url, reach
+from litclaw.reconcile.proxy.key_table import KeyTable
 
 _AT_A_TIME = 8
 _SECONDS = 60.0

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from ...kube.client import Kube
-from ...kube.resources import AGENT, ROTATION, ROUTE
-from ..output import age, condition, plural
-from ..view import Body, agent_row, health, moment, now, route_row, title
-from .check import Check, cut, fail, objects, ok, skip, warn
+from litclaw.cli.checks.check import Check, cut, fail, objects, ok, skip, warn
+from litclaw.cli.output import age, condition, plural
+from litclaw.cli.view import Body, agent_row, health, moment, now, route_row, title
+from litclaw.kube.client import Kube
+from litclaw.kube.resources import AGENT, ROTATION, ROUTE
 
 _LATE = timedelta(minutes=10)
 """How long after its end an old key may take to be deleted; the operator does it after a minute and a half."""

@@ -1,0 +1,1 @@
+"""What both HTTP clients share: kinds of addresses, request hooks, backoff."""

@@ -1,0 +1,1 @@
+"""OpenClawAgent: access, key, configuration, gateway, deletion."""

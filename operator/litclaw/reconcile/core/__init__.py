@@ -1,0 +1,1 @@
+"""What every reconciler uses: queue, conditions, status, events, finalizer, owned objects."""

@@ -1,0 +1,138 @@
+"""What one proxy holds of this cluster's keys, read a hundred a call and kept true by our own calls in between."""
+
+from collections.abc import Collection, Iterable
+
+from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.keys import KeyRow, agent_spend
+
+
+class KeyTable:
+    """This cluster's keys at one proxy, by token and by agent.
+
+    A row that is missing may only not have been seen yet: whoever acts on that asks the proxy for the one key first.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._rows: dict[str, KeyRow] = {}
+        self._by_agent: dict[str, set[str]] = {}
+        self._by_retained: dict[str, set[str]] = {}
+        self._touched: dict[str, KeyRow | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, token: str) -> KeyRow | None:
+        """The key with that token."""
+        return self._rows.get(token)
+
+    def of(self, agent_uid: str) -> list[KeyRow]:
+        """An agent's keys, oldest generation first."""
+        return self._sorted(self._by_agent.get(agent_uid, ()))
+
+    def retained_for(self, agent: str) -> list[KeyRow]:
+        """The keys that an agent, named ``<namespace>/<name>``, keeps or has left behind; oldest generation first."""
+        return self._sorted(self._by_retained.get(agent, ()))
+
+    def _sorted(self, tokens: Iterable[str]) -> list[KeyRow]:
+        rows = [self._rows[token] for token in tokens]
+        return sorted(rows, key=lambda row: (row.mark.generation if row.mark else 0, row.token))
+
+    def agents(self) -> set[str]:
+        """The uids of the agents that have keys."""
+        return set(self._by_agent)
+
+    def orphaned(self, living: Collection[str]) -> list[KeyRow]:
+        """The keys that no agent has, none may take back, and that have no end.
+
+        Args:
+            living: the uids of the agents that there are.
+        """
+        return [
+            row
+            for uid in self._by_agent
+            if uid not in living
+            for row in self.of(uid)
+            if row.mark and not row.mark.retained and row.expires is None
+        ]
+
+    @property
+    def spend(self) -> float:
+        """What the keys have spent together, in US dollars: what a new key has taken over of an old one counts once."""
+        return sum(
+            self._rows[next(iter(tokens))].spend if len(tokens) == 1 else agent_spend(self._sorted(tokens))
+            for tokens in self._by_agent.values()
+        )
+
+    @property
+    def retiring(self) -> int:
+        """How many keys have an end set."""
+        return sum(1 for row in self._rows.values() if row.expires is not None)
+
+    def put(self, row: KeyRow) -> None:
+        """Take in a key that the proxy has just shown or made; one that isn't this cluster's is left out."""
+        if row.mark is None or row.mark.cluster != self._cluster:
+            return
+        if self._touched is not None:
+            self._touched[row.token] = row
+        self._unlink(row.token)
+        self._link(row)
+
+    def drop(self, tokens: Iterable[str]) -> None:
+        """Leave out keys that the proxy has just deleted."""
+        for token in tokens:
+            if self._touched is not None:
+                self._touched[token] = None
+            self._unlink(token)
+
+    def _link(self, row: KeyRow) -> None:
+        self._rows[row.token] = row
+        if row.mark:
+            self._by_agent.setdefault(row.mark.agent, set()).add(row.token)
+            if row.mark.retained:
+                self._by_retained.setdefault(row.mark.retained, set()).add(row.token)
+
+    def _unlink(self, token: str) -> None:
+        row = self._rows.pop(token, None)
+        if row and row.mark:
+            for index, key in ((self._by_agent, row.mark.agent), (self._by_retained, row.mark.retained)):
+                held = index.get(key, set())
+                held.discard(token)
+                if not held:
+                    index.pop(key, None)
+
+    async def refresh(self, client: LiteLLM) -> set[str]:
+        """Read every key of the proxy. What we did meanwhile counts more than what the pages said.
+
+        Returns:
+            The uids of the agents whose keys are not what they were.
+
+        Raises:
+            LiteLLMError: the table stays as it was.
+        """
+        touched: dict[str, KeyRow | None] = {}
+        self._touched = touched
+        try:
+            seen = {
+                row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
+            }
+            # Pages shift while keys are deleted, and a row may be on none of them; so what is missing is asked for.
+            for token in self._rows.keys() - seen.keys() - touched.keys():
+                if row := await client.key(token):
+                    seen[token] = row
+        finally:
+            self._touched = None
+        for token, row in touched.items():
+            if row is None:
+                seen.pop(token, None)
+            else:
+                seen[token] = row
+        before = self._rows
+        changed = {token for token in before.keys() | seen.keys() if before.get(token) != seen.get(token)}
+        agents = {
+            row.mark.agent for token in changed for row in (before.get(token), seen.get(token)) if row and row.mark
+        }
+        self._rows, self._by_agent, self._by_retained = {}, {}, {}
+        for row in seen.values():
+            self._link(row)
+        return agents

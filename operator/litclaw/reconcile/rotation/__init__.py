@@ -1,0 +1,1 @@
+"""LiteLLMKeyRotation: the run in memory, and its reconcile."""

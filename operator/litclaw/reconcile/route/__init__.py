@@ -1,0 +1,1 @@
+"""LiteLLMRoute: deploy, connect, observe, delete."""

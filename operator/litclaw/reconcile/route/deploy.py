@@ -1,0 +1,178 @@
+"""A managed route's own objects: its Secrets, its database, its proxy, and what stands around that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from litclaw.api import names
+from litclaw.api.managed import Managed
+from litclaw.api.route import LiteLLMRoute
+from litclaw.kube.cache import Key
+from litclaw.kube.diff import is_settled
+from litclaw.kube.resources import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    SERVICE,
+    STATEFUL_SET,
+)
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core.conditions import PROXY_READY, Blocked, Conditions
+from litclaw.reconcile.core.deployment_status import require_available
+from litclaw.reconcile.core.owned_objects import check_ours, ensure, look, remove_others
+from litclaw.reconcile.core.secret_values import SECRETS_READY
+from litclaw.reconcile.route import master_key
+from litclaw.reconcile.route.migration import DATABASE_READY, drop_stuck, is_migrated, migrate, migration_digest
+from litclaw.reconcile.route.replicas import hand_over_replicas
+from litclaw.reconcile.route.secrets import route_secrets
+from litclaw.render.metadata import Manifest, digest, sealed
+from litclaw.render.route.config_yaml import ModelsCollideError, SettingClashError
+from litclaw.render.route.configmap import route_configmap
+from litclaw.render.route.deployment import route_deployment
+from litclaw.render.route.extras import route_extras
+from litclaw.render.route.postgres import postgres_service, postgres_statefulset
+from litclaw.render.route.service import route_service
+
+# Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. For Jobs see `drop_stuck`.
+_REMOVED: tuple[str, ...] = tuple(
+    resource.kind
+    for resource in (
+        CONFIG_MAP,
+        SERVICE,
+        DEPLOYMENT,
+        AUTOSCALER,
+        DISRUPTION_BUDGET,
+        NETWORK_POLICY,
+        POD_MONITOR,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A proxy that runs.
+
+    Attributes:
+        master_key: what it is administered with.
+        master_key_before: what some of its pods may still know in its place.
+        pending: why its pods aren't yet as they should be, while those from before serve.
+    """
+
+    master_key: SecretStr
+    master_key_before: SecretStr | None
+    pending: Blocked | None
+
+
+async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, conditions: Conditions) -> Deployed:
+    """Have everything there that the proxy consists of, and see that it runs.
+
+    Raises:
+        Blocked: something is missing, refused, or not running yet.
+    """
+    configmap = _render_config(route)
+    namespace, name = route.metadata.namespace, names.route_workload(route.metadata.name)
+    before = await look(context, DEPLOYMENT.kind, namespace, name)
+    held = await route_secrets(context, route, managed, before)
+    conditions.true(SECRETS_READY, "Found")
+    migration = migration_digest(route, managed, held)
+    deployment = route_deployment(
+        route,
+        managed,
+        config_digest=digest(configmap["data"]),
+        secrets_digest=held.digest,
+        migration=migration,
+        salt=held.fingerprint,
+    )
+    check_ours(before, deployment, PROXY_READY)
+    database = await _deploy_database(context, route, managed)
+    around = [configmap, route_service(route, managed), *await _around(context, route, managed)]
+    present = [await ensure(context, manifest, PROXY_READY) for manifest in around]
+    pending: Blocked | None = None
+    if not is_migrated(before, migration):
+        _see_database(database)
+        pending = await migrate(context, route, managed, migration, serving=before is not None)
+    if pending is None:
+        if before and managed.autoscaling and not is_settled(before, sealed(deployment)):
+            await hand_over_replicas(context, before)
+        running = await ensure(context, deployment, PROXY_READY)
+    elif before:
+        running = before
+    else:
+        raise pending
+    wanted = [_key(body) for body in (*present, running, *database)]
+    await remove_others(context, route.metadata.uid, wanted, _REMOVED)
+    await drop_stuck(context, route, migration)
+    _see_database(database)
+    conditions.true(DATABASE_READY, "Running" if database else "Configured")
+    if pending is None:
+        await master_key.settle(context, route, running)
+    else:
+        conditions.false(DATABASE_READY, pending.reason, pending.message)
+    waits = f"Waits for the pods of Deployment {name}; LiteLLM takes a minute to start."
+    require_available(running, PROXY_READY, waits)
+    return Deployed(held.master_key, held.master_key_before, pending)
+
+
+async def withdraw(context: Context, route: LiteLLMRoute) -> None:
+    """Remove what a route has from when it was managed; its database and Secrets stay, as they hold what was spent."""
+    await remove_others(context, route.metadata.uid, (), _REMOVED)
+
+
+def _render_config(route: LiteLLMRoute) -> Manifest:
+    try:
+        return route_configmap(route)
+    except SettingClashError as error:
+        raise Blocked("ModelsReady", "InvalidSettings", f"{error}.", stalled=True) from None
+    except ModelsCollideError as error:
+        raise Blocked("ModelsReady", "ModelsCollide", f"{error}.", stalled=True) from None
+
+
+async def _around(context: Context, route: LiteLLMRoute, managed: Managed) -> list[Manifest]:
+    postgres = context.cache.get(STATEFUL_SET.kind, route.metadata.namespace, names.route_postgres(route.metadata.name))
+    around = route_extras(
+        route,
+        managed,
+        operator_namespace=context.own_namespace,
+        keeps_database=postgres is not None,
+        pod_monitors=await _knows_pod_monitors(context, route, managed),
+    )
+    if postgres and not managed.database.embedded:
+        # Pods from before go on with it until the last of them is gone, and an owner takes its data out of it.
+        around = [*around, postgres_service(route)]
+    return around
+
+
+async def _knows_pod_monitors(context: Context, route: LiteLLMRoute, managed: Managed) -> bool:
+    """Whether the cluster has the kind, asked only where it matters. No watch tells that a kind has gone."""
+    key = (POD_MONITOR.kind, route.metadata.namespace, names.route_workload(route.metadata.name))
+    held = context.cache.get(*key)
+    if not (managed.monitoring.enabled or held):
+        return False
+    known = await context.kube.serves(POD_MONITOR)
+    if held and not known:
+        context.cache.forget(held)
+    return known
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    return (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+async def _deploy_database(context: Context, route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
+    if not (embedded := managed.database.embedded):
+        return []
+    service = await ensure(context, postgres_service(route), DATABASE_READY)
+    stateful_set = await ensure(context, postgres_statefulset(route, embedded), DATABASE_READY)
+    return [service, stateful_set]
+
+
+def _see_database(database: list[dict[str, Any]]) -> None:
+    for body in database:
+        if body["kind"] == STATEFUL_SET.kind and not (body.get("status") or {}).get("readyReplicas"):
+            message = f"Waits for the pod of StatefulSet {body['metadata']['name']}."
+            raise Blocked(DATABASE_READY, "Starting", message, stalled=False)

@@ -1,0 +1,62 @@
+"""The container beside a gateway that hands it its key, and each new one, without a restart.
+
+OpenClaw takes a key only from a regular file of its own user that no one else can read, and a mounted Secret is a
+symlink to a file of root's. So this container copies it into a volume in memory, and on a change asks the gateway to
+read it again. It works while the operator doesn't. A marker file outlives a kill between the two steps.
+"""
+
+from typing import Any
+
+from litclaw.api import names
+from litclaw.render.openclaw.config import KEY_DIR
+from litclaw.render.pod import CONTAINER_SECURITY
+
+SECRET_DIR = "/etc/litclaw/key"
+_POLL_SECONDS = 2
+_STATE = {"name": "OPENCLAW_STATE_DIR", "value": "/tmp/key"}
+
+# The value is in a shell variable only: in no argument, and in no line that is written.
+_SCRIPT = f"""
+umask 077
+from={SECRET_DIR}/{names.API_KEY} to={KEY_DIR}/{names.API_KEY} changed={KEY_DIR}/changed
+while :; do
+  key=$(cat "$from" 2>/dev/null)
+  if [ -n "$key" ] && [ "$key" != "$(cat "$to" 2>/dev/null)" ]; then
+    if [ -e "$to" ]; then : >"$changed"; fi
+    printf %s "$key" >"$to.new" && mv "$to.new" "$to"
+  fi
+  if [ -e "$changed" ] && node openclaw.mjs secrets reload; then rm "$changed"; fi
+  sleep {_POLL_SECONDS}
+done
+""".strip()
+
+
+def key_container(image: str, env: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The container, to go before the gateway in ``initContainers`` and run as long as it does (Kubernetes 1.29).
+
+    Args:
+        image: the gateway's image.
+        env: the gateway's environment, by which the reload finds the gateway and its token.
+        mounts: the gateway's volume mounts that the reload needs.
+    """
+    return {
+        "name": "key",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "restartPolicy": "Always",
+        "command": ["sh", "-c", _SCRIPT],
+        # A state of its own: before 2026.7.1, a reload fails for good once somebody has run `openclaw agent` in the other.
+        "env": [*(entry for entry in env if entry["name"] != _STATE["name"]), _STATE],
+        "startupProbe": {
+            "exec": {"command": ["test", "-s", f"{KEY_DIR}/{names.API_KEY}"]},
+            "periodSeconds": 1,
+            "failureThreshold": 300,
+        },
+        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            *mounts,
+            {"name": "secret", "mountPath": SECRET_DIR, "readOnly": True},
+            {"name": "key", "mountPath": KEY_DIR},
+        ],
+    }

@@ -1,0 +1,1 @@
+"""``openclaw.json``: its content, and what each OpenClaw release reads."""

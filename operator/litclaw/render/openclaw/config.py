@@ -1,0 +1,260 @@
+"""An agent's openclaw.json, in the layout that its OpenClaw release reads (`openclaw_releases`).
+
+The config refers to the key and never holds it: by environment variable, or by file where the gateway is ours.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from litclaw.api import names
+from litclaw.api.agent import OpenClawAgent
+from litclaw.api.models import OpenClawModel
+from litclaw.render.openclaw.releases import Layout, Release, layout, release_of, release_of_image
+
+PROVIDER = "litellm"
+GATEWAY_PORT = 18789
+# The gateway's own copy of the key: OpenClaw refuses a symlink and a file of another owner, as a mounted Secret's are.
+KEY_DIR = "/run/litclaw/key"
+_PRICES = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cacheRead": "cache_read_input_token_cost",
+    "cacheWrite": "cache_creation_input_token_cost",
+}
+_MOST_TOKENS = 100_000_000  # as spec.models[].openclaw has it
+_DEAREST = 1_000_000  # US dollars a token
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model: what the route says, and what the proxy says where the route is silent."""
+
+    name: str
+    display_name: str
+    reasoning: bool
+    input: tuple[str, ...]
+    context_window: int | None
+    max_tokens: int | None
+    cost: tuple[tuple[str, float], ...] = ()
+
+
+def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> ModelFacts:
+    """Facts about a model from the route's ``openclaw:`` and, where that is silent, the proxy's ``/model/info``.
+
+    Prices are the proxy's, since it is the proxy that bills: in US dollars, a token there and a million tokens here.
+    """
+    vision = ("text", "image") if info.get("supports_vision") else ("text",)
+    return ModelFacts(
+        name=name,
+        display_name=given.display_name or name,
+        reasoning=given.reasoning if given.reasoning is not None else bool(info.get("supports_reasoning")),
+        input=tuple(given.input) if given.input else vision,
+        context_window=given.context_window or _tokens(info, "max_input_tokens", "max_tokens"),
+        max_tokens=given.max_tokens or _tokens(info, "max_output_tokens", "max_tokens"),
+        cost=tuple((name, price) for name, field in _PRICES.items() if (price := _a_million(info.get(field)))),
+    )
+
+
+def _number(value: object, least: float, most: float) -> float | int | None:
+    """A number between two bounds: what a model_info holds is its proxy's owner's, and may be anything."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if least <= value <= most else None
+
+
+def _tokens(info: Mapping[str, Any], *fields: str) -> int | None:
+    """The first of some fields that is a number of tokens."""
+    numbers = (_number(info.get(field), 1, _MOST_TOKENS) for field in fields)
+    return next((int(number) for number in numbers if number), None)
+
+
+def _a_million(given: object) -> float | None:
+    price = _number(given, 0, _DEAREST)
+    return float(round(Decimal(str(price)) * 1_000_000, 6)) if price else None
+
+
+def milliseconds(duration: str) -> int:
+    """A length of time such as ``180s`` in milliseconds."""
+    digits = duration.rstrip("msh")
+    return int(digits) * _MILLISECONDS[duration[len(digits) :]]
+
+
+def _provider_model(facts: ModelFacts) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": facts.name,
+        "name": facts.display_name,
+        "reasoning": facts.reasoning,
+        "input": list(facts.input),
+    }
+    if facts.context_window:
+        entry["contextWindow"] = facts.context_window
+    if facts.max_tokens:
+        entry["maxTokens"] = facts.max_tokens
+    if facts.cost:
+        entry["cost"] = dict(facts.cost)
+    return entry
+
+
+def owned_config(
+    agent: OpenClawAgent, reads: Layout, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+) -> dict[str, Any]:
+    """The part of openclaw.json that the operator renders, and that ``config.extra`` can't change."""
+    spec = agent.spec
+    default = spec.default_model or models[0].name
+    provider: dict[str, Any] = {
+        "api": "openai-completions",
+        "apiKey": f"${{{names.API_KEY}}}",
+        "baseUrl": base_url,
+        "models": [_provider_model(facts) for facts in models],
+    }
+    if allow_private_network and reads.private_network:
+        provider["request"] = {"allowPrivateNetwork": True}
+    model: dict[str, Any] = {"primary": f"{PROVIDER}/{default}"}
+    if spec.fallback_models:
+        model["fallbacks"] = [f"{PROVIDER}/{name}" for name in spec.fallback_models]
+    defaults: dict[str, Any] = {"model": model}
+    if spec.image_model:
+        image: dict[str, Any] = {"primary": f"{PROVIDER}/{spec.image_model.name}"}
+        if spec.image_model.timeout and reads.image_timeout:
+            image["timeoutMs"] = milliseconds(spec.image_model.timeout)
+        below = defaults
+        for part in reads.image[:-1]:
+            below = below.setdefault(part, {})
+        below[reads.image[-1]] = image
+    config: dict[str, Any] = {
+        "agents": {"defaults": defaults},
+        "gateway": {"mode": "local"},
+        "models": {"mode": "replace", "providers": {PROVIDER: provider}},
+    }
+    if spec.gateway:
+        provider["apiKey"] = {"source": "file", "provider": PROVIDER, "id": "value"}
+        config["secrets"] = {
+            "providers": {PROVIDER: {"source": "file", "path": f"{KEY_DIR}/{names.API_KEY}", "mode": "singleValue"}}
+        }
+        config["gateway"] = {
+            "mode": "local",
+            "bind": "lan",
+            "port": GATEWAY_PORT,
+            "auth": {"mode": "token", "token": f"${{{names.GATEWAY_TOKEN}}}"},
+        }
+    return config
+
+
+# What extra can't add to either. The provider's block decides where the key and what is asked go (by headers, a proxy,
+# another address); a key in env.vars beats the one in the gateway's file; probes don't speak TLS. Tried on 2026.9.6.
+_RESERVED = (
+    ("models", "providers", PROVIDER),
+    ("secrets", "providers", PROVIDER),
+    ("env", "vars", names.API_KEY),
+    ("env", names.API_KEY),
+    ("gateway", "tls"),
+)
+
+
+def _at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    found: Any = config
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _without(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    out = dict(config)
+    head, *rest = path
+    if not rest:
+        out.pop(head, None)
+    elif isinstance(out.get(head), Mapping):
+        out[head] = _without(out[head], rest)
+    return out
+
+
+def take_out(extra: Mapping[str, Any], owned: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The user's part without what is the operator's alone.
+
+    Returns:
+        What is left, and the paths at which there was something else than what the operator renders.
+    """
+    left, clashes = dict(extra), []
+    for path in _RESERVED:
+        theirs = _at(left, path)
+        if theirs is not None:
+            if theirs != _at(owned, path):
+                clashes.append(".".join(path))
+            left = _without(left, path)
+    return left, clashes
+
+
+def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Merge deeply; what is owned wins.
+
+    Returns:
+        The merged config, and the paths at which ``extra`` wanted something else.
+    """
+    merged: dict[str, Any] = dict(extra)
+    clashes: list[str] = []
+    for key, value in owned.items():
+        at = f"{path}.{key}" if path else key
+        theirs = extra.get(key)
+        if isinstance(value, Mapping) and isinstance(theirs, Mapping):
+            merged[key], below = merge(theirs, value, at)
+            clashes += below
+            continue
+        if key in extra and theirs != value:
+            clashes.append(at)
+        merged[key] = value
+    return merged, clashes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClawConfig:
+    """A rendered openclaw.json, and what of the resource isn't in it.
+
+    Attributes:
+        text: the file.
+        allow_private_network: whether it opens the private network for the proxy.
+        remarks: sentences on what was left out or overruled.
+    """
+
+    text: str
+    allow_private_network: bool
+    remarks: tuple[str, ...]
+
+
+def agents_release(agent: OpenClawAgent) -> Release | None:
+    """The OpenClaw release that reads the config: named, else that of the gateway's image, else unknown."""
+    if agent.spec.config.openclaw_version:
+        return release_of(agent.spec.config.openclaw_version)
+    return release_of_image(agent.spec.gateway.image) if agent.spec.gateway else None
+
+
+def openclaw_config(
+    agent: OpenClawAgent, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+) -> OpenClawConfig:
+    """An agent's openclaw.json.
+
+    Args:
+        agent: the resource.
+        base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
+        allow_private_network: whether the provider may be called at a private address.
+        models: the models that the agent may use, at least one; the first is the default where none is named.
+
+    Raises:
+        TooOldError: the release is older than any that is known.
+    """
+    reads = layout(agents_release(agent))
+    owned = owned_config(agent, reads, base_url=base_url, allow_private_network=allow_private_network, models=models)
+    extra, taken_out = take_out(agent.spec.config.extra, owned)
+    merged, overruled = merge(extra, owned)
+    clashes = taken_out + overruled
+    remarks = [f"spec.config.extra can't change {', '.join(clashes)}."] if clashes else []
+    if agent.spec.image_model and agent.spec.image_model.timeout and not reads.image_timeout:
+        remarks.append("spec.imageModel.timeout is left out: this OpenClaw release doesn't know it.")
+    return OpenClawConfig(
+        text=json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+        allow_private_network=allow_private_network and reads.private_network,
+        remarks=tuple(remarks),
+    )

@@ -1,0 +1,1 @@
+"""One module per object of a LiteLLMRoute, and its config.yaml."""

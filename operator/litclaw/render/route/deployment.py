@@ -1,0 +1,151 @@
+"""A managed route's Deployment: the LiteLLM proxy's pods."""
+
+from typing import Any
+
+from litclaw.api import names
+from litclaw.api.base import SecretKeyRef
+from litclaw.api.managed import Managed
+from litclaw.api.route import LiteLLMRoute
+from litclaw.render.metadata import Manifest, labels
+from litclaw.render.owned import of_route
+from litclaw.render.pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
+from litclaw.render.route.config_yaml import env_name, model_secrets
+from litclaw.render.route.secret import database_ref, master_key_ref, salt_key_ref
+
+PROXY_PORT = 4000
+PROXY_UID = 65534
+_CONFIG_DIR = "/etc/litellm"
+
+# Measured: about 40 s from start to ready on two busy cores.
+_STARTUP_SECONDS = 15 * 60
+_REQUESTS = {"cpu": "100m", "memory": "1Gi"}
+
+
+def _from_secret(name: str, ref: SecretKeyRef) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
+
+
+def proxy_env(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> list[dict[str, Any]]:
+    """The proxy's environment: every secret by reference.
+
+    Args:
+        migrates: whether the container brings the database up to date. The pods don't: replicas would race each other.
+    """
+    own = [
+        _from_secret(names.DATABASE_URL, database_ref(route, managed)),
+        _from_secret(names.MASTER_KEY, master_key_ref(route, managed)),
+        _from_secret(names.SALT_KEY, salt_key_ref(route, managed)),
+        {"name": "DISABLE_SCHEMA_UPDATE", "value": "false" if migrates else "true"},
+        {"name": "LITELLM_MODE", "value": "PRODUCTION"},
+        # The price map that ships with the release: what a model costs changes with a roll-out, not with a restart.
+        {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
+        # The root is read-only, and Prisma writes beside the migrations. HOME and the caches stay as the image bakes
+        # them: its Prisma engines lie below.
+        {"name": "LITELLM_MIGRATION_DIR", "value": "/tmp/litellm-migrations"},
+    ]
+    if managed.redis:
+        own.append(_from_secret(names.REDIS_URL, managed.redis.secret_ref))
+    own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
+    return env(own, managed)
+
+
+def proxy_arguments() -> list[str]:
+    """LiteLLM's command line, as far as it is the same for the proxy and its migration."""
+    return ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}"]
+
+
+def proxy_container(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> dict[str, Any]:
+    """A container with LiteLLM, its configuration and its environment, without arguments."""
+    return {
+        "name": "litellm",
+        "image": managed.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": proxy_env(route, managed, migrates=migrates),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+        **container_settings(managed, _REQUESTS),
+    }
+
+
+def proxy_volumes(route: LiteLLMRoute) -> list[dict[str, Any]]:
+    """The volumes of `proxy_container`."""
+    return [
+        {"name": "config", "configMap": {"name": names.route_workload(route.metadata.name)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+
+
+def _spread(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
+    """Over the nodes where there is room, even for a single pod: a second one then comes without a new first one."""
+    selector = {"matchLabels": labels(route.metadata.name, "proxy")}
+    anywhere = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+    return [{"labelSelector": selector, **given} for given in managed.topology_spread_constraints or [anywhere]]
+
+
+def _probe(path: str, **settings: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http", "scheme": "HTTP"}, "timeoutSeconds": 10, **settings}
+
+
+def route_deployment(
+    route: LiteLLMRoute, managed: Managed, *, config_digest: str, secrets_digest: str, migration: str, salt: str
+) -> Manifest:
+    """The Deployment. Where an autoscaler decides, it says nothing of replicas.
+
+    Args:
+        route: the resource.
+        managed: its ``spec.managed``.
+        config_digest: digest of config.yaml; another one rolls the pods.
+        secrets_digest: keyed digest of the Secrets in use; another one rolls the pods.
+        migration: keyed digest of the image and the database that a migration has run for.
+        salt: fingerprint of the salt.
+    """
+    manifest = of_route(
+        route,
+        "apps/v1",
+        "Deployment",
+        names.route_workload(route.metadata.name),
+        component="proxy",
+        annotations={names.ANNOTATION_SALT: salt},
+    )
+    selector = labels(route.metadata.name, "proxy")
+    container: dict[str, Any] = {
+        **proxy_container(route, managed),
+        "args": [*proxy_arguments(), "--host", "0.0.0.0", "--port", str(PROXY_PORT)],
+        "ports": [{"name": "http", "containerPort": PROXY_PORT, "protocol": "TCP"}],
+        "startupProbe": _probe("/health/liveliness", periodSeconds=5, failureThreshold=_STARTUP_SECONDS // 5),
+        "readinessProbe": _probe("/health/readiness", periodSeconds=5, failureThreshold=3),
+        "livenessProbe": _probe("/health/liveliness", periodSeconds=20, failureThreshold=6),
+    }
+    replicas = managed.fixed_replicas
+    return {
+        **manifest,
+        "spec": {
+            **({} if replicas is None else {"replicas": replicas}),
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": _STARTUP_SECONDS + 60,
+            "template": {
+                "metadata": {
+                    "labels": {**managed.pod_labels, **selector},
+                    "annotations": {
+                        **managed.pod_annotations,
+                        names.ANNOTATION_CONFIG: config_digest,
+                        names.ANNOTATION_SECRETS: secrets_digest,
+                        names.ANNOTATION_MIGRATED: migration,
+                    },
+                },
+                "spec": {
+                    **pod_settings(managed),
+                    "topologySpreadConstraints": _spread(route, managed),
+                    "securityContext": pod_security(PROXY_UID),
+                    "terminationGracePeriodSeconds": 60,
+                    "containers": [container],
+                    "volumes": proxy_volumes(route),
+                },
+            },
+        },
+    }
