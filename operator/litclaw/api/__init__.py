@@ -1,1 +1,1 @@
-"""The custom resources as pydantic models: the single source of the CRDs and of what the reconcilers read."""
+"""The custom resources as pydantic models: the single source of the CRDs and of what the operator reads."""

@@ -1,38 +1,35 @@
-"""OpenClawAgent: one agent's key, budget and config and, if wanted, its gateway."""
+"""OpenClawAgent: an agent's virtual key, its openclaw.json and, optionally, its gateway."""
 
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from litclaw.api import names
 from litclaw.api.base import (
     CONDITIONS_SCHEMA,
+    LIST_SET,
     Condition,
     DnsLabel,
     Image,
-    Matches,
     Model,
     ModelName,
     ObjectMeta,
     ObjectName,
-    Says,
-    Usd,
-    free,
-    free_form,
-    name_rule,
-    rules,
+    Timestamp,
 )
+from litclaw.api.cel import CelRule, Matches, name_rule, rules
+from litclaw.api.duration import Timeout
+from litclaw.api.free_form import FreeForm
 from litclaw.api.images import OPENCLAW_IMAGE
-from litclaw.api.kubernetes import FreeForm, PodSettings, StorageSize, env_rule
+from litclaw.api.key import Key
+from litclaw.api.kubernetes import StorageSize
 from litclaw.api.managed import ServiceSettings
-from litclaw.api.rotation import Rotation
-from litclaw.api.route import BudgetDuration, Limit
+from litclaw.api.pod_settings import PodSettings, env_rule
 
-LONGEST_NAME = 54
-"""The Service ``<name>-openclaw`` may have 63 characters."""
+LONGEST_NAME: Final = 54
+"""The gateway's Service ``<name>-openclaw`` may have 63 characters."""
 
-GATEWAY_ENV = (
+GATEWAY_ENV: Final = (
     names.API_KEY,
     names.GATEWAY_TOKEN,
     "OPENCLAW_CONFIG_PATH",
@@ -41,117 +38,32 @@ GATEWAY_ENV = (
     "NODE_EXTRA_CA_CERTS",
     "HOME",
 )
-"""Environment variables of the gateway that the operator sets, or keeps out because they would hold the key."""
-
-Duration = Annotated[
-    str,
-    Field(max_length=12),
-    Matches(r"^[1-9][0-9]{0,8}(ms|s|m|h)$", "must be a number with ms, s, m or h, such as 180s"),
-]
-"""A length of time such as 500ms, 180s, 5m or 1h."""
-
-
-_RESERVED = {
-    "type": "object",
-    "description": "Reserved for the operator.",
-    "x-kubernetes-preserve-unknown-fields": True,
-}
-_TAGS = {
-    "type": "array",
-    "description": "Reserved: LiteLLM keeps a key's tags here.",
-    "maxItems": 0,
-    "items": {"type": "string", "maxLength": 1},
-}
-
-
-def _storable(value: Any) -> Any:
-    """For a validator of what LiteLLM keeps in its database, after `free`.
-
-    LiteLLM 1.106.2 answers 500 otherwise, as it does where it will be well again (measured).
-    """
-    if r"\u0000" in json.dumps(value).replace(r"\\", ""):
-        raise ValueError("holds a NUL character, which PostgreSQL can't keep")
-    return value
-
-
-KeyMetadata = Annotated[
-    dict[str, Any],
-    BeforeValidator(_storable),
-    BeforeValidator(free),
-    WithJsonSchema(free_form(litclaw=_RESERVED, tags=_TAGS)),
-]
+"""Environment variables of the gateway that the operator sets, or excludes because they would contain the key."""
 
 
 class RouteRef(Model):
-    """Which LiteLLMRoute the agent uses."""
+    """The LiteLLMRoute that the agent uses."""
 
     name: ObjectName = Field(description="Name of the LiteLLMRoute.")
     namespace: DnsLabel | None = Field(
-        None, description="Its namespace; left out: the agent's own. The route must allow the agent's namespace."
+        None,
+        description="Namespace of the LiteLLMRoute, which must allow the agent's namespace. Defaults to the agent's "
+        "own.",
     )
 
 
 class ImageModel(Model):
-    """The model for making images."""
+    """The model that generates images."""
 
-    name: ModelName = Field(description="Name of the model, one of the route's.")
-    timeout: Duration | None = Field(None, description="How long one image may take, such as 180s.")
-
-
-class Key(Model):
-    """The agent's virtual key: what it may spend and how fast."""
-
-    alias: str | None = Field(
-        None, description="The key's name in LiteLLM; left out: <namespace>/<name>.", min_length=1, max_length=255
-    )
-    max_budget: Usd | None = Field(None, description="Budget in US dollars, as a decimal string such as '50'.")
-    budget_duration: BudgetDuration | None = Field(
-        None, description="How often the budget starts anew: daily, weekly, monthly, 24h, 30d. Left out: never."
-    )
-    tpm_limit: Limit | None = Field(None, description="Tokens a minute; 0: no limit.")
-    rpm_limit: Limit | None = Field(None, description="Requests a minute; 0: no limit.")
-    max_parallel_requests: Limit | None = Field(None, description="Requests at the same time; 0: no limit.")
-    team: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=255),
-            Matches(r"^[^\x00]*$", "must have no NUL character, which PostgreSQL can't keep"),
-        ]
-        | None
-    ) = Field(None, description="Id of a LiteLLM team whose budget and models hold too.")
-    tags: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
-        default_factory=list,
-        description="Tags for LiteLLM's spend reports. LiteLLM refuses them without its enterprise licence.",
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-    metadata: KeyMetadata = Field(
-        default_factory=dict,
-        description="More metadata for the key in LiteLLM. The name litclaw is the operator's own.",
-        json_schema_extra=rules(
-            ("!has(self.litclaw)", "the name litclaw is the operator's own: choose another"),
-            ("!has(self.tags)", "LiteLLM keeps tags under that name: use spec.key.tags"),
-        ),
-    )
-    secret_name: ObjectName | None = Field(
-        None, description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL; left out: <name>-litellm."
-    )
-    rotation: Rotation = Field(
-        default_factory=Rotation,
-        description="When the key is rotated by itself; left out: as the route's keyDefaults say.",
-    )
-    deletion_policy: Literal["Delete", "Retain"] = Field(
-        "Delete",
-        description="What becomes of the key when the agent is deleted. Delete: it ends. Retain: the key and its Secret "
-        "stay as they are, and an agent of the same namespace and name takes them back.",
-    )
+    name: ModelName = Field(description="Name of one of the route's models.")
+    timeout: Timeout | None = Field(None, description="Maximum time for one image, such as 180s.")
 
 
 class Config(Model):
-    """The agent's openclaw.json."""
+    """The agent's ConfigMap with openclaw.json."""
 
     config_map_name: ObjectName | None = Field(
-        None, description="Name of the ConfigMap with openclaw.json; left out: <name>-openclaw."
+        None, description="Name of the ConfigMap with openclaw.json. Defaults to <name>-openclaw."
     )
     openclaw_version: (
         Annotated[
@@ -165,24 +77,26 @@ class Config(Model):
         | None
     ) = Field(
         None,
-        description="The OpenClaw release that reads the config, such as 2026.9.6: its layout differs by release. Left "
-        "out: what the gateway's image tag names, else the newest known layout.",
+        description="OpenClaw release that reads openclaw.json, such as 2026.9.6, because its layout differs by "
+        "release. Defaults to the tag of the gateway's image, or else the newest known layout.",
     )
     allow_private_network: Literal["Auto", "Always", "Never"] = Field(
         "Auto",
-        description="Whether OpenClaw may call the proxy at a private address. Auto: where the proxy's is private.",
+        description="Whether OpenClaw may call the proxy at a private address. Auto: only if the proxy's address is "
+        "private.",
     )
     extra: FreeForm = Field(
         default_factory=dict,
-        description="Any more openclaw.json, merged deeply. What the operator renders wins, and a clash is reported.",
+        description="More settings for openclaw.json, merged deeply. The operator's own settings win, and conflicts "
+        "are reported.",
     )
     files: Annotated[dict[str, Annotated[str, Field(max_length=1_000_000)]], Field(max_length=100)] = Field(
         default_factory=dict,
         description="More files for the ConfigMap, such as AGENTS.md.",
         json_schema_extra=rules(
-            (f"!('{names.OPENCLAW_JSON}' in self)", "openclaw.json is the operator's own: use config.extra"),
-            (f"!('{names.CA_CERTIFICATES}' in self)", "ca.crt is the operator's own: it comes from the route"),
-            (
+            CelRule(f"!('{names.OPENCLAW_JSON}' in self)", "openclaw.json is the operator's own: use config.extra"),
+            CelRule(f"!('{names.CA_CERTIFICATES}' in self)", "ca.crt is the operator's own: it comes from the route"),
+            CelRule(
                 "self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && !k.startsWith('..'))",
                 "a file name may have letters, digits, -, _ and ., 253 at most, and not start with ..",
             ),
@@ -191,16 +105,16 @@ class Config(Model):
 
 
 class GatewayNetworkPolicy(Model):
-    """What the gateway's pod may reach, and what may reach it."""
+    """What may reach the gateway's pod, and what the pod may reach."""
 
     enabled: bool = Field(
         True,
-        description="Whether there is a NetworkPolicy: in from the agent's namespace (from anywhere where the Service "
-        "isn't a ClusterIP), out to DNS and the route's proxy alone.",
+        description="Whether a NetworkPolicy is created. It allows traffic from the agent's namespace (from "
+        "everywhere unless service.type is ClusterIP), and to DNS and the route's proxy.",
     )
     egress: list[FreeForm] = Field(
         default_factory=list,
-        description="More egress rules, as in a NetworkPolicySpec: for channels, tools and the web.",
+        description="More egress rules, as in a NetworkPolicySpec, for channels, tools and the web.",
         max_length=50,
     )
 
@@ -208,109 +122,108 @@ class GatewayNetworkPolicy(Model):
 class Gateway(PodSettings):
     """An OpenClaw gateway that the operator runs."""
 
-    model_config = ConfigDict(json_schema_extra=env_rule(GATEWAY_ENV))
+    model_config = ConfigDict(json_schema_extra=rules(env_rule(GATEWAY_ENV)))
 
-    # A factory, so that the API server fills in none: a resource that names no image moves on with the operator.
+    # A factory, so that the CRD has no default: a resource without an image follows the operator's release.
     image: Image = Field(
         default_factory=lambda: OPENCLAW_IMAGE,
-        description=f"OpenClaw image. Left out: the release that this operator is made for, {OPENCLAW_IMAGE}.",
+        description=f"OpenClaw image. Defaults to the release that the operator is made for, {OPENCLAW_IMAGE}.",
     )
     storage: Annotated[
         StorageSize,
-        Says(
+        CelRule(
             "quantity(self).compareTo(quantity(oldSelf)) >= 0",
             "gateway.storage can't shrink: delete the agent, or keep the size",
         ),
     ] = Field(
         "10Gi",
-        description="Size of the volume with the agent's state. It can grow where the storage class allows that.",
+        description="Size of the volume with the agent's state. It can grow if the storage class allows that.",
     )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
     network_policy: GatewayNetworkPolicy = Field(
-        default_factory=GatewayNetworkPolicy, description="What the pod may reach, and what may reach it."
+        default_factory=GatewayNetworkPolicy, description="What may reach the pod, and what the pod may reach."
     )
 
 
 class AgentSpec(Model):
-    """What is wanted for the agent."""
+    """Desired state of the agent."""
 
-    route_ref: RouteRef = Field(description="Which LiteLLMRoute the agent uses.")
+    route_ref: RouteRef = Field(description="The LiteLLMRoute that the agent uses.")
     models: list[ModelName] = Field(
         default_factory=list,
-        description="The models that the key may use; left out: every model of the route.",
+        description="Models that the key may use. If unset, every model of the route.",
         max_length=256,
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra=LIST_SET,
     )
-    default_model: ModelName | None = Field(None, description="What the agent asks by default; left out: the first.")
+    default_model: ModelName | None = Field(
+        None, description="Model that the agent uses by default. Defaults to the first one."
+    )
     fallback_models: list[ModelName] = Field(
-        default_factory=list, description="What OpenClaw asks when the default model fails, in order.", max_length=20
+        default_factory=list,
+        description="Models that OpenClaw tries when the default model fails, in order.",
+        max_length=20,
     )
-    image_model: ImageModel | None = Field(None, description="The model for making images.")
-    key: Key = Field(default_factory=Key, description="The agent's virtual key.")
-    config: Config = Field(default_factory=Config, description="The agent's openclaw.json.")
+    image_model: ImageModel | None = Field(None, description="The model that generates images.")
+    key: Key = Field(default_factory=Key, description="The agent's virtual key: what it may spend, and how fast.")
+    config: Config = Field(default_factory=Config, description="The agent's ConfigMap with openclaw.json.")
     gateway: Gateway | None = Field(
-        None, description="An OpenClaw gateway. Left out: none; the Secret and the ConfigMap are the product."
+        None,
+        description="An OpenClaw gateway that the operator runs. If unset, only the Secret and the ConfigMap exist.",
     )
     suspend: bool = Field(
         False,
-        description="Whether the agent rests: its key is blocked and its gateway scaled to zero. Nothing is lost.",
+        description="Blocks the key and scales the gateway to zero. Nothing is deleted.",
     )
 
 
 class KeyStatus(Model):
-    """The live key. Its value is in the Secret alone."""
+    """The current virtual key. Its value is only in the Secret."""
 
-    alias: str = Field("", description="Its name in LiteLLM.")
-    hash: str = Field("", description="First eight characters of its SHA-256, as LiteLLM's key list shows it.")
-    generation: int = Field(0, description="How often the agent has been given a key.", ge=0)
-    rotated_at: str | None = Field(
-        None, description="When this key was minted.", json_schema_extra={"format": "date-time"}
-    )
-    next_rotation: str | None = Field(
-        None, description="When it is rotated by itself.", json_schema_extra={"format": "date-time"}
-    )
-    retiring_until: str | None = Field(
-        None, description="When the last of the keys before it ends.", json_schema_extra={"format": "date-time"}
-    )
+    alias: str = Field("", description="Name of the key in LiteLLM.")
+    hash: str = Field("", description="First eight characters of the key's SHA-256, which LiteLLM lists keys by.")
+    generation: int = Field(0, description="How many keys the agent has had so far.", ge=0)
+    rotated_at: Timestamp | None = Field(None, description="When this key was generated.")
+    next_rotation: Timestamp | None = Field(None, description="When the key will be rotated automatically.")
+    retiring_until: Timestamp | None = Field(None, description="When the last of the previous keys expires.")
 
 
 class AgentStatus(Model):
-    """What was seen at the last look."""
+    """Observed state of the agent."""
 
-    observed_generation: int = Field(0, description="The metadata.generation that this status is about.", ge=0)
+    observed_generation: int = Field(0, description="The metadata.generation that this status is based on.", ge=0)
     conditions: list[Condition] = Field(
         default_factory=list,
-        description="Ready, Reconciling, Stalled, and what they rest on: RouteAccepted, KeyReady, ConfigReady, "
-        "GatewayReady, WithinBudget.",
+        description="Conditions: Ready, which requires RouteAccepted, KeyReady, ConfigReady and, with a gateway, "
+        "GatewayReady; Reconciling; Stalled; WithinBudget.",
         json_schema_extra=CONDITIONS_SCHEMA,
     )
-    base_url: str = Field("", alias="baseURL", description="Where the agent reaches LiteLLM.")
+    base_url: str = Field("", alias="baseURL", description="URL at which the agent reaches LiteLLM.")
     allow_private_network: bool = Field(
-        False, description="Whether openclaw.json opens the private network for the proxy."
+        False, description="Whether openclaw.json allows calling the proxy at a private address."
     )
-    key: KeyStatus = Field(default_factory=KeyStatus, description="The live key.")
-    secret_name: str = Field("", description="The Secret with the key.")
-    config_map_name: str = Field("", description="The ConfigMap with openclaw.json.")
-    default_model: str = Field("", description="What the agent asks by default.")
-    spend: str = Field("", description="What the key has spent in this period, in US dollars.")
-    budget: str = Field("", description="What it may spend, in US dollars; empty: no limit.")
-    budget_resets_at: str | None = Field(
-        None, description="When the budget starts anew.", json_schema_extra={"format": "date-time"}
+    key: KeyStatus = Field(
+        default_factory=KeyStatus, description="The current virtual key. Its value is only in the Secret."
     )
+    secret_name: str = Field("", description="Name of the Secret with the key.")
+    config_map_name: str = Field("", description="Name of the ConfigMap with openclaw.json.")
+    default_model: str = Field("", description="Model that the agent uses by default.")
+    spend: str = Field("", description="What the key has spent in this budget period, in US dollars.")
+    budget: str = Field("", description="What the key may spend per budget period, in US dollars. Empty: no limit.")
+    budget_resets_at: Timestamp | None = Field(None, description="When the budget is reset.")
     last_handled_rotation: str = Field(
-        "", description=f"The value of annotation {names.ANNOTATION_ROTATE} for which the key was last rotated."
+        "", description=f"Value of the annotation {names.ANNOTATION_ROTATE} that the last rotation was requested with."
     )
 
 
-def _among_models(condition: str, field: str, what: str) -> tuple[str, str, str]:
-    return (
+def _among_models(condition: str, field: str, subject: str) -> CelRule:
+    return CelRule(
         f"!has(self.models) || size(self.models) == 0 || !has(self.{field}) || {condition}",
-        f"{what} must be one of spec.models: add it there, or mend the name",
+        f"{subject} must be one of spec.models: add it there, or fix the name",
         f".{field}",
     )
 
 
-_SPEC_RULES = rules(
+_SPEC_RULES: Final = rules(
     _among_models("self.defaultModel in self.models", "defaultModel", "defaultModel"),
     _among_models("self.fallbackModels.all(m, m in self.models)", "fallbackModels", "each of fallbackModels"),
     _among_models("self.imageModel.name in self.models", "imageModel", "imageModel.name"),
@@ -318,16 +231,14 @@ _SPEC_RULES = rules(
 
 
 class OpenClawAgent(Model):
-    """One agent's access to a LiteLLMRoute: its key, its config and, if wanted, its gateway."""
+    """An OpenClaw agent's access to a LiteLLMRoute: its virtual key, its openclaw.json and, optionally, its gateway."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             name_rule(LONGEST_NAME, "the name of the gateway's Service derives from it"),
-            (
-                (
-                    "!has(self.spec.key) || !has(self.spec.key.secretName) "
-                    "|| self.spec.key.secretName != self.metadata.name + '-gateway'"
-                ),
+            CelRule(
+                "!has(self.spec.key) || !has(self.spec.key.secretName) "
+                "|| self.spec.key.secretName != self.metadata.name + '-gateway'",
                 "<name>-gateway is the Secret of the gateway's token: choose another secretName",
                 ".spec.key",
             ),
@@ -335,18 +246,18 @@ class OpenClawAgent(Model):
     )
 
     metadata: ObjectMeta
-    spec: AgentSpec = Field(description="What is wanted for the agent.", json_schema_extra=_SPEC_RULES)
-    status: AgentStatus = Field(default_factory=AgentStatus, description="What was seen at the last look.")
+    spec: AgentSpec = Field(description="Desired state of the agent.", json_schema_extra=_SPEC_RULES)
+    status: AgentStatus = Field(default_factory=AgentStatus, description="Observed state of the agent.")
 
     @property
     def route_key(self) -> tuple[str, str]:
-        """Namespace and name of the route that the agent asks for."""
+        """Namespace and name of the route that the agent refers to."""
         ref = self.spec.route_ref
         return (ref.namespace or self.metadata.namespace, ref.name)
 
     @property
     def alias(self) -> str:
-        """The virtual key's name in LiteLLM."""
+        """Name of the virtual key in LiteLLM."""
         return self.spec.key.alias or f"{self.metadata.namespace}/{self.metadata.name}"
 
     @property
@@ -360,7 +271,7 @@ class OpenClawAgent(Model):
         return self.spec.config.config_map_name or names.agent_config(self.metadata.name)
 
 
-AGENT_COLUMNS: list[dict[str, Any]] = [
+AGENT_COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status"},
     {"name": "Route", "type": "string", "jsonPath": ".spec.routeRef.name"},
     {"name": "Model", "type": "string", "jsonPath": ".status.defaultModel"},
@@ -370,5 +281,5 @@ AGENT_COLUMNS: list[dict[str, Any]] = [
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
 
-AGENT_KIND = "OpenClawAgent"
-AGENT_PLURAL = "openclawagents"
+AGENT_KIND: Final = "OpenClawAgent"
+AGENT_PLURAL: Final = "openclawagents"

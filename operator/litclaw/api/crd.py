@@ -1,7 +1,7 @@
-"""CustomResourceDefinitions from the pydantic models.
+"""CustomResourceDefinitions, generated from the pydantic models.
 
-Kubernetes takes a structural subset of OpenAPI 3.0: no ``$ref``, no ``anyOf`` with null, no titles. So references are
-inlined, ``X | None`` becomes ``X``, and defaults are kept where the API server should fill them in.
+Kubernetes accepts a structural subset of OpenAPI 3.0, without ``$ref``, ``anyOf`` with null, and titles. So references
+are inlined, ``X | None`` becomes ``X``, and only defaults that the API server should fill in are kept.
 """
 
 from typing import Any, Final
@@ -11,24 +11,24 @@ from pydantic import BaseModel
 
 from litclaw.api import names
 from litclaw.api.agent import AGENT_COLUMNS, AGENT_KIND, AGENT_PLURAL, OpenClawAgent
+from litclaw.api.cel import VALIDATIONS
 from litclaw.api.rotation import ROTATION_COLUMNS, ROTATION_KIND, ROTATION_PLURAL, LiteLLMKeyRotation
 from litclaw.api.route import ROUTE_COLUMNS, ROUTE_KIND, ROUTE_PLURAL, LiteLLMRoute
 
 _DROPPED: Final = ("title", "$defs", "discriminator")
-_RULES: Final = "x-kubernetes-validations"
 _GENERATED: Final = "# Generated from the pydantic models by `litclaw crds`: change those, not this.\n"
-_API_VERSION: Final = "The version of the API that this object is written in."
-_KIND: Final = "What kind of object this is."
+_API_VERSION: Final = "API group and version of this object."
+_KIND: Final = "Kind of this object."
 
 
 def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A pydantic JSON schema as a structural one."""
+    """Convert a pydantic JSON schema to a structural one."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].rsplit("/", 1)[1]]
-        return structural(_over(target, schema, "$ref"), definitions)
+        return structural(_overlay(target, schema, "$ref"), definitions)
     if "anyOf" in schema:
         [branch] = [option for option in schema["anyOf"] if option.get("type") != "null"]
-        return structural(_over(branch, schema, "anyOf"), definitions)
+        return structural(_overlay(branch, schema, "anyOf"), definitions)
     out: dict[str, Any] = {}
     for key, value in schema.items():
         if key in _DROPPED or (key == "default" and value in (None, {}, [], "")):
@@ -44,23 +44,23 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
         else:
             out[key] = value
     if "additionalProperties" in out:
-        out["nullable"] = True  # what a server-side apply makes of an emptied map: see `Model`
+        out["nullable"] = True  # a server-side apply that empties a map stores null: see `Model`
     return out
 
 
-def _over(below: dict[str, Any], schema: dict[str, Any], without: str) -> dict[str, Any]:
-    """What is said where a type is used, over what the type says of itself; rules add up."""
+def _overlay(below: dict[str, Any], schema: dict[str, Any], without: str) -> dict[str, Any]:
+    """A type's schema, overridden where a field uses the type. CEL rules of both apply."""
     merged = {**below, **{key: value for key, value in schema.items() if key != without}}
-    if both := below.get(_RULES, []) + schema.get(_RULES, []):
-        merged[_RULES] = both
+    if both := below.get(VALIDATIONS, []) + schema.get(VALIDATIONS, []):
+        merged[VALIDATIONS] = both
     return merged
 
 
 def _property(schema: dict[str, Any], name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     given = schema["properties"][name]
     out = structural(given, definitions)
-    # The API server fills in defaults only below what is there, so a part with defaults is there by default; and it
-    # checks a default against the rules as it stands.
+    # The API server fills in defaults only inside objects that exist, so an object with defaults inside is itself the
+    # default. It validates a default as written, so the defaults inside are repeated here.
     optional = "anyOf" in given or name in schema.get("required", ())
     below = {key: part["default"] for key, part in out.get("properties", {}).items() if "default" in part}
     if below and not optional:
@@ -69,7 +69,7 @@ def _property(schema: dict[str, Any], name: str, definitions: dict[str, Any]) ->
 
 
 def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
-    """A status says what was seen, never what wasn't."""
+    """The schema of a status: the API server must not fill in what the operator hasn't observed."""
     out = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in out:
         out["properties"] = {name: _without_defaults(part) for name, part in out["properties"].items()}
@@ -115,7 +115,7 @@ def _kind(
                             "properties": {
                                 "apiVersion": {"type": "string", "description": _API_VERSION},
                                 "kind": {"type": "string", "description": _KIND},
-                                # The API server checks this length anyway; said here, the rule's cost is known.
+                                # The API server enforces this length anyway. In the schema, it bounds the rules' cost.
                                 "metadata": {
                                     "type": "object",
                                     "properties": {"name": {"type": "string", "maxLength": 253}},
@@ -123,7 +123,7 @@ def _kind(
                                 "spec": spec,
                                 "status": status,
                             },
-                            _RULES: full.get(_RULES, []),
+                            VALIDATIONS: full.get(VALIDATIONS, []),
                         }
                     },
                 }
@@ -133,7 +133,7 @@ def _kind(
 
 
 def custom_resource_definitions() -> list[dict[str, Any]]:
-    """The CRDs, one a kind."""
+    """The CRDs, one per kind."""
     return [
         _kind(LiteLLMRoute, ROUTE_KIND, ROUTE_PLURAL, "llr", ROUTE_COLUMNS, scope="Namespaced"),
         _kind(OpenClawAgent, AGENT_KIND, AGENT_PLURAL, "oca", AGENT_COLUMNS, scope="Namespaced"),
@@ -142,14 +142,14 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors and aliases, which people don't read and not every tool does."""
+    """Without anchors and aliases, which are hard to read and which not every tool supports."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def crd_files() -> dict[str, str]:
-    """The CRDs as YAML by file name, such as ``litclaw.dev_litellmroutes.yaml``."""
+    """The CRDs as YAML, by file name such as ``litclaw.dev_litellmroutes.yaml``."""
     return {
         f"{names.GROUP}_{crd['spec']['names']['plural']}.yaml": _GENERATED
         + yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)

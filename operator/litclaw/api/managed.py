@@ -5,9 +5,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from litclaw.api import names
-from litclaw.api.base import Image, Model, Says, SecretKeyRef, free, free_form, rules
+from litclaw.api.base import Image, Model, SecretKeyRef
+from litclaw.api.cel import CelRule, rules
+from litclaw.api.free_form import free_form, limit_depth
 from litclaw.api.images import LITELLM_IMAGE
-from litclaw.api.kubernetes import ANNOTATIONS_RULES, Annotations, PodSettings, StorageSize, env_rule
+from litclaw.api.kubernetes import ANNOTATIONS_RULES, Annotations, StorageSize
+from litclaw.api.pod_settings import PodSettings, env_rule
 
 PROXY_ENV: Final = (
     names.DATABASE_URL,
@@ -18,10 +21,10 @@ PROXY_ENV: Final = (
     "LITELLM_LOCAL_MODEL_COST_MAP",
     "LITELLM_MIGRATION_DIR",
 )
-"""Environment variables of the proxy that the operator sets, always."""
+"""Environment variables of every proxy that the operator sets."""
 
 SHORTEST_SECRET: Final = 16
-"""How many characters a master key or a salt must have: LiteLLM's own bound for the keys that it is given."""
+"""Minimum length of a master key or a salt in characters: LiteLLM's own minimum for keys that it is given."""
 
 IntOrPercent = Annotated[
     int | str,
@@ -38,25 +41,26 @@ IntOrPercent = Annotated[
 
 TopologySpread = Annotated[
     dict[str, Any],
-    BeforeValidator(free),
+    BeforeValidator(limit_depth),
     WithJsonSchema(
         {
             **free_form(
                 topologyKey={
                     "type": "string",
-                    "description": "Label of the nodes by which the pods are spread, such as topology.kubernetes.io/zone.",
+                    "description": "Node label over whose values pods are spread, such as topology.kubernetes.io/zone.",
                     "minLength": 1,
                     "maxLength": 317,
                 },
                 maxSkew={
                     "type": "integer",
-                    "description": "By how many pods two values of the label may differ.",
+                    "description": "Maximum difference in the number of pods between two values of the label.",
                     "minimum": 1,
                     "maximum": 100,
                 },
                 whenUnsatisfiable={
                     "type": "string",
-                    "description": "What becomes of a pod that would break this: it waits, or it runs nevertheless.",
+                    "description": "What happens to a pod that would exceed maxSkew. DoNotSchedule: it waits. "
+                    "ScheduleAnyway: it runs nevertheless.",
                     "enum": ["DoNotSchedule", "ScheduleAnyway"],
                 },
             ),
@@ -67,19 +71,23 @@ TopologySpread = Annotated[
 
 
 class EmbeddedDatabase(Model):
-    """One PostgreSQL in a StatefulSet, for trials and small teams. It goes when the route goes."""
+    """One PostgreSQL pod in a StatefulSet, for trials and small teams. It is deleted with the route."""
 
     storage: Annotated[
         StorageSize,
-        Says("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size"),
-    ] = Field("10Gi", description="Size of the volume. It can't be changed.")
+        CelRule("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size"),
+    ] = Field("10Gi", description="Size of the volume. It can't be changed later.")
 
 
 class Database(Model):
-    """Where LiteLLM keeps keys, budgets and spend."""
+    """The PostgreSQL database in which LiteLLM stores keys, budgets and spend."""
 
-    secret_ref: SecretKeyRef | None = Field(None, description="A Secret key that holds a postgresql:// URL.")
-    embedded: EmbeddedDatabase | None = Field(None, description="One PostgreSQL beside the proxy.")
+    secret_ref: SecretKeyRef | None = Field(None, description="A Secret key with a postgresql:// URL.")
+    embedded: EmbeddedDatabase | None = Field(
+        None,
+        description="One PostgreSQL pod beside the proxy, for trials and small teams. It and its data are deleted "
+        "with the route.",
+    )
 
 
 class ServiceSettings(Model):
@@ -92,11 +100,11 @@ class ServiceSettings(Model):
 
 
 class Autoscaling(Model):
-    """How many proxy pods, by what they have to do."""
+    """Settings of a HorizontalPodAutoscaler for the proxy's pods."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (
+            CelRule(
                 "self.minReplicas <= self.maxReplicas",
                 "minReplicas must be at most maxReplicas: lower it, or raise maxReplicas",
                 ".minReplicas",
@@ -104,43 +112,43 @@ class Autoscaling(Model):
         )
     )
 
-    min_replicas: int = Field(1, description="How many pods there are at least.", ge=1, le=100)
-    max_replicas: int = Field(description="How many pods there are at the most.", ge=1, le=100)
+    min_replicas: int = Field(1, description="Minimum number of pods.", ge=1, le=100)
+    max_replicas: int = Field(description="Maximum number of pods.", ge=1, le=100)
     target_cpu_utilization: int = Field(
         80,
         alias="targetCPUUtilization",
-        description="Share of the requested CPU that the pods use on average before there are more, in percent.",
+        description="Average CPU use at which pods are added, in percent of the requested CPU.",
         ge=1,
         le=1000,
     )
 
 
 class DisruptionBudget(Model):
-    """How many proxy pods a node's drain leaves running."""
+    """How many proxy pods keep running while nodes are drained."""
 
     min_available: IntOrPercent = Field(
         1,
-        description="How many pods, or how many percent of them, must stay. As many as there are: no node that runs "
-        "one can be drained.",
+        description="Number or percentage of pods that must keep running. If it is as many as there are, no node with "
+        "one of them can be drained.",
     )
 
 
 class Redis(Model):
-    """The Redis by which several proxy pods share limits, spend, and the news that a key has ended."""
+    """A Redis through which several proxy pods share limits, spend and the news that a key is blocked."""
 
     secret_ref: SecretKeyRef = Field(
-        description="A Secret key that holds a redis:// or rediss:// URL. It reaches LiteLLM as REDIS_URL. The models' "
-        "answers are not cached there."
+        description="A Secret key with a redis:// or rediss:// URL. LiteLLM receives it as REDIS_URL. Models' answers "
+        "are not cached there."
     )
 
 
 class NetworkPolicySettings(Model):
-    """Who may reach the pods over the network."""
+    """Which pods may reach the proxy and the database."""
 
     enabled: bool = Field(
         True,
-        description="Whether there are NetworkPolicies: the proxy is reached from the namespaces that allowedNamespaces "
-        "names and from the operator, the embedded database from the proxy alone.",
+        description="Whether NetworkPolicies are created. They let the namespaces of allowedNamespaces, the operator "
+        "and, with monitoring, Prometheus reach the proxy, and only the proxy and its migration the embedded database.",
     )
 
 
@@ -149,97 +157,99 @@ class Monitoring(Model):
 
     enabled: bool = Field(
         False,
-        description="Whether LiteLLM counts for Prometheus at /metrics, without a key for whoever reaches the port, with "
-        "a PodMonitor where the cluster knows that kind.",
+        description="Whether LiteLLM serves metrics at /metrics, without authentication to everyone who can reach the "
+        "port. A PodMonitor is created if the cluster has that kind.",
     )
 
 
-_RULES: Final = (
-    (
+_RULES: Final = rules(
+    env_rule(PROXY_ENV),
+    CelRule(
         "!has(self.replicas) || !has(self.autoscaling)",
         "replicas and autoscaling exclude each other: remove one of them",
         ".replicas",
     ),
-    (
-        (
-            "!has(self.autoscaling) || !has(self.resources) || "
-            "has(self.resources.requests) && 'cpu' in self.resources.requests || "
-            "has(self.resources.limits) && 'cpu' in self.resources.limits"
-        ),
+    CelRule(
+        "!has(self.autoscaling) || !has(self.resources) || "
+        "has(self.resources.requests) && 'cpu' in self.resources.requests || "
+        "has(self.resources.limits) && 'cpu' in self.resources.limits",
         "autoscaling compares CPU with what is requested: add resources.requests.cpu",
         ".resources",
     ),
-    (
+    CelRule(
         f"!has(self.redis) || !has(self.env) || self.env.all(e, e.name != '{names.REDIS_URL}')",
         f"env can't replace what redis.secretRef sets: remove {names.REDIS_URL}",
         ".env",
     ),
 )
-_ENV_RULE: Final = env_rule(PROXY_ENV)
 
 
 class Managed(PodSettings):
     """A proxy that the operator runs."""
 
-    model_config = ConfigDict(json_schema_extra={key: [*_ENV_RULE[key], *more] for key, more in rules(*_RULES).items()})
+    model_config = ConfigDict(json_schema_extra=_RULES)
 
-    # A factory, so that the API server fills in none: a resource that names no image moves on with the operator.
+    # A factory, so that the CRD has no default: a resource without an image follows the operator's release.
     image: Image = Field(
         default_factory=lambda: LITELLM_IMAGE,
-        description="LiteLLM image, with database support. Left out: the release that this operator is made for, "
-        f"{LITELLM_IMAGE}. A new one migrates the database in a Job before the pods change.",
+        description="LiteLLM image, with database support. A new one first migrates the database in a Job. Defaults "
+        f"to the release that the operator is made for, {LITELLM_IMAGE}.",
     )
     replicas: int | None = Field(
-        None, description="How many proxy pods. Left out: 1, or as autoscaling says.", ge=0, le=100
+        None, description="Number of proxy pods. Defaults to 1. Can't be set together with autoscaling.", ge=0, le=100
     )
     autoscaling: Autoscaling | None = Field(
-        None, description="Let a HorizontalPodAutoscaler say how many proxy pods there are, instead of replicas."
+        None, description="A HorizontalPodAutoscaler that sets the number of proxy pods by their CPU use."
     )
     port: int = Field(4000, description="Port of the Service.", ge=1, le=65535)
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pods.")
     database: Database = Field(
-        description="Where LiteLLM keeps keys, budgets and spend.",
+        description="The PostgreSQL database in which LiteLLM stores keys, budgets and spend.",
         json_schema_extra=rules(
-            (
+            CelRule(
                 "has(self.secretRef) != has(self.embedded)",
                 "exactly one of database.secretRef and database.embedded must be set",
             ),
         ),
     )
     redis: Redis | None = Field(
-        None, description="The Redis that several proxy pods share; without it each counts limits for itself."
+        None,
+        description="A Redis through which several proxy pods share limits, spend and the news that a key is blocked. "
+        "If unset, each pod counts limits for itself.",
     )
     master_key_secret_ref: SecretKeyRef | None = Field(
         None,
-        description="A Secret key that holds the master key: sk- and more, at least 16 characters. Left out: made once, "
-        "in Secret <route>-master-key.",
+        description=f"A Secret key with the master key, which starts with sk- and has at least {SHORTEST_SECRET} "
+        "characters. If unset, the operator generates one once, in the Secret <route>-master-key.",
     )
     salt_key_secret_ref: SecretKeyRef | None = Field(
         None,
-        description="A Secret key that holds the salt key. Left out: made once, in Secret <route>-salt-key. "
-        "LiteLLM can't read what it has stored once the salt changes, so it must never change.",
+        description="A Secret key with the salt key. It must never change, because LiteLLM can't decrypt what it has "
+        "stored with another salt. If unset, the operator generates one once, in the Secret <route>-salt-key.",
     )
     topology_spread_constraints: Annotated[list[TopologySpread], Field(max_length=16)] = Field(
         default_factory=list,
-        description="How the pods are spread, as in a PodSpec; without labelSelector, the proxy's pods are meant. Left "
-        "out: over the nodes where there is room.",
+        description="How the pods are spread, as in a PodSpec; labelSelector defaults to the proxy's pods. If unset, "
+        "they are spread over nodes where possible.",
     )
     pod_disruption_budget: DisruptionBudget | None = Field(
-        None, description="How many pods a node's drain leaves running. Left out: one, where there are more than one."
+        None,
+        description="How many pods keep running while nodes are drained. If unset, one, provided that there are at "
+        "least two.",
     )
     network_policy: NetworkPolicySettings = Field(
-        default_factory=NetworkPolicySettings, description="Who may reach the pods over the network."
+        default_factory=NetworkPolicySettings, description="Which pods may reach the proxy and the database."
     )
     monitoring: Monitoring = Field(default_factory=Monitoring, description="Metrics for Prometheus.")
 
     @property
     def fixed_replicas(self) -> int | None:
-        """How many pods the resource asks for; None where an autoscaler decides."""
+        """Number of pods in the Deployment; None if an autoscaler sets it."""
         if self.autoscaling:
             return None
         return 1 if self.replicas is None else self.replicas
 
     @property
     def least_replicas(self) -> int:
-        """How many pods there are at least."""
+        """Minimum number of pods."""
         return self.autoscaling.min_replicas if self.autoscaling else self.fixed_replicas or 0

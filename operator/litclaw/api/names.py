@@ -1,4 +1,4 @@
-"""Every name that users, manifests and tests rely on, in one place."""
+"""Names that users, manifests and tests rely on: API group, labels, annotations, keys of Secrets, objects."""
 
 from typing import Final
 
@@ -17,29 +17,29 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 MANAGED_BY: Final = "litclaw"
 
 ANNOTATION_DIGEST: Final = f"{GROUP}/digest"
-"""On each object that we make: the digest of what we last applied (secret values excluded)."""
+"""On each rendered object: the digest of what was last applied, without secret values."""
 ANNOTATION_CONFIG: Final = f"{GROUP}/config"
-"""On pod templates: the digest of the configuration; a new one rolls the pods."""
+"""On pod templates: the digest of the configuration. A change rolls the pods."""
 ANNOTATION_SECRETS: Final = f"{GROUP}/secrets"
-"""On pod templates: a keyed digest of the Secrets in use, which tells nothing about them; a new one rolls the pods."""
+"""On pod templates: a keyed digest of the Secrets in use, which reveals nothing about them. A change rolls the pods."""
 ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
-"""On a proxy's pod template: a keyed digest of the image and the database that a migration has run for."""
+"""On a proxy's pod template: a keyed digest of the image and the database that the migration has run for."""
 ANNOTATION_SALT: Final = f"{GROUP}/salt"
-"""On a proxy's Deployment: a fingerprint of the salt in use, keyed with the salt itself, so that it tells nothing."""
+"""On a proxy's Deployment: a fingerprint of the salt in use, keyed with the salt itself, so that it reveals nothing."""
 
 ANNOTATION_ROTATE: Final = f"{GROUP}/rotate"
-"""On an agent, by its owner: each new value has its key rotated once."""
+"""On an agent, set by its owner: each new value rotates the key once."""
 ANNOTATION_KEY: Final = f"{GROUP}/key"
-"""On an agent's Secret: the first characters of the key's SHA-256, for what watches metadata alone."""
+"""On an agent's Secret: the first characters of the key's SHA-256, for tools that watch only metadata."""
 ANNOTATION_MADE: Final = f"{GROUP}/made"
-"""On a route's master key that we have made: when."""
+"""On the Secret with a generated master key: when the key was generated."""
 RELOADER: Final = {"reloader.stakater.com/match": "true"}
-"""On an agent's Secret: workloads with ``reloader.stakater.com/search: "true"`` are rolled when the key changes."""
+"""On an agent's Secret: Reloader rolls workloads with ``reloader.stakater.com/search: "true"`` when the key changes."""
 
-# Keys of the Secrets that we make.
+# Keys of the rendered Secrets.
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
 MASTER_KEY_BEFORE: Final = "LITELLM_MASTER_KEY_BEFORE"
-"""The master key that is being replaced, while some of the proxy's pods still know no other."""
+"""The previous master key, while some of the proxy's pods still have no other."""
 SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "REDIS_URL"
@@ -54,12 +54,12 @@ CONFIG_YAML: Final = "config.yaml"
 
 
 def route_workload(route: str) -> str:
-    """Name of a managed route's Deployment and of what stands around it: Service, ConfigMap, NetworkPolicy and others."""
+    """Name of a managed route's Deployment, Service, ConfigMap, NetworkPolicy and other objects around the proxy."""
     return f"{route}-litellm"
 
 
 def route_migration(route: str, migration: str) -> str:
-    """Name of the Job that brings a managed route's database up to date; at most 60 characters."""
+    """Name of the Job that migrates a managed route's database; at most 60 characters."""
     return f"{route}-migrate-{migration[:8]}"
 
 
@@ -74,7 +74,7 @@ def route_salt_key(route: str) -> str:
 
 
 def route_postgres(route: str) -> str:
-    """Name of an embedded PostgreSQL's StatefulSet, Service, Secret and NetworkPolicy."""
+    """Name of an embedded database's StatefulSet, Service, Secret and NetworkPolicy."""
     return f"{route}-postgres"
 
 
@@ -84,10 +84,10 @@ def agent_secret(agent: str) -> str:
 
 
 def agent_config(agent: str) -> str:
-    """Default name of an agent's ConfigMap; also the name of its gateway's objects."""
+    """Default name of an agent's ConfigMap, and the name of its gateway's objects."""
     return f"{agent}-openclaw"
 
 
 def agent_gateway_token(agent: str) -> str:
-    """Name of the Secret with the token that guards an agent's gateway."""
+    """Name of the Secret with the token of an agent's gateway."""
     return f"{agent}-gateway"

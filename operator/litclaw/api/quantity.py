@@ -1,7 +1,7 @@
 """Amounts as text: US dollars, and Kubernetes quantities.
 
-Spend arrives from LiteLLM as a float; what we show and compare is exact text. (``kubernetes.utils`` parses quantities
-too, but importing it brings in the whole synchronous client, which is as much memory as the rest of the operator.)
+LiteLLM reports spend as a float; statuses show exact text. ``kubernetes.utils`` parses quantities too, but importing it
+loads the whole synchronous client, which takes as much memory as the rest of the operator.
 """
 
 import re
@@ -14,7 +14,7 @@ def usd(text: str) -> str:
     """Check a decimal string in US dollars and return it unchanged.
 
     Raises:
-        ValueError: it isn't a decimal number that is zero or more.
+        ValueError: it isn't a decimal number of zero or more.
     """
     try:
         value = Decimal(text)
@@ -26,7 +26,7 @@ def usd(text: str) -> str:
 
 
 def format_usd(amount: float | Decimal) -> str:
-    """US dollars as a plain decimal string with up to six places and at least two: ``12.30``, ``0.000123``."""
+    """US dollars as a plain decimal string with two to six decimal places: ``12.30``, ``0.000123``."""
     value = Decimal(str(amount)).quantize(_MICRO, rounding=ROUND_HALF_EVEN)
     text = f"{value:f}"
     whole, _, fraction = text.partition(".")
@@ -45,7 +45,7 @@ _FACTORS = {
 
 
 def parse_quantity(value: object) -> Decimal | None:
-    """A Kubernetes quantity as a number (``500m`` is 0.5, ``1Ki`` is 1024), or None where it isn't one."""
+    """A Kubernetes quantity as a number (``500m`` is 0.5, ``1Ki`` is 1024), or None if the value isn't one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     match = _QUANTITY.fullmatch(str(value))
@@ -54,4 +54,4 @@ def parse_quantity(value: object) -> Decimal | None:
     try:
         return Decimal(match[1]) * _FACTORS[match[2] or ""]
     except ArithmeticError:
-        return None  # 1e999999999999 is written as one is, and is beyond any
+        return None  # 1e999999999999 has the form of a quantity, but exceeds Decimal's range

@@ -1,33 +1,53 @@
-"""LiteLLMKeyRotation: new keys for many agents, as a Job is work for many pods; and how a single key is rotated."""
+"""LiteLLMKeyRotation, which rotates many keys once as a Job runs pods, and the rotation settings of a single key."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from litclaw.api.base import CONDITIONS_SCHEMA, Condition, DnsLabel, Model, ObjectMeta, ObjectName, Says, rules
-from litclaw.api.duration import Span
+from litclaw.api.base import CONDITIONS_SCHEMA, LIST_SET, Condition, DnsLabel, Model, ObjectMeta, ObjectName, Timestamp
+from litclaw.api.cel import CelRule, rules
+from litclaw.api.duration import Duration, seconds
 from litclaw.api.kubernetes import LabelSelector
 
-DEFAULT_GRACE = "1h"
-MOST_FAILURES = 100
-"""How many failures the status names; `failed` counts them all."""
+DEFAULT_GRACE: Final = "1h"
+LONGEST_GRACE: Final = "168h"
+LONGEST_GRACE_SECONDS: Final = seconds(LONGEST_GRACE)
+"""Seven days: upper bound of every grace period, so that old keys can't accumulate without end."""
+MOST_FAILURES: Final = 100
+"""How many failures the status lists; ``failed`` counts them all."""
+
+
+def _at_most_the_longest(grace: str) -> str:
+    """Shorten a grace period that was stored before the CRD had the bound."""
+    return LONGEST_GRACE if seconds(grace) > LONGEST_GRACE_SECONDS else grace
+
+
+GracePeriod = Annotated[
+    Duration,
+    AfterValidator(_at_most_the_longest),
+    CelRule(f"duration(self) <= duration('{LONGEST_GRACE}')", f"must be at most {LONGEST_GRACE}, which is seven days"),
+]
+"""How long an old key stays valid."""
 
 
 class Rotation(Model):
-    """When an agent's key is rotated by itself, and how long the old one lives on."""
+    """When an agent's key is rotated automatically, and how long the old one stays valid."""
 
     interval: (
         Annotated[
-            Span, Says("self == '0s' || duration(self) >= duration('1m')", "must be at least 1m, or 0s for never")
+            Duration,
+            CelRule("self == '0s' || duration(self) >= duration('1m')", "must be at least 1m, or 0s for never"),
         ]
         | None
     ) = Field(
         None,
-        description="How old a key may get, such as 720h. It is rotated in the last tenth of that, at a moment of its "
-        "own. 0s: never.",
+        description="Maximum age of a key, such as 720h; 0s: no rotation. Keys are rotated at different moments in "
+        "the last tenth of the interval, so that not all are rotated at once.",
     )
-    grace_period: Span | None = Field(
-        None, description=f"How long the old key lives on beside the new one. Left out: {DEFAULT_GRACE}."
+    grace_period: GracePeriod | None = Field(
+        None,
+        description=f"How long the old key stays valid after the new one is delivered, {LONGEST_GRACE} at most. "
+        f"Defaults to {DEFAULT_GRACE}.",
     )
 
 
@@ -35,42 +55,49 @@ class RotatedRoute(Model):
     """A LiteLLMRoute by name."""
 
     name: ObjectName = Field(description="Name of the LiteLLMRoute.")
-    namespace: DnsLabel = Field(description="Its namespace.")
+    namespace: DnsLabel = Field(description="Namespace of the LiteLLMRoute.")
 
 
 class RotationSpec(Model):
-    """What is rotated, and how."""
+    """Which keys are rotated, and how."""
 
-    selector: LabelSelector = Field(default_factory=LabelSelector, description="Which agents. Left out: all.")
+    selector: LabelSelector = Field(
+        default_factory=LabelSelector, description="Selects agents by their labels. If unset, all of them."
+    )
     namespace_selector: LabelSelector = Field(
         default_factory=LabelSelector,
-        description="The agents (and, for MasterKeys, the routes) of which namespaces. Left out: all.",
+        description="Selects the namespaces of the agents and, for MasterKeys, of the routes. If unset, all of them.",
     )
-    route_ref: RotatedRoute | None = Field(None, description="The agents of which route. Left out: of any.")
+    route_ref: RotatedRoute | None = Field(
+        None, description="Restricts the rotation to one route and its agents. If unset, every route."
+    )
     what: Annotated[list[Literal["VirtualKeys", "MasterKeys"]], Field(min_length=1, max_length=2)] = Field(
         ["VirtualKeys"],
-        description="VirtualKeys: the agents' keys. MasterKeys: the master keys that the operator has made for managed "
-        "routes; selector is not for them.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Kinds of keys to rotate. VirtualKeys: the agents' keys. MasterKeys: master keys that the operator "
+        "generated for managed routes; selector doesn't apply to them.",
+        json_schema_extra=LIST_SET,
     )
-    grace_period: Span = Field(
+    grace_period: GracePeriod = Field(
         DEFAULT_GRACE,
-        description="How long old keys live on once the new one can have arrived everywhere. 0s, for a leak: an old key is "
-        "revoked as soon as the new one is in use, after 90 s at the latest.",
+        description=f"How long old keys stay valid once the new key can have arrived everywhere, {LONGEST_GRACE} at "
+        "most. Use 0s after a leak: an old key is then revoked as soon as the new one is in use, at most 90 s later.",
     )
-    max_concurrent: int = Field(10, description="How many keys are worked on at a time.", ge=1, le=1000)
+    max_concurrent: int = Field(10, description="How many keys are rotated at the same time.", ge=1, le=1000)
     stop_after_failures: int = Field(
-        5, description="How many failures stop the rotation; 0: none do.", ge=0, le=1_000_000
+        5, description="How many failures stop the rotation; 0: no limit.", ge=0, le=1_000_000
     )
-    suspend: bool = Field(False, description="Whether the rotation rests. What has begun is finished.")
+    suspend: bool = Field(
+        False,
+        description="Pauses the rotation. Keys whose rotation has started are finished. Only this field can change.",
+    )
 
 
 class RotationFailure(Model):
-    """A key that wasn't rotated."""
+    """A key that could not be rotated."""
 
     agent: str | None = Field(None, description="<namespace>/<name> of the agent.")
     route: str | None = Field(None, description="<namespace>/<name> of the route, for a master key.")
-    reason: str = Field("", description="Why, in one word and a sentence.")
+    reason: str = Field("", description="The cause, as one word and a sentence.")
 
 
 Phase = Literal["Pending", "Running", "Suspended", "Retiring", "Completed", "Failed", "Stopped"]
@@ -78,69 +105,72 @@ FINISHED: tuple[Phase, ...] = ("Completed", "Failed", "Stopped")
 
 
 class RotationStatus(Model):
-    """How far it is."""
+    """Progress of the rotation."""
 
-    observed_generation: int = Field(0, description="The metadata.generation that this status is about.", ge=0)
+    observed_generation: int = Field(0, description="The metadata.generation that this status is based on.", ge=0)
     phase: Phase = Field(
         "Pending",
-        description="Running: keys are being rotated. Retiring: every new key is in use, and old ones live out their time. "
-        "Completed: every old key is refused. Failed: some keys could not be rotated. Stopped: too many could not.",
+        description="Running: keys are being rotated. Suspended: paused by spec.suspend. Retiring: every new key is "
+        "in use, and old keys are in their grace period. Completed: every old key is refused. Failed: some keys could "
+        "not be rotated. Stopped: stopAfterFailures was reached.",
     )
-    total: int = Field(0, description="How many keys are to be rotated.", ge=0)
+    total: int = Field(0, description="How many keys the rotation covers.", ge=0)
     rotated: int = Field(
-        0, description="How many have been: the new key is accepted, and the old one has its end.", ge=0
+        0,
+        description="How many keys are rotated: LiteLLM accepts the new key, and the old one has an expiry.",
+        ge=0,
     )
-    failed: int = Field(0, description="How many could not be.", ge=0)
-    retiring: int = Field(0, description="How many keys have an old one that isn't gone yet.", ge=0)
-    started_at: str | None = Field(
-        None,
-        description="When it began. Keys made before that are rotated.",
-        json_schema_extra={"format": "date-time"},
+    failed: int = Field(0, description="How many keys could not be rotated.", ge=0)
+    retiring: int = Field(0, description="How many rotated keys have an old key that isn't gone yet.", ge=0)
+    started_at: Timestamp | None = Field(
+        None, description="When the rotation started. Keys that were made before are rotated."
     )
-    retiring_until: str | None = Field(
-        None, description="When the last of the old keys known so far ends.", json_schema_extra={"format": "date-time"}
-    )
-    completed_at: str | None = Field(None, description="When it ended.", json_schema_extra={"format": "date-time"})
+    retiring_until: Timestamp | None = Field(None, description="When the last old key known so far expires.")
+    completed_at: Timestamp | None = Field(None, description="When the rotation ended.")
     failures: list[RotationFailure] = Field(
         default_factory=list,
-        description=f"The keys that could not be rotated, {MOST_FAILURES} at most, each with its reason.",
+        description=f"Keys that could not be rotated, {MOST_FAILURES} at most, each with its reason.",
         max_length=MOST_FAILURES,
     )
     conditions: list[Condition] = Field(
-        default_factory=list, description="Ready, Reconciling, Stalled.", json_schema_extra=CONDITIONS_SCHEMA
+        default_factory=list,
+        description="Conditions: Ready, Reconciling, Stalled.",
+        json_schema_extra=CONDITIONS_SCHEMA,
     )
 
 
-def _immutable(*fields: str) -> dict[str, Any]:
-    message = "a rotation can't be changed once it is made: make another one"
-    return rules(
-        *(
-            (
-                f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-                message,
-                f".{field}",
-            )
-            for field in fields
+_IMMUTABLE: Final = (
+    "selector",
+    "namespaceSelector",
+    "routeRef",
+    "what",
+    "gracePeriod",
+    "maxConcurrent",
+    "stopAfterFailures",
+)
+_SPEC_RULES: Final = rules(
+    *(
+        CelRule(
+            f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+            "a rotation can't be changed once it is made: make another one",
+            f".{field}",
         )
+        for field in _IMMUTABLE
     )
-
-
-_SPEC_RULES = _immutable(
-    "selector", "namespaceSelector", "routeRef", "what", "gracePeriod", "maxConcurrent", "stopAfterFailures"
 )
 
 
 class LiteLLMKeyRotation(Model):
-    """New keys for many agents, without a failed request; it is done once, and can be deleted then."""
+    """Replaces the keys of many agents once, without failed requests. It can be deleted when it has finished."""
 
     metadata: ObjectMeta
     spec: RotationSpec = Field(
-        default_factory=RotationSpec, description="What is rotated, and how.", json_schema_extra=_SPEC_RULES
+        default_factory=RotationSpec, description="Which keys are rotated, and how.", json_schema_extra=_SPEC_RULES
     )
-    status: RotationStatus = Field(default_factory=RotationStatus, description="How far it is.")
+    status: RotationStatus = Field(default_factory=RotationStatus, description="Progress of the rotation.")
 
 
-ROTATION_COLUMNS: list[dict[str, Any]] = [
+ROTATION_COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
     {"name": "Rotated", "type": "integer", "jsonPath": ".status.rotated"},
     {"name": "Total", "type": "integer", "jsonPath": ".status.total"},
@@ -148,5 +178,5 @@ ROTATION_COLUMNS: list[dict[str, Any]] = [
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
 
-ROTATION_KIND = "LiteLLMKeyRotation"
-ROTATION_PLURAL = "litellmkeyrotations"
+ROTATION_KIND: Final = "LiteLLMKeyRotation"
+ROTATION_PLURAL: Final = "litellmkeyrotations"

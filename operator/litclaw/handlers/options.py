@@ -1,4 +1,4 @@
-"""What an operator process is told at its start."""
+"""The options of an operator process."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class Options:
     """How one operator process runs.
 
     Attributes:
-        workers: how many resources are worked on at a time.
+        workers: how many resources are reconciled at a time.
         health: address and port of /healthz, /readyz and /metrics; empty: none.
-        leader_elect: whether it works only while it holds the Lease; None: inside a cluster, yes.
-        namespaces: where it watches and acts; empty: in the whole cluster.
-        cluster_id: what stands for the cluster in the marks of keys; empty: the uid of the namespace kube-system.
+        leader_elect: True if it reconciles only while it holds the Lease; None: inside a cluster, yes.
+        namespaces: the namespaces that it serves; empty: the whole cluster.
+        cluster_id: identifies the cluster in the marks of keys; empty: the uid of the namespace kube-system.
     """
 
     workers: int = 16

@@ -1,41 +1,44 @@
-"""What a leader does and a standby doesn't: the queue, its workers, and what is known of each proxy."""
+"""The work of a leader, which a standby doesn't do: the queue, its workers, and the sessions of the proxies."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube, own_namespace
+from litclaw.kube.objects import condition_of, route_key_of
 from litclaw.kube.resources import AGENT, ROTATION, ROUTE
+from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.metrics import collector
 from litclaw.metrics.recorder import Recorder
 from litclaw.reconcile.agent.reconcile import reconcile_agent
-from litclaw.reconcile.context import Context, Request
-from litclaw.reconcile.core.conditions import READY, STALLED
-from litclaw.reconcile.core.last_resort import PASSING
-from litclaw.reconcile.core.log_context import about
-from litclaw.reconcile.core.queue import WorkQueue
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.conditions import ConditionType
+from litclaw.reconcile.core.last_resort import TRANSIENT
+from litclaw.reconcile.core.log_context import log_context
+from litclaw.reconcile.core.queue import Limits, WorkQueue
+from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.proxy.session import Credentials, RouteKey
 from litclaw.reconcile.rotation.reconcile import reconcile_rotation
 from litclaw.reconcile.route.reconcile import reconcile_route
 
 log = logging.getLogger(__name__)
 
-_ROUTE_FIRST_SECONDS = 60.0
-_PAUSE_SECONDS = 2.0
 _FAILED = ("InternalError", "Refused")
-"""Reasons of Ready that stand for a pass that failed, see `reconcile.guard`."""
+"""Reasons of Ready that stand for a failed pass, see `reconcile.core.last_resort`."""
+_UNPROVEN = "proxies that hang, or haven't answered yet"
 
 
 class Work:
     """The reconciling of one process, from when it leads until it ends.
 
     Args:
-        cluster: what stands for the cluster in the marks of keys.
-        namespaces: where it acts; empty: in the whole cluster.
-        fence: is asked before each call to LiteLLM.
+        cluster: identifies the cluster in the marks of keys.
+        namespaces: the namespaces that are served; empty: all.
+        fence: called before each call to LiteLLM.
     """
 
     def __init__(
@@ -48,45 +51,86 @@ class Work:
         fence: Callable[[], None],
         namespaces: tuple[str, ...] = (),
     ) -> None:
-        self.queue: WorkQueue[Request] = WorkQueue(self._reconcile, passing=PASSING, scope=about)
+        self.queue: WorkQueue[Request] = WorkQueue(
+            self._reconcile,
+            transient=TRANSIENT,
+            scope=log_context,
+            urgent=lambda request: request[0] != AGENT.kind,
+            limits=self._limits,
+        )
         self._cache = cache
         self._recorder = recorder
         self._started = time.monotonic()
-        self._looked_at: set[tuple[str, str]] = set()
+        self._workers = 1
+
+        def connect(credentials: Credentials, breaker: Breaker) -> LiteLLM:
+            return LiteLLM(
+                credentials.url,
+                credentials.master_key,
+                credentials.authorities,
+                credentials.master_key_before,
+                observer=recorder.called_litellm,
+                fence=fence,
+                breaker=breaker,
+            )
+
         self.context = Context(
             kube=kube,
             cache=cache,
             cluster=cluster,
             own_namespace=own_namespace(),
             namespaces=namespaces,
-            wake=self.queue.add,
-            enqueue_after=self.queue.add_after,
-            connect=partial(LiteLLM, observer=recorder.called_litellm, fence=fence),
+            enqueue=self.queue.enqueue,
+            enqueue_after=self.queue.enqueue_after,
+            connect=connect,
         )
 
     @property
-    def shown(self) -> collector.Work:
-        """What metrics are made from."""
+    def measured(self) -> collector.Work:
+        """The source of the metrics."""
         return collector.Work(self.context, self.queue)
 
     async def run(self, workers: int) -> None:
-        """Look at every resource that there is, and then at what changes, until cancelled."""
+        """Reconcile every resource, and then those that change, until cancelled."""
+        self._workers = workers
         for kind in (ROUTE.kind, AGENT.kind, ROTATION.kind):
             for body in self._cache.all(kind):
-                self.queue.add((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+                self.queue.enqueue((kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         await self.queue.run(workers)
 
-    async def _reconcile(self, key: Request) -> float | None:
-        if self._is_early(key):
-            return _PAUSE_SECONDS
-        kind, namespace, name = key
+    def _limits(self, request: Request) -> Limits:
+        """The workers that one proxy may occupy: half of them, or one as long as it hangs or hasn't answered yet.
+
+        All such proxies together may occupy a quarter.
+        """
+        if request[0] == ROTATION.kind:
+            return ()
+        route = self._route_of(request)
+        connection = self.context.routes.get(route) if route else None
+        if connection is None:
+            return ()
+        session = connection.session
+        if session.breaker.trusted:
+            return ((session.credentials.identity, max(1, self._workers // 2)),)
+        return ((session.credentials.identity, 1), (_UNPROVEN, max(1, self._workers // 4)))
+
+    def _route_of(self, request: Request) -> RouteKey | None:
+        kind, namespace, name = request
+        if kind == ROUTE.kind:
+            return (namespace, name)
+        body = self._cache.get(kind, namespace, name)
+        return route_key_of(body) if body else None
+
+    async def _reconcile(self, request: Request) -> float | None:
+        if self._is_early(request):
+            return intervals.ROUTES_FIRST_PAUSE
+        kind, namespace, name = request
         started, error, requeue_after = time.monotonic(), "", None
         try:
             if kind == ROTATION.kind:
                 requeue_after = await reconcile_rotation(self.context, name)
             elif kind == ROUTE.kind:
                 requeue_after = await reconcile_route(self.context, namespace, name)
-                self._looked_at.add((namespace, name))
             else:
                 requeue_after = await reconcile_agent(self.context, namespace, name)
         except Exception as failed:
@@ -94,50 +138,57 @@ class Work:
             raise
         finally:
             seconds = time.monotonic() - started
-            result, error = self._result(key, error)
+            result, error = self._result(request, error)
             self._recorder.passed(kind, result, seconds, error)
-            shown = "none" if requeue_after is None else f"in {requeue_after:.0f} s"
-            more = {"result": result, "seconds": round(seconds, 3)}
-            log.debug("reconciled in %.3f s: %s; next look: %s", seconds, result, shown, extra=more)
+            if log.isEnabledFor(logging.DEBUG):
+                shown = "none" if requeue_after is None else f"in {requeue_after:.0f} s"
+                more = {"result": result, "seconds": round(seconds, 3)}
+                log.debug("reconciled in %.3f s: %s; next pass: %s", seconds, result, shown, extra=more)
         return requeue_after
 
-    def _is_early(self, key: Request) -> bool:
-        """Whether an agent's route, or for a rotation any, hasn't been looked at since this process works.
+    def _is_early(self, request: Request) -> bool:
+        """True if an agent's route, or for a rotation any, hasn't had a complete pass in this process.
 
-        The agent would call it not ready, say so in its status and an event, and take it back a moment later; the rotation
-        would miss the keys that are at proxies which nobody has asked yet.
+        The agent would call the route not ready in its status and an event, and correct that a moment later; the rotation
+        would miss the keys at proxies that nobody has asked yet.
         """
-        kind, namespace, name = key
-        if kind == ROUTE.kind or time.monotonic() > self._started + _ROUTE_FIRST_SECONDS:
-            return False
+        kind, namespace, name = request
+        if kind == ROUTE.kind or time.monotonic() > self._started + intervals.ROUTES_FIRST:
+            return kind == AGENT.kind and self._reads_first_keys(request)
         if kind == ROTATION.kind:
             routes = {(body["metadata"]["namespace"], body["metadata"]["name"]) for body in self._cache.all(ROUTE.kind)}
-            return not routes <= self._looked_at
+            return not routes <= self.context.routes_seen
         body = self._cache.get(kind, namespace, name)
         if body is None:
             return False
-        ref = body["spec"]["routeRef"]
-        route = (ref.get("namespace") or namespace, ref["name"])
-        return route not in self._looked_at and self._cache.get(ROUTE.kind, *route) is not None
+        route = route_key_of(body)
+        return route not in self.context.routes_seen and self._cache.get(ROUTE.kind, *route) is not None
 
-    def _result(self, key: Request, error: str) -> tuple[str, str]:
-        """How a pass ended, and what went wrong."""
+    def _reads_first_keys(self, request: Request) -> bool:
+        """True while the session of an agent's route reads many keys for the first time, which may take minutes."""
+        route = self._route_of(request)
+        connection = self.context.routes.get(route) if route else None
+        return connection is not None and route not in self.context.routes_seen and connection.session.reads_first_keys
+
+    def _result(self, request: Request, error: str) -> tuple[str, str]:
+        """How a pass ended, and the error."""
         if error:
             return "error", error
-        body = self._cache.get(*key)
+        body = self._cache.get(*request)
         if body is None:
             return "gone", ""
-        ready, stalled = collector.condition(body, READY), collector.condition(body, STALLED)
+        ready = condition_of(body, ConditionType.READY)
         if ready.get("reason") in _FAILED:
             return "error", str(ready["reason"])
         if ready.get("status") == "True":
             return "ready", ""
-        return ("stalled" if stalled.get("status") == "True" else "waiting"), ""
+        stalled = condition_of(body, ConditionType.STALLED).get("status") == "True"
+        return ("stalled" if stalled else "waiting"), ""
 
 
 async def drained(work: Work, task: asyncio.Task[None], seconds: float) -> None:
-    """Let what is worked on come to its end, for some seconds; nothing is begun, and nothing runs afterwards."""
+    """Wait for the running passes, for some seconds; none is begun, and none runs afterwards."""
     await work.queue.stop(seconds)
     task.cancel()
     await asyncio.wait([task])
-    await work.context.close()
+    await work.context.proxies.close()

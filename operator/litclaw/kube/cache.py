@@ -1,8 +1,9 @@
-"""What the cluster holds, as the watches and our own writes have shown it.
+"""The objects that the operator works with, as the watches and our own writes have shown them.
 
-Objects are kept without what nobody reads (managed fields), and Secrets and ConfigMaps without their values: each
-value is replaced by its SHA-256, which is enough to see that one has changed. Of two versions of an object the newer
-one stays, whichever way it came in, so that a late watch event can't undo what a write's answer has told us.
+Of two versions of an object the newer one stays, whichever way it came, so that a late watch event can't undo the response
+to a write. Nobody who may create objects can fill the operator's memory: of foreign objects nothing is kept, of large ones
+only what other resources need (`is_trimmed`), and of Secrets and ConfigMaps a SHA-256 instead of each value, which is
+enough to notice a change. Whoever needs more reads the object from the API server.
 """
 
 import base64
@@ -13,39 +14,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from litclaw.kube.interning import Shared
-from litclaw.kube.resources import CONFIG_MAP, SECRET
+from litclaw.api import names
+from litclaw.kube.errors import ConflictError
+from litclaw.kube.interning import Interner
+from litclaw.kube.objects import route_key_of
+from litclaw.kube.resources import AGENT, CONFIG_MAP, OWNED_KINDS, ROUTE, SECRET
+from litclaw.kube.size import exceeds
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
 
+_OUR_OWN = (ROUTE.kind, AGENT.kind)
+_OWNED = frozenset(resource.kind for resource in OWNED_KINDS)
+_WITH_VALUES = (SECRET.kind, CONFIG_MAP.kind)
+_OUR_PREFIX = f"{names.GROUP}/"
+
+_LARGEST_PART = 16 * 1024
+_LARGEST_METADATA = 64 * 1024
+_MOST_DATA_KEYS = 300
+_TRIMMED = "trimmed"
+
 
 def key_of(body: Mapping[str, Any]) -> Key:
-    """Where an object is kept."""
+    """An object's place in the cache."""
     return (body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"])
-
-
-def fingerprint(value: str) -> str:
-    """SHA-256 of a value, in hex. For a virtual key it is what LiteLLM calls the key's token."""
-    return hashlib.sha256(value.encode()).hexdigest()
-
-
-def _fingerprints(body: Mapping[str, Any]) -> dict[str, str]:
-    data: Mapping[str, str] = body.get("data") or {}
-    if body.get("kind") == SECRET.kind:
-        return {k: hashlib.sha256(base64.b64decode(v)).hexdigest() for k, v in data.items()}
-    return {k: fingerprint(v) for k, v in data.items()}
-
-
-def compact(body: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without managed fields and, for a Secret or ConfigMap, with fingerprints for values."""
-    out = dict(body)
-    if "managedFields" in out.get("metadata", {}):
-        out["metadata"] = {k: v for k, v in out["metadata"].items() if k != "managedFields"}
-    if out.get("kind") in (SECRET.kind, CONFIG_MAP.kind):
-        out["data"] = _fingerprints(body)
-        out.pop("binaryData", None)
-    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,128 +51,267 @@ class Owner:
 
 def owner_of(meta: Mapping[str, Any]) -> Owner | None:
     """The controller among the owner references."""
-    for ref in meta.get("ownerReferences") or []:
-        if ref.get("controller"):
-            return Owner(ref["kind"], ref["name"], ref["uid"])
-    return None
+    ref = _controller_of(meta)
+    return Owner(ref["kind"], ref["name"], ref["uid"]) if ref else None
+
+
+def _controller_of(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((ref for ref in meta.get("ownerReferences") or () if ref.get("controller")), None)
+
+
+def fingerprint(value: str) -> str:
+    """SHA-256 of a value, in hex. For a virtual key it is what LiteLLM calls the key's token."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def compact(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without managed fields and foreign annotations and, for a Secret or ConfigMap, with fingerprints for values."""
+    out = {**body, "metadata": _compact_metadata(body["metadata"])}
+    if out.get("kind") in _WITH_VALUES:
+        out["data"] = _fingerprints(body)
+        out.pop("binaryData", None)
+    return out
+
+
+def _compact_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
+    out = {name: value for name, value in meta.items() if name != "managedFields"}
+    # Without managed fields it is a manifest of ours.
+    if "managedFields" in meta and (annotations := meta.get("annotations")):
+        ours = _applied_annotations(meta) if any(not _is_ours(name) for name in annotations) else ()
+        out["annotations"] = {name: value for name, value in annotations.items() if _is_ours(name) or name in ours}
+    return out
+
+
+def _is_ours(annotation: str) -> bool:
+    return annotation.startswith(_OUR_PREFIX)
+
+
+def _applied_annotations(meta: Mapping[str, Any]) -> set[str]:
+    """The annotations that our field manager has set, such as those of a Service that ``spec`` asks for."""
+    found: set[str] = set()
+    for entry in meta["managedFields"] or ():
+        if entry.get("manager") == names.FIELD_MANAGER:
+            fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+            found.update(field.removeprefix("f:") for field in fields.get("f:annotations") or ())
+    return found
+
+
+def _fingerprints(body: Mapping[str, Any]) -> dict[str, str]:
+    data: Mapping[str, str] = body.get("data") or {}
+    if body["kind"] == SECRET.kind:
+        return {k: hashlib.sha256(base64.b64decode(v)).hexdigest() for k, v in data.items()}
+    return {k: fingerprint(v) for k, v in data.items()}
+
+
+def is_trimmed(body: Mapping[str, Any]) -> bool:
+    """True if the cache has only a part of a route or an agent, because the whole is large."""
+    return bool(body.get(_TRIMMED))
+
+
+def _trim(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A large resource with the fields that passes over other resources read.
+
+    It doesn't validate as a model, so that a trimmed spec is never taken for the whole one.
+    """
+    spec, meta = body["spec"], body["metadata"]
+    if body["kind"] == AGENT.kind:
+        kept = {name: spec[name] for name in ("routeRef", "suspend") if name in spec}
+        kept["key"] = {name: value for name, value in (spec.get("key") or {}).items() if name == "secretName"}
+        kept["config"] = _TRIMMED
+    else:
+        kept = {name: spec[name] for name in ("allowedNamespaces",) if name in spec}
+        kept["models"] = [{"name": model.get("name")} for model in spec.get("models") or ()]
+        for name in ("managed", "external"):
+            if proxy := spec.get(name):
+                kept[name] = {field: value for field, value in proxy.items() if field == "masterKeySecretRef"}
+    if exceeds(meta, _LARGEST_PART):
+        meta = {name: value for name, value in meta.items() if name not in ("labels", "annotations")}
+    return {**body, "metadata": meta, "spec": kept, _TRIMMED: True}
+
+
+def _kept_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the cache keeps of an object; None: nothing.
+
+    Anybody can set our label and an owner reference, so both the owner's kind and the size are checked.
+    """
+    kind = body["kind"]
+    if kind in _OWNED and not _is_owned_by_us(body["metadata"]):
+        return None
+    if kind in _WITH_VALUES and len(body.get("data") or ()) > _MOST_DATA_KEYS:
+        return None
+    kept = compact(body)
+    if kind in _OWNED:
+        return None if exceeds(kept["metadata"], _LARGEST_METADATA) else kept
+    is_large = kind in _OUR_OWN and (
+        exceeds(kept.get("spec"), _LARGEST_PART) or exceeds(kept["metadata"], _LARGEST_PART)
+    )
+    return _trim(kept) if is_large else kept
+
+
+def _is_owned_by_us(meta: Mapping[str, Any]) -> bool:
+    ref = _controller_of(meta)
+    return ref is not None and ref["kind"] in _OUR_OWN and ref.get("apiVersion", "").startswith(_OUR_PREFIX)
 
 
 class Cache:
-    """The objects that the operator cares about, by kind, namespace and name."""
+    """Objects by kind, namespace and name, with indexes by owner and by an agent's route."""
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
-        self._children: dict[str, set[Key]] = defaultdict(set)
+        self._owned: dict[str, set[Key]] = defaultdict(set)
+        self._agents: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         self._written: dict[str, int] = {}
         self._writing: dict[Key, list[tuple[str, Callable[[], None]]]] = {}
-        self._shared = Shared()
+        self._interner = Interner()
 
-    def observe(self, body: Mapping[str, Any]) -> None:
-        """Take in an object that a watch or a write has shown; an older version than the one held is dropped."""
-        meta, key = body["metadata"], key_of(body)
-        held = self.get(*key)
-        if held and held["metadata"]["uid"] == meta["uid"] and _version(held) >= _version(body):
+    def store(self, body: Mapping[str, Any]) -> None:
+        """Store an object that a watch or a read has shown, unless a newer version of that name is known.
+
+        An object that is no longer ours, or has become too large, leaves the cache.
+        """
+        key = key_of(body)
+        cached = self.get(*key)
+        if cached and _version(cached) >= _version(body):
             return
-        if held:
-            self._unlink(key, held)
-        kind, namespace, name = key
-        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = self._shared.of(compact(body))
-        if owner := owner_of(meta):
-            self._children[owner.uid].add(key)
+        kept = _kept_of(body)
+        if cached and (kept is None or cached["metadata"]["uid"] != body["metadata"]["uid"]):
+            self._drop(key, cached)
+        elif cached:
+            self._unlink(key, cached)
+        if kept is not None:
+            self._put(self._interner.intern(kept))
 
     @contextmanager
     def writing(self, key: Key) -> Iterator[None]:
-        """While one object is written to: what a watch shows of it meanwhile may be our own write, and waits for the answer."""
-        assert key not in self._writing, "an object is written to by its owner's pass alone"
-        waiting = self._writing[key] = []
+        """Hold back watch events for an object while we write it.
+
+        An event may be our own write, and may arrive before the response.
+
+        Raises:
+            ConflictError: another pass writes the object.
+        """
+        if key in self._writing:
+            kind, namespace, name = key
+            where = f"{namespace}/{name}" if namespace else name
+            raise ConflictError(409, "Conflict", f"{kind} {where} is being written for another resource")
+        deferred = self._writing[key] = []
         try:
             yield
         finally:
             del self._writing[key]
-            for _, see in waiting:
-                see()
+            for _, handle in deferred:
+                handle()
 
-    def waits(self, body: Mapping[str, Any], see: Callable[[], None]) -> bool:
-        """Whether what a watch shows waits for a write's answer; ``see`` is then called after that."""
-        if (waiting := self._writing.get(key_of(body))) is None:
+    def defer(self, body: Mapping[str, Any], handle: Callable[[], None]) -> bool:
+        """Hold back a watch event if we are writing its object: ``handle`` is then called after the response.
+
+        Returns:
+            True if the event is held back; False if the caller handles it now.
+        """
+        if (deferred := self._writing.get(key_of(body))) is None:
             return False
-        waiting.append((body["metadata"]["uid"], see))
+        deferred.append((body["metadata"]["uid"], handle))
         return True
 
-    def wrote(self, answer: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
-        """Take in the answer to a write of ours; the watch event that it causes is no news, unless it tells more.
+    def store_written(self, response: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+        """Store the response to a write of ours, and remember its version for `is_own_write`.
 
         Args:
-            answer: the object as it is now.
-            before: the object as who wrote went by it, where somebody else may have changed what was meant by it.
+            response: the object as it is now.
+            before: the object on which the write was based. If somebody else has changed its spec, labels or our annotations
+                meanwhile, the watch event counts as theirs.
         """
-        if before is None or _intent(before) == _intent(answer):
-            self._written[answer["metadata"]["uid"]] = _version(answer)
-        self.observe(answer)
+        self.store(response)
+        if self.get(*key_of(response)) and (before is None or _intent(before) == _intent(response)):
+            self._written[response["metadata"]["uid"]] = _version(response)
 
-    def is_news(self, body: Mapping[str, Any]) -> bool:
-        """Whether a watch event shows anything but the last write of ours; to be asked once for each event."""
+    def is_own_write(self, body: Mapping[str, Any]) -> bool:
+        """True if a watch event shows our last write of the object. Call it once per event: the record is consumed."""
         uid = body["metadata"]["uid"]
         if self._written.get(uid) != _version(body):
-            return True
+            return False
         del self._written[uid]
-        return False
+        return True
 
-    def forget(self, body: Mapping[str, Any]) -> None:
-        """Drop an object that a watch has shown to be gone, unless a newer one of its name is known."""
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """Remove an object that a watch has reported as deleted, unless another one of its name is known."""
         key = key_of(body)
-        held = self.get(*key)
-        if held and held["metadata"]["uid"] == body["metadata"]["uid"]:
-            self._drop(key, held)
+        cached = self.get(*key)
+        if cached and cached["metadata"]["uid"] == body["metadata"]["uid"]:
+            self._drop(key, cached)
 
     def prune(self, kind: str, uids: Collection[str], version: int, namespace: str = "") -> list[dict[str, Any]]:
-        """Drop what a complete list of a kind, as of a version, doesn't have; returns what was dropped.
+        """Remove the objects that a complete list of a kind doesn't have: they vanished while no watch was open.
 
         Args:
-            namespace: what the list was of; empty: all.
+            uids: of the objects in the list.
+            version: the list's resource version; newer objects stay.
+            namespace: the list's namespace; empty: all.
 
-        A watch that had to start anew says nothing of what has gone meanwhile.
+        Returns:
+            The removed objects.
         """
-        held = self.within(kind, namespace) if namespace else self.all(kind)
-        gone = [body for body in held if body["metadata"]["uid"] not in uids and _version(body) <= version]
+        cached = self.within(kind, namespace) if namespace else self.all(kind)
+        gone = [body for body in cached if body["metadata"]["uid"] not in uids and _version(body) <= version]
         for body in gone:
             self._drop(key_of(body), body)
-        for key, waiting in self._writing.items():
+        for key, deferred in self._writing.items():
             if key[0] == kind and namespace in ("", key[1]):
-                waiting[:] = [(uid, see) for uid, see in waiting if uid in uids]
+                deferred[:] = [(uid, handle) for uid, handle in deferred if uid in uids]
         return gone
 
-    def _drop(self, key: Key, held: Mapping[str, Any]) -> None:
-        kind, namespace, name = key
-        self._unlink(key, held)
-        self._written.pop(held["metadata"]["uid"], None)
-        del self._objects[kind][namespace][name]
-        if not self._objects[kind][namespace]:
-            del self._objects[kind][namespace]
-
-    def _unlink(self, key: Key, held: Mapping[str, Any]) -> None:
-        if owner := owner_of(held["metadata"]):
-            children = self._children[owner.uid]
-            children.discard(key)
-            if not children:
-                del self._children[owner.uid]
-
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        """One object, compact; not to be changed."""
+        """One object, compact. The caller must not change it."""
         return self._objects.get(kind, {}).get(namespace, {}).get(name)
 
     def all(self, kind: str) -> Iterator[dict[str, Any]]:
         """Every object of a kind."""
-        return iter([body for held in self._objects.get(kind, {}).values() for body in held.values()])
+        return iter([body for cached in self._objects.get(kind, {}).values() for body in cached.values()])
 
     def within(self, kind: str, namespace: str) -> Iterator[dict[str, Any]]:
         """Every object of a kind in a namespace."""
         return iter(list(self._objects.get(kind, {}).get(namespace, {}).values()))
 
-    def children(self, owner_uid: str) -> list[dict[str, Any]]:
-        """Every object whose controller has that uid."""
-        found = (self.get(*key) for key in sorted(self._children.get(owner_uid, ())))
-        return [body for body in found if body]
+    def owned_by(self, owner_uid: str) -> list[dict[str, Any]]:
+        """Every object whose controller has that uid, by kind, namespace and name."""
+        return [self._objects[kind][space][name] for kind, space, name in sorted(self._owned.get(owner_uid, ()))]
+
+    def agents_of(self, route: tuple[str, str]) -> list[dict[str, Any]]:
+        """Every agent whose ``spec.routeRef`` names a route, by namespace and name.
+
+        Args:
+            route: namespace and name.
+        """
+        agents = self._objects.get(AGENT.kind, {})
+        return [agents[namespace][name] for namespace, name in sorted(self._agents.get(route, ()))]
+
+    def _put(self, body: dict[str, Any]) -> None:
+        kind, namespace, name = key = key_of(body)
+        self._objects.setdefault(kind, {}).setdefault(namespace, {})[name] = body
+        if kind == AGENT.kind:
+            self._agents[route_key_of(body)].add((namespace, name))
+        elif owner := owner_of(body["metadata"]):
+            self._owned[owner.uid].add(key)
+
+    def _drop(self, key: Key, body: Mapping[str, Any]) -> None:
+        kind, namespace, name = key
+        self._unlink(key, body)
+        self._written.pop(body["metadata"]["uid"], None)
+        del self._objects[kind][namespace][name]
+        if not self._objects[kind][namespace]:
+            del self._objects[kind][namespace]
+
+    def _unlink(self, key: Key, body: Mapping[str, Any]) -> None:
+        if body["kind"] == AGENT.kind:
+            _discard(self._agents, route_key_of(body), key[1:])
+        elif owner := owner_of(body["metadata"]):
+            _discard(self._owned, owner.uid, key)
+
+
+def _discard(index: dict[Any, set[Any]], entry: object, value: object) -> None:
+    index[entry].discard(value)
+    if not index[entry]:
+        del index[entry]
 
 
 def _version(body: Mapping[str, Any]) -> int:
@@ -189,6 +320,7 @@ def _version(body: Mapping[str, Any]) -> int:
 
 
 def _intent(body: Mapping[str, Any]) -> tuple[object, ...]:
-    """What of a resource its owner decides: the generation stands for the spec, and for whether it is being deleted."""
+    """What a resource's author decides: the generation stands for the spec and for a deletion."""
     meta = body["metadata"]
-    return (meta.get("generation"), meta.get("labels") or {}, meta.get("annotations") or {})
+    annotations = {name: value for name, value in (meta.get("annotations") or {}).items() if _is_ours(name)}
+    return (meta.get("generation"), meta.get("labels") or {}, annotations)

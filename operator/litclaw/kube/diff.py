@@ -1,4 +1,4 @@
-"""Whether an object already is what we want, so that nothing is written where nothing changed."""
+"""Compares an object with the manifest that we want, so that nothing is written if nothing has changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from litclaw.kube.cache import compact
 
 
 def covers(live: Any, desired: Any) -> bool:
-    """Whether ``live`` holds everything that ``desired`` says; the API server's defaults may come on top.
+    """True if ``live`` has every field of ``desired`` with its value. It may have more, such as the API server's defaults.
 
-    Lists must have the same length, and the same order. Quantities are compared by what they mean (``0.5`` is
-    ``500m``), since the API server rewrites them.
+    Lists must have the same length and order. Quantities are compared by value (``0.5`` is ``500m``), because the API server
+    rewrites them.
     """
     if isinstance(desired, Mapping):
         return isinstance(live, Mapping) and all(
@@ -28,20 +28,23 @@ def covers(live: Any, desired: Any) -> bool:
 
 
 def is_settled(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bool:
-    """Whether a sealed manifest is in the cluster as it should be.
+    """True if the cluster's object is as a sealed manifest wants it.
 
-    The digest shows that nothing which we no longer want is left of an earlier version of ours; `covers` shows that
-    nobody has changed what we want.
+    An equal digest shows that no field of an earlier manifest is left over; `covers` shows that nobody has changed a field of
+    this one.
+
+    Args:
+        live: compact, as the cache has it.
     """
     return live is not None and is_as(live, compact(desired))
 
 
 def is_as(live: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
-    """`is_settled`, where both are compact: fingerprints stand for values."""
+    """`is_settled` for a manifest that is compact too."""
     return digest_of(live) == digest_of(desired) and covers(live, desired)
 
 
 def digest_of(body: Mapping[str, Any]) -> str | None:
-    """The digest of what we wanted an object to be when we last wrote it."""
+    """The digest of the manifest that we last applied."""
     found: str | None = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST)
     return found

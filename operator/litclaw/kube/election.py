@@ -1,11 +1,12 @@
-"""Who of several operators works: the holder of a Lease, by the rules that Kubernetes' own controllers go by.
+"""Leader election: of several operator processes, the holder of a Lease works. The rules are those of client-go.
 
-The times on the Lease are for people. Nobody compares clocks: a candidate takes the Lease over when it has seen it
-unchanged for as long as it lasts, by its own clock; the holder stops as long after it has last *begun* to renew it as
-`RENEW_DEADLINE_SECONDS`, by its own. Since that is less, and begins earlier, the holder has stopped before another starts.
+The times in the Lease are for people. No process compares its clock with another's: a candidate takes the Lease over when it
+has seen it unchanged for the lease duration, by its own clock; the holder stops `RENEW_DEADLINE_SECONDS` after it last
+*started* a successful renewal, by its own clock. That is shorter and starts earlier, so the holder has stopped before
+another process starts.
 
 The client library has an election too (``kubernetes.aio.leaderelection``). It compares wall clocks, which jump, can't
-give a Lease back, and knows nothing of a fence.
+release a Lease, and knows no fence.
 """
 
 import asyncio
@@ -24,12 +25,12 @@ log = logging.getLogger(__name__)
 
 LEASE_NAME = "litclaw"
 LEASE_SECONDS = 15
-"""How long a dead leader is waited for. These three are what kube-controller-manager and controller-runtime use: short
-enough for people, long enough for an API server that is being restarted or an etcd that elects."""
+"""How long the others wait for a dead leader. These three are the values of kube-controller-manager and controller-runtime:
+short enough for people, long enough for an API server's restart or an etcd election."""
 RENEW_DEADLINE_SECONDS = 10.0
-"""How long a leader goes on without having renewed. What is left to `LEASE_SECONDS` is for the calls in flight."""
+"""How long a leader continues without a renewal. The rest of `LEASE_SECONDS` is for calls in flight."""
 RETRY_SECONDS = 2.0
-"""How often the leader renews and the others look."""
+"""How often the leader renews the Lease and the others read it."""
 
 _Spec = dict[str, Any]
 
@@ -43,9 +44,9 @@ class Election:
 
     Args:
         fence: opened for as long as the Lease is ours.
-        namespace: where the Lease is.
-        identity: who we are; another one with each start, since a predecessor of our name may still have a call in flight.
-        clock: in seconds, and counts pauses.
+        namespace: the Lease's.
+        identity: this process's name; unique per start, because a predecessor may still have a call in flight.
+        clock: seconds; must count pauses of the process.
     """
 
     def __init__(
@@ -65,33 +66,33 @@ class Election:
         self._seen: dict[str, Any] | None = None
         self._seen_at = 0.0
         self.trouble = ""
-        """Why the Lease couldn't be read or written at the last try; empty: it could."""
+        """Why the last request for the Lease failed; empty: it succeeded."""
 
     @property
     def holder(self) -> str:
-        """Who holds the Lease, as last seen; empty: nobody."""
+        """The Lease's holder, as last read; empty: none."""
         return str((self._seen or {}).get("spec", {}).get("holderIdentity") or "")
 
     async def acquire(self) -> None:
-        """Wait until the Lease is ours. An API server that refuses or doesn't answer is asked again."""
-        said = ""
+        """Wait until the Lease is ours. A failed request is repeated."""
+        logged = ""
         while True:
             try:
                 taken = await self._try_to_take()
                 self.trouble = ""
                 if taken:
                     return
-                if self.holder and self.holder != said:
-                    said = self.holder
-                    log.info("%s leads; this process stands by", said)
+                if self.holder and self.holder != logged:
+                    logged = self.holder
+                    log.info("%s leads; this process stands by", logged)
             except ConflictError:
-                log.debug("somebody else took the lease at the same moment")
+                log.debug("another process took the lease at the same moment")
             except (KubeError, TimeoutError) as error:
-                self._complain(error)
+                self._report(error)
             await asyncio.sleep(RETRY_SECONDS * random.uniform(1.0, 1.2))
 
     async def keep(self) -> None:
-        """Renew the Lease until cancelled. Where that fails for too long, or it is another's, the fence ends the process."""
+        """Renew the Lease until cancelled. If that fails for too long, or another process has it, the fence ends this process."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             self._fence.check()
@@ -99,11 +100,11 @@ class Election:
                 await self._renew()
                 self.trouble = ""
             except (KubeError, TimeoutError) as error:
-                self._complain(error)
+                self._report(error)
                 self._fence.check()
 
     async def release(self) -> None:
-        """Give the Lease back, so that the next one needn't wait. Nothing may be done after it."""
+        """Release the Lease, so that the next leader needn't wait. No mutating request may follow."""
         self._fence.shut()
         if self._seen is None or self.holder != self._identity:
             return
@@ -111,13 +112,13 @@ class Election:
         try:
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._kube.replace({**self._seen, "spec": spec})
-            log.info("the lease is given back")
+            log.info("the lease is released")
         except (KubeError, TimeoutError) as error:
-            log.warning("the lease can't be given back and runs out by itself: %s", str(error) or "no answer in time")
+            log.warning("the lease can't be released and expires by itself: %s", str(error) or "no response in time")
 
-    def _complain(self, error: Exception) -> None:
-        self.trouble = f"the lease {self._namespace}/{LEASE_NAME}: {str(error) or 'no answer in time'}"
-        log.warning("%s; it is tried again", self.trouble)
+    def _report(self, error: Exception) -> None:
+        self.trouble = f"the lease {self._namespace}/{LEASE_NAME}: {str(error) or 'no response in time'}"
+        log.warning("%s; retrying", self.trouble)
 
     async def _try_to_take(self) -> bool:
         started = self._clock()
@@ -127,7 +128,7 @@ class Election:
                 made = await self._kube.create(self._manifest(None, self._spec(None)))
                 self._own(made, started)
                 return True
-            self._look(live)
+            self._observe(live)
             spec = live.get("spec") or {}
             expired = self._clock() >= self._seen_at + float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
             if spec.get("holderIdentity") not in (None, "", self._identity) and not expired:
@@ -152,19 +153,19 @@ class Election:
         return asyncio.timeout(min(RENEW_DEADLINE_SECONDS / 2, self._fence.seconds_left))
 
     async def _after_conflict(self) -> None:
-        """Somebody has changed the Lease: an earlier renewal of ours whose answer got lost, a person, or another holder."""
+        """Handle a changed Lease: by an earlier renewal of ours whose response was lost, by a person, or by another holder."""
         live = await self._kube.get(LEASE, self._namespace, LEASE_NAME)
         if live is None or (live.get("spec") or {}).get("holderIdentity") != self._identity:
             self._fence.shut()
             self._fence.check()
             return
-        self._look(live)
+        self._observe(live)
 
     def _own(self, lease: dict[str, Any], started: float) -> None:
         self._seen, self._seen_at = lease, self._clock()
         self._fence.open_until(started + RENEW_DEADLINE_SECONDS)
 
-    def _look(self, lease: dict[str, Any]) -> None:
+    def _observe(self, lease: dict[str, Any]) -> None:
         if self._seen is None or self._seen["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
             self._seen_at = self._clock()
         self._seen = lease

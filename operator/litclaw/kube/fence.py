@@ -1,11 +1,11 @@
-"""What stands between this process and everything that it changes: open while it may, shut otherwise.
+"""The leadership fence: it is checked before each mutating request, and ends a process that no longer leads.
 
-A process may be paused at any moment (SIGSTOP, a frozen container, a suspended machine) and go on without knowing. So
-the question isn't whether somebody has told us to stop, but what the clock says, asked right before each call.
+A process may be paused at any moment (SIGSTOP, a frozen container, a suspended machine) and continue without noticing. So
+the fence doesn't rely on a notification: it compares the clock with the end of the lease, right before each request.
 
-A hypervisor's pause of the whole virtual machine (a snapshot, a live migration) may be in no clock of the guest's. After
-more than `LEASE_SECONDS` of that, a leader goes on until its next renewal tells it of another holder: at most
-`RETRY_SECONDS` and the answer's time. docs/high-availability.md says why the order of steps survives that.
+A hypervisor's pause of the whole virtual machine (a snapshot, a live migration) may be missing in every clock of the guest.
+After a pause of more than `LEASE_SECONDS`, a leader continues until its next renewal shows another holder: at most
+`RETRY_SECONDS` and the response time. docs/high-availability.md explains why the order of steps survives that.
 """
 
 import logging
@@ -21,17 +21,17 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine was started, with those in which it had suspended itself.
+    """Seconds since the machine booted, including the time that it was suspended.
 
-    CLOCK_MONOTONIC, which ``time.monotonic`` reads on Linux, goes on while a process is stopped, but not while the
-    machine is suspended; where there is no CLOCK_BOOTTIME, it has to do. Neither need count what a hypervisor takes away.
+    CLOCK_MONOTONIC, which ``time.monotonic`` reads on Linux, continues while a process is stopped, but not while the machine
+    is suspended. It is the fallback where there is no CLOCK_BOOTTIME. Neither clock need count a hypervisor's pause.
     """
     return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
 
 
 def end_process(why: str) -> NoReturn:
-    """End at once, without anything that would still be done on the way out."""
-    log.critical("%s; the process ends so that it can't work beside another", why)
+    """End the process at once: no ``finally`` block and no exit handler runs."""
+    log.critical("%s; the process ends, so that two never work at once", why)
     os._exit(EXIT_STATUS)
 
 
@@ -39,8 +39,8 @@ class Fence:
     """Shut until it is opened.
 
     Args:
-        lost: what is done with a call that is made while it is shut; doesn't return.
-        clock: in seconds, and counts pauses.
+        lost: called by a check while the fence is shut; it doesn't return.
+        clock: seconds; must count pauses of the process.
     """
 
     def __init__(
@@ -51,24 +51,24 @@ class Fence:
         self._until = float("-inf")
 
     def open_until(self, moment: float) -> None:
-        """Let calls through until a moment of the clock; infinity where nobody else can be at work."""
+        """Allow calls until a moment of the clock; infinity where no other process can lead."""
         self._until = moment
 
     def shut(self) -> None:
-        """Let nothing through from now on."""
+        """Allow no call from now on."""
         self._until = float("-inf")
 
     @property
     def seconds_left(self) -> float:
-        """For how long calls get through from now on, unless it is opened anew."""
+        """For how many seconds calls are allowed, unless the fence is opened again."""
         return max(0.0, self._until - self._clock())
 
     @property
     def is_open(self) -> bool:
-        """Whether a call would get through now."""
+        """True if a call is allowed now."""
         return self.seconds_left > 0
 
     def check(self) -> None:
-        """Return if a call may be made now, and not at all otherwise."""
+        """Return if a call is allowed now; end the process otherwise."""
         if not self.is_open:
-            self._lost("The lease isn't, or may not be, this process's")
+            self._lost("The lease has expired, or another process has it")

@@ -1,8 +1,4 @@
-"""Kinds that come in thousands: listed a page at a time, then watched from there on.
-
-kopf lists a kind in one request and gives each object a stream and a task of its own, each of which wakes all the others at
-the start: with 10,000 agents that took minutes, and more memory than the pod has (measured; docs/design/reconciling.md).
-"""
+"""Lists and watches one kind: a page at a time at first, then every change."""
 
 import asyncio
 import logging
@@ -12,92 +8,109 @@ from typing import Any
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import READ_AGAIN, GoneError, KubeError, NotFoundError
 from litclaw.kube.resources import Resource
-from litclaw.reconcile.core.queue import jittered
+from litclaw.net.backoff import Backoff, jittered
 
 log = logging.getLogger(__name__)
 
 _UNKNOWN_SECONDS = 10.0
-_REFUSED_SECONDS = 10.0
-_FIRST_PAUSE_SECONDS = 0.25
-_LAST_PAUSE_SECONDS = 15.0
+_LIST_SECONDS = (0.8, 30.0)
+"""First and longest delay before a kind is listed again, as client-go's reflector has them."""
+_WATCH_SECONDS = (0.25, 15.0)
+"""First and longest delay before a watch is opened again."""
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
+_RESUMABLE = (0, 429, 503)
+"""Statuses (0: no response) after which a watch is opened again where it was. After any other, the kind is listed again."""
 
-See = Callable[[str, Mapping[str, Any]], None]
-"""Takes in what has happened to an object, ``ADDED``, ``MODIFIED`` or ``DELETED``, and how it is now."""
+Handle = Callable[[str, Mapping[str, Any]], None]
+"""Handles an event: ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object as it is now."""
 Prune = Callable[[Resource, str, set[str], int], None]
-"""Is told of a kind, in a namespace or (empty) in all, the uids of all that there are, and as of which version."""
+"""Handles a complete list: the kind, its namespace (empty: all), the uids of all objects, and the resource version."""
 
 
 class Informer:
-    """One kind, in one namespace or in all.
+    """Follows one kind, in one namespace or in all.
 
     Args:
-        namespace: where; empty: in the whole cluster.
+        namespace: empty: the whole cluster.
         labels: a label selector; empty: all.
+        handle: called for each object of a list, as ``ADDED``, and for each event.
+        prune: called after each list, because no event reports what vanished before it.
     """
 
-    def __init__(self, kube: Kube, resource: Resource, namespace: str, labels: str, *, see: See, prune: Prune) -> None:
+    def __init__(
+        self, kube: Kube, resource: Resource, namespace: str, labels: str, *, handle: Handle, prune: Prune
+    ) -> None:
         self._kube = kube
         self._resource = resource
         self._namespace = namespace
         self._labels = labels
-        self._see = see
+        self._handle = handle
         self._prune = prune
+        self._list_backoff = Backoff(*_LIST_SECONDS)
         self.listed = asyncio.Event()
-        """Set when all that there was at the start has been seen."""
+        """Set after the first list, or when the cluster doesn't know the kind."""
 
     async def run(self) -> None:
-        """Follow what happens, until cancelled."""
+        """List and watch until cancelled. No error of the API server ends it."""
         while True:
             try:
                 version = await self._list()
                 self.listed.set()
                 await self._follow(version)
             except NotFoundError:
-                self.listed.set()  # the cluster doesn't know the kind, or not yet
+                self.listed.set()
                 await asyncio.sleep(jittered(_UNKNOWN_SECONDS))
-            except GoneError:
-                await asyncio.sleep(jittered(_FIRST_PAUSE_SECONDS))
-            except READ_AGAIN as error:
-                log.warning("%s can't be listed: %s; it is tried again", self._resource.plural, error)
-                await asyncio.sleep(jittered(_FIRST_PAUSE_SECONDS * 8))
             except KubeError as error:
-                log.error("%s can't be watched: %s", self._resource.plural, error)
-                await asyncio.sleep(jittered(_REFUSED_SECONDS))
+                seconds = _delay(self._list_backoff, error)
+                level = logging.INFO if isinstance(error, GoneError) else logging.WARNING
+                if not isinstance(error, READ_AGAIN):
+                    level = logging.ERROR
+                log.log(level, "%s: %s; listing them again in %.1f s", self._resource.plural, error, seconds)
+                await asyncio.sleep(seconds)
 
     async def _list(self) -> int:
-        """See all there is; returns the resource version of that.
+        """Handle every object; returns the list's resource version.
 
         Raises:
-            KubeError: it isn't known.
+            KubeError: the API server refuses it or can't be reached.
         """
         uids: set[str] = set()
         version = 0
         async for page, version in self._kube.pages(self._resource, self._namespace or None, labels=self._labels):
             for body in page:
                 uids.add(body["metadata"]["uid"])
-                self._see("ADDED", body)
+                self._handle("ADDED", body)
         self._prune(self._resource, self._namespace, uids, version)
         return version
 
     async def _follow(self, version: int) -> None:
-        """See what happens after a resource version.
+        """Handle every event after a resource version. A watch that ends is opened again.
 
         Raises:
-            GoneError: that is too long ago, so that all has to be listed anew.
-            KubeError: the API server refuses it.
+            GoneError: the version has expired.
+            KubeError: another error of the API server after which the kind must be listed again.
         """
-        pause = _FIRST_PAUSE_SECONDS
+        backoff = Backoff(*_WATCH_SECONDS)
         while True:
             try:
                 async for kind, body in self._kube.watch(
                     self._resource, self._namespace or None, version, labels=self._labels
                 ):
-                    version, pause = int(body["metadata"]["resourceVersion"]), _FIRST_PAUSE_SECONDS
+                    version = int(body["metadata"]["resourceVersion"])
+                    backoff.reset()
                     if kind != "BOOKMARK":
-                        self._see(kind, body)
-            except GoneError:
-                raise
-            except READ_AGAIN as error:
-                log.info("the watch of %s is opened again: %s", self._resource.plural, error)
-                pause = min(pause * 2, _LAST_PAUSE_SECONDS)
-            await asyncio.sleep(jittered(pause))
+                        self._handle(kind, body)
+                    else:
+                        # One comes each minute: this watch lasts, so the next failure is a new one.
+                        self._list_backoff.reset()
+                seconds = backoff.next()
+            except KubeError as error:
+                if error.status not in _RESUMABLE:
+                    raise
+                seconds = _delay(backoff, error)
+                log.info("%s: %s; the watch is opened again in %.1f s", self._resource.plural, error, seconds)
+            await asyncio.sleep(seconds)
+
+
+def _delay(backoff: Backoff, error: KubeError) -> float:
+    return max(backoff.next(), min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))

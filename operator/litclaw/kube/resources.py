@@ -19,7 +19,7 @@ class Resource:
     namespaced: bool = True
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """URL path of one object, or of the collection where no name is given."""
+        """URL path of one object or, without a name, of the collection."""
         root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
@@ -45,7 +45,7 @@ NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "netwo
 POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 """Not every cluster knows this kind: see `Kube.serves`."""
 
-# What only the command line reads.
+# Only the command line reads these.
 DEFINITION: Final = Resource(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
@@ -66,6 +66,6 @@ OWNED_KINDS: Final = (
     NETWORK_POLICY,
     POD_MONITOR,
 )
-"""What the operator makes for its resources, and watches."""
+"""The kinds of objects that the operator creates for its resources, and watches."""
 
 BY_KIND: Final = {r.kind: r for r in (ROUTE, AGENT, ROTATION, EVENT, NAMESPACE, LEASE, ACCESS_REVIEW, *OWNED_KINDS)}

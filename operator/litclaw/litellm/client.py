@@ -1,10 +1,6 @@
-"""The admin API of one LiteLLM proxy.
-
-An answer's text reaches an error only after every key in it has been blanked, because LiteLLM may echo what was sent.
-"""
+"""The admin API of one LiteLLM proxy."""
 
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,45 +11,37 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
+from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.errors import (
-    AliasTakenError,
-    LicenceError,
     LiteLLMError,
-    NoDatabaseError,
+    NoSuchKeyError,
     NotLiteLLMError,
-    RejectedError,
-    UnauthorizedError,
     UnavailableError,
+    UnreachableError,
+    error_from_response,
 )
 from litclaw.litellm.keys import KeyRow, Limits, Mark, row_from
-from litclaw.litellm.transport import Http
+from litclaw.litellm.transport import Transport
 from litclaw.net.hooks import Fence, Observer
 
-PAGE_SIZE = 100  # the most that /key/list gives
-_MOST_PAGES = 10_000
-_KEY = re.compile(r"sk-[A-Za-z0-9_\-.]{4,}")
-_MESSAGE_LIMIT = 300
-_SAME_CLOCK = timedelta(minutes=1)  # the header Date is of whole seconds, and an answer takes some
+PAGE_SIZE = 100  # the largest that /key/list accepts
+MOST_PAGES = 2_500
+_MOST_TRIES = 5  # with two master keys in turn: during a roll-out some pods accept the one and some the other
+_SAME_CLOCK = timedelta(minutes=1)  # the header Date has whole seconds, and a response takes some
+_YEARS = range(1970, 9000)  # a time of the proxy's that periods can be added to
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What a proxy says of itself."""
+    """What a proxy reports of itself."""
 
     version: str
     database: bool
 
 
-def blank(text: str, *secrets: SecretStr) -> str:
-    """A text without the given secrets and without anything that looks like a key."""
-    for secret in secrets:
-        text = text.replace(secret.get_secret_value(), "***")
-    return _KEY.sub("sk-***", text)
-
-
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What a proxy has answered; the body is None where it is no JSON object."""
+class _Reply:
+    """A response; the body is None if it isn't a JSON object."""
 
     status: int
     body: dict[str, Any] | None
@@ -66,13 +54,14 @@ class LiteLLM:
         url: root of the proxy, without ``/v1``.
         master_key: the proxy's master key.
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
-        master_key_before: what some of the proxy's pods may still take in the master key's place.
-        observer: is told of each request.
-        fence: is asked before each request.
-        http: the connections, where they are made already.
+        master_key_before: a master key that some of the proxy's pods may still accept instead.
+        observer: called after each request.
+        fence: called before each request.
+        transport: the connections, if they exist already.
+        breaker: fails calls at once while the proxy hangs; shared by the clients of one proxy.
 
     Raises:
-        ssl.SSLError: ``authorities`` are no certificates.
+        ssl.SSLError: ``authorities`` aren't certificates.
     """
 
     def __init__(
@@ -84,12 +73,14 @@ class LiteLLM:
         *,
         observer: Observer | None = None,
         fence: Fence | None = None,
-        http: Http | None = None,
+        transport: Transport | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self.url = url
         self._master_key = master_key
         self._before = master_key_before
-        self._http = http or Http(url, authorities, observer=observer, fence=fence)
+        self._breaker = breaker or Breaker()
+        self._transport = transport or Transport(url, authorities, observer=observer, fence=fence)
         self._dated: tuple[datetime, float] | None = None
 
     async def __aenter__(self) -> Self:
@@ -102,10 +93,10 @@ class LiteLLM:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._transport.close()
 
     def now(self, ours: datetime) -> datetime:
-        """The time by the proxy's own clock, by which keys end and budgets start anew; ours where they hardly differ.
+        """The time by the proxy's own clock, by which keys expire and budgets are reset; ours where they hardly differ.
 
         Args:
             ours: the time by our clock.
@@ -117,27 +108,27 @@ class LiteLLM:
         return ours if abs(theirs - ours) < _SAME_CLOCK else theirs
 
     async def readiness(self) -> Readiness:
-        """Whether the proxy answers and has a database.
+        """The proxy's LiteLLM release, if it reports one, and whether it has a database.
 
         Raises:
             UnreachableError, UnavailableError, NotLiteLLMError
         """
-        answer = await self._send("GET", "/health/readiness", bearer=None)
-        body = answer.body or {}
-        if answer.status not in (200, 503) or "status" not in body:
-            if answer.status == 429 or answer.status >= 500:  # what stands before it, or it can't just now
-                raise UnavailableError(f"{self.url}/health/readiness answers {answer.status}")
+        reply = await self._send("GET", "/health/readiness", bearer=None)
+        body = reply.body or {}
+        if reply.status not in (200, 503) or "status" not in body:
+            if reply.status == 429 or reply.status >= 500:  # a load balancer before it answers, or it is overloaded
+                raise UnavailableError(f"{self.url}/health/readiness answers {reply.status}")
             raise NotLiteLLMError(
-                f"{self.url}/health/readiness answers {answer.status}, but not as LiteLLM does: check the URL"
+                f"{self.url}/health/readiness answers {reply.status}, but not as LiteLLM does: check the URL"
             )
         database = str(body.get("db", "")).lower() == "connected"
         return Readiness(version=str(body.get("litellm_version") or ""), database=database)
 
     async def release(self) -> str:
-        """The proxy's LiteLLM release, such as 1.106.2; empty where an older one doesn't say.
+        """The proxy's LiteLLM release, such as 1.106.2; empty if an older one doesn't report it.
 
         Raises:
-            LiteLLMError: UnauthorizedError where the master key isn't taken.
+            LiteLLMError: UnauthorizedError if the master key isn't accepted.
         """
         try:
             return str((await self._admin("GET", "/health/readiness/details")).get("litellm_version") or "")
@@ -145,7 +136,7 @@ class LiteLLM:
             return ""
 
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
-        """What the proxy knows of its models: LiteLLM's ``model_info`` by model name."""
+        """LiteLLM's ``model_info`` of each of the proxy's models, by model name."""
         body = await self._admin("GET", "/model/info")
         entries = [entry for entry in body.get("data") or [] if isinstance(entry, Mapping) and entry.get("model_name")]
         return {str(entry["model_name"]): entry.get("model_info") or {} for entry in entries}
@@ -160,15 +151,15 @@ class LiteLLM:
         metadata: Mapping[str, Any],
         spend: float = 0.0,
     ) -> KeyRow:
-        """Register a virtual key whose value we have made.
+        """Register a virtual key with a value of our own.
 
         Args:
-            spend: what it starts with, in US dollars.
+            spend: the spend that it starts with, in US dollars.
 
         Raises:
             AliasTakenError: another key has the alias.
             RejectedError: the proxy refuses a limit.
-            LiteLLMError: any other failure; the key may or may not be there.
+            LiteLLMError: any other failure; the key may or may not exist.
         """
         payload = {
             **{name: given for name, given in limits.payload().items() if given is not None},
@@ -176,79 +167,93 @@ class LiteLLM:
             "key_alias": alias,
             "metadata": mark.metadata(metadata),
             "spend": spend,
-            "blocked": bool(mark.held),
+            "blocked": bool(mark.block_reason),
         }
         if not limits.tags:
             del payload["tags"]
         raw = await self._admin("POST", "/key/generate", payload, secret=value)
         token = raw.get("token_id") or raw.get("token")
-        known = {"token": token, "spend": spend, "blocked": bool(mark.held)}
-        return row_from({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
+        known = {"token": token, "spend": spend, "blocked": bool(mark.block_reason)}
+        return _row({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
 
     async def accepts(self, value: SecretStr) -> bool:
-        """Whether the proxy takes a virtual key. A key that it knows and refuses for its budget counts as taken.
+        """Whether the proxy accepts a virtual key. A key that it knows and refuses for its budget counts as accepted.
 
         Raises:
-            LiteLLMError: it can't be told now.
+            LiteLLMError: the proxy is unavailable, so that it isn't known.
         """
-        answer = await self._send("GET", "/key/info", bearer=value)
-        if answer.status < 500 and answer.status != 429:
-            return answer.status != 401
-        raise self._error("/key/info", answer, value)
+        reply = await self._send("GET", "/key/info", bearer=value)
+        if reply.status < 500 and reply.status != 429:
+            return reply.status != 401
+        raise self._error("/key/info", reply, value)
 
     async def key(self, token: str) -> KeyRow | None:
-        """One key by its token, or None where the proxy has none.
+        """One key by its token, or None if the proxy doesn't have it.
 
         LiteLLM 1.106.2 remembers deleted keys and still shows them here, as ``"status": "deleted"`` (measured).
         """
         try:
-            info = (await self._admin("GET", "/key/info", params={"key": token})).get("info") or {}
-        except _NoSuchKey:
+            info = (await self._admin("GET", "/key/info", params={"key": token})).get("info")
+        except NoSuchKeyError:
             return None
-        return None if info.get("deleted_at") else row_from({**info, "token": token})
+        if not isinstance(info, Mapping):
+            raise NotLiteLLMError(f"{self.url}/key/info answers without a key")
+        return None if info.get("deleted_at") else _row({**info, "token": token})
 
     async def list_keys(self, *, alias: str | None = None) -> AsyncIterator[KeyRow]:
-        """Every key of the proxy, a hundred a call; with an alias, the one that has it."""
-        page, pages = 1, 1
+        """Every key of the proxy, a hundred a call; with an alias, the one that has it.
+
+        Raises:
+            NotLiteLLMError: the proxy claims to have more than `MOST_PAGES` pages.
+        """
+        page = pages = 1
         while page <= pages:
             params = {"size": str(PAGE_SIZE), "page": str(page), "return_full_object": "true"}
             if alias is not None:
                 params["key_alias"] = alias
             body = await self._admin("GET", "/key/list", params=params)
-            for raw in body.get("keys") or []:
-                row = row_from(raw)
+            keys, pages = body.get("keys") or [], body.get("total_pages") or 1
+            if not isinstance(keys, list) or not isinstance(pages, int):
+                raise NotLiteLLMError(f"{self.url}/key/list answers without pages of keys")
+            if pages > MOST_PAGES:
+                raise NotLiteLLMError(
+                    f"{self.url} claims to have {pages} pages of keys; at most {MOST_PAGES} are read, "
+                    f"which are {MOST_PAGES * PAGE_SIZE} keys"
+                )
+            if not keys:
+                return
+            for row in map(_row, keys):
                 if alias is None or row.alias == alias:
                     yield row
-            pages = min(int(body.get("total_pages") or 1), _MOST_PAGES)
             page += 1
 
     async def update_key(self, token: str, changes: Mapping[str, Any]) -> None:
-        """Change a key in place. Done where the key is gone: the next look will find that."""
+        """Change a key in place. Succeeds if the key doesn't exist: the next reading of the keys shows that."""
         try:
             await self._admin("POST", "/key/update", {"key": token, **changes})
-        except _NoSuchKey:
+        except NoSuchKeyError:
             return
 
     async def block_key(self, token: str) -> None:
-        """Have the proxy refuse a key; what it has spent stays. Done where the key is gone."""
+        """Block a key: the proxy refuses it, and its spend stays. Succeeds if the key doesn't exist."""
         await self._switch("/key/block", token)
 
     async def unblock_key(self, token: str) -> None:
-        """Have the proxy take a key again. Done where the key is gone."""
+        """Unblock a key: the proxy accepts it again. Succeeds if the key doesn't exist."""
         await self._switch("/key/unblock", token)
 
     async def _switch(self, path: str, token: str) -> None:
         try:
             await self._admin("POST", path, {"key": token})
-        except _NoSuchKey:
+        except NoSuchKeyError:
             return
 
     async def delete_keys(self, tokens: Sequence[str]) -> None:
-        """Delete keys by their tokens, a hundred a call; those that are gone already are no error."""
+        """Delete keys by their tokens, a hundred a call. Succeeds for keys that don't exist."""
         for batch in (tokens[at : at + PAGE_SIZE] for at in range(0, len(tokens), PAGE_SIZE)):
             try:
                 await self._admin("POST", "/key/delete", {"keys": list(batch)})
-            except _NoSuchKey:
+            except NoSuchKeyError:
                 if len(batch) > 1:
                     for token in batch:
                         await self.delete_keys([token])
@@ -262,18 +267,16 @@ class LiteLLM:
         params: Mapping[str, str] | None = None,
         secret: SecretStr | None = None,
     ) -> dict[str, Any]:
-        answer = await self._send(method, path, payload=payload, params=params, bearer=self._master_key)
-        if answer.status == 401 and self._before:
-            # Which pod answers isn't ours to choose, so the next one may be of the other kind again.
-            for bearer in (self._before, self._master_key) * 2:
-                answer = await self._send(method, path, payload=payload, params=params, bearer=bearer)
-                if answer.status != 401:
-                    break
-        if answer.status < 300 and answer.body is not None:
-            return answer.body
-        if answer.status < 300:
-            raise NotLiteLLMError(f"{self.url}{path} answers {answer.status} with what isn't a JSON object")
-        raise self._error(path, answer, *([secret] if secret else []))
+        for attempt in range(_MOST_TRIES if self._before else 1):
+            bearer = self._before if self._before and attempt % 2 else self._master_key
+            reply = await self._send(method, path, payload=payload, params=params, bearer=bearer)
+            if reply.status != 401:
+                break
+        if reply.status >= 300:
+            raise self._error(path, reply, *([secret] if secret else []))
+        if reply.body is None:
+            raise NotLiteLLMError(f"{self.url}{path} answers {reply.status} with what isn't a JSON object")
+        return reply.body
 
     async def _send(
         self,
@@ -283,57 +286,32 @@ class LiteLLM:
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
         bearer: SecretStr | None,
-    ) -> _Answer:
-        answer = await self._http.send(method, path, bearer=bearer, payload=payload, params=params)
-        if (date := _date(answer.date)) is not None:
+    ) -> _Reply:
+        self._breaker.check(self.url)
+        started = time.monotonic()
+        try:
+            response = await self._transport.send(method, path, bearer=bearer, payload=payload, params=params)
+        except UnreachableError:
+            self._breaker.unanswered(time.monotonic() - started)
+            raise
+        self._breaker.answered(path)
+        if (date := _date(response.date)) is not None:
             self._dated = (date, time.monotonic())
-        return _Answer(answer.status, _object(answer.content))
+        return _Reply(response.status, _object(response.content))
 
-    def _error(self, path: str, answer: _Answer, *secrets: SecretStr) -> LiteLLMError:
-        status = answer.status
-        body = answer.body or {}
-        detail = body.get("error") or body.get("detail") or {}
-        if isinstance(detail, Mapping):
-            nested = detail.get("error")
-            kind, message = str(detail.get("type") or ""), str(detail.get("message") or nested or "")
-        else:
-            kind, message = "", str(detail)
+    def _error(self, path: str, reply: _Reply, *secrets: SecretStr) -> LiteLLMError:
         known = [self._master_key, *([self._before] if self._before else []), *secrets]
-        message = blank(message, *known)[:_MESSAGE_LIMIT]
-        text = message.lower()
-        if status == 404 and "key" in path and "team" not in text and ("not found" in text or "no keys" in text):
-            return _NoSuchKey(message)
-        if 300 <= status < 400:
-            return NotLiteLLMError(f"{self.url}{path} redirects; a redirect isn't followed: set the URL it leads to")
-        if "db not connected" in text or "no db connected" in text or kind == "no_db_connection":
-            return NoDatabaseError(f"{self.url} has no database, so it can't keep keys")
-        if status == 403 and "enterprise" in text:
-            return LicenceError(message)
-        if status in (401, 403):
-            return UnauthorizedError(f"{self.url} doesn't take the master key ({status})")
-        if "already exists" in text and "alias" in text:
-            return AliasTakenError(message)
-        if status in (429, 502, 503, 504):
-            return UnavailableError(f"{self.url}{path} answers {status}")
-        if status in (400, 422) or (status == 500 and kind == "bad_request_error"):
-            return RejectedError(message or f"{self.url}{path} answers {status}")
-        if status == 404 and "team" in text:
-            return RejectedError(message)
-        if status == 404:
-            return NotLiteLLMError(f"{self.url}{path} answers 404: check that the URL is a LiteLLM proxy's root")
-        return UnavailableError(f"{self.url}{path} answers {status}: {message}")
-
-
-class _NoSuchKey(LiteLLMError):
-    """The proxy has none of the keys that were named."""
+        return error_from_response(self.url, path, reply.status, reply.body, known)
 
 
 def _date(header: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(header) if header else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+    if found is None or found.year not in _YEARS:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
@@ -342,3 +320,10 @@ def _object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _row(raw: Any) -> KeyRow:
+    try:
+        return row_from(raw)
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise NotLiteLLMError(f"a key in a form that isn't LiteLLM's ({type(error).__name__})") from None

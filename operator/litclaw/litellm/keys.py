@@ -1,14 +1,14 @@
-"""Virtual keys as LiteLLM keeps them, and what we want of them.
+"""Virtual keys as LiteLLM keeps them: limits, our mark in their metadata, and rows as the proxy lists them.
 
 Facts, measured on LiteLLM 1.106.2: a key's token is the hex SHA-256 of its value, and every admin call takes it in
 place of the key; a caller may supply the value (at least 16 characters, ``sk-…``) and the spend that it starts with.
 """
 
+import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,39 +17,23 @@ _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
 _SHORT = 16
 
-Taken = tuple[float, int]
-"""An amount in US dollars, and the end of the period that it was spent in, in seconds since 1970; 0: there is none."""
+Carried = tuple[float, int]
+"""An amount in US dollars, and the end of its budget period in seconds since 1970; 0: the budget has no period."""
 
 
 def utc(text: str) -> datetime:
-    """A time as LiteLLM writes it: ISO 8601, in UTC where it doesn't say."""
+    """A time as LiteLLM writes it: ISO 8601, in UTC if it has no offset."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _spelled_alike(text: str | None) -> str | None:
-    """A time as ``/key/list`` writes it, ending in Z. ``/key/info`` ends it in +00:00 (1.106.2, measured): the same key,
-    read by the one and then the other, would seem to have changed."""
+    """A time as ``/key/list`` writes it, ending in Z. ``/key/info`` ends it in +00:00 (1.106.2, measured): a key that is
+    read with the one and then with the other would seem to have changed."""
     try:
         return utc(text).astimezone(UTC).isoformat().replace("+00:00", "Z") if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
-
-
-CONTROLS = frozenset(
-    {
-        *("allowed_passthrough_routes", "allowed_vector_store_indexes", "cache", "callback_settings"),
-        *("default_estimated_output_tokens", "default_estimated_output_tokens_per_model", "denied_passthrough_routes"),
-        *("disable_fallbacks", "disable_global_guardrails", "enable_prompt_caching", "end_user_budget_id"),
-        *("enforced_batch_output_expires_after", "enforced_file_expires_after", "enforced_params", "guardrails"),
-        *("litellm_disabled_callbacks", "logging", "mcp_rpm_limit", "model_itpm_limit", "model_otpm_limit"),
-        *("model_rpm_limit", "model_tpm_limit", "password_reset_required", "policies", "prompts", "rpm_limit_type"),
-        *("secret_manager_settings", "service_account_id", "tag_rpm_limit", "team_member_key_duration"),
-        *("temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type"),
-    }
-)
-"""Names in a key's metadata by which LiteLLM 1.106.2 is controlled (its ``proxy/_types.py`` and what reads a key's
-metadata at a request). An agent's owner isn't LiteLLM's administrator, so none of them may be set from an agent."""
 
 
 def new_key() -> SecretStr:
@@ -96,41 +80,56 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """By what a key is known to be ours: the cluster, the agent, which key of the agent's; and what it was made for.
+    """Marks a key as ours in LiteLLM's metadata: the cluster, the agent, the number of the key, and why it was made.
 
     Attributes:
         cluster: uid of the namespace kube-system.
         agent: uid of the OpenClawAgent.
         generation: 1 for the agent's first key.
         namespace: the agent's. One cluster may have several operators, each for some namespaces.
-        made: when, by the operator's clock, in ISO 8601.
-        held: why we have blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we haven't.
-        retained: ``<namespace>/<name>`` of the agent that it outlives and that may take it back; empty: it ends with it.
-        asked: digest of the annotation's value that it was made for; empty: there was none.
-        replaces: `short` token of the key that lives on beside it for the grace period; empty: none does.
+        created_at: when, by the operator's clock, in ISO 8601.
+        block_reason: why we blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we didn't.
+        retained_for: ``<namespace>/<name>`` of the agent that the key outlives and that may take it back; empty: the key
+            ends with its agent.
+        rotate_digest: digest of the rotate annotation's value that the key was made for; empty: there was none.
+        replaces: `short` token of the key that stays valid beside it for the grace period; empty: none does.
         grace: that period, in seconds.
-        taken: of each older key, by `short` token, how much of its spend this key has taken over.
-        anew_at: when its budget starts anew, where LiteLLM would do it later, because it counts from the key's birth.
+        carried: of each older key, by `short` token, the part of its spend that this key's spend includes.
+        budget_resets_at: when we reset its budget, in ISO 8601, because LiteLLM counts from the key's creation and would do
+            it later; empty: LiteLLM does it.
     """
 
     cluster: str
     agent: str
     generation: int
     namespace: str = ""
-    made: str = ""
-    held: str = ""
-    retained: str = ""
-    asked: str = ""
+    created_at: str = ""
+    block_reason: str = ""
+    retained_for: str = ""
+    rotate_digest: str = ""
     replaces: str = ""
     grace: int = 0
-    taken: Mapping[str, Taken] = field(default_factory=dict)
-    anew_at: str = ""
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+    budget_resets_at: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        """The key's metadata in LiteLLM: the user's, and the mark."""
-        always = ("cluster", "agent", "generation")
-        mark = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**more, _METADATA: {name: value for name, value in mark.items() if value or name in always}}
+        """The key's metadata in LiteLLM: the user's, and the mark.
+
+        The stored names are those of the first release, so that keys made then stay ours.
+        """
+        optional = {
+            "namespace": self.namespace,
+            "made": self.created_at,
+            "held": self.block_reason,
+            "retained": self.retained_for,
+            "asked": self.rotate_digest,
+            "replaces": self.replaces,
+            "grace": self.grace,
+            "taken": self.carried,
+            "anew_at": self.budget_resets_at,
+        }
+        mark = {"cluster": self.cluster, "agent": self.agent, "generation": self.generation}
+        return {**more, _METADATA: {**mark, **{name: value for name, value in optional.items() if value}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +178,29 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             agent=str(mark["agent"]),
             generation=int(mark["generation"]),
             namespace=str(mark.get("namespace", "")),
-            made=str(mark.get("made", "")),
-            held=str(mark.get("held", "")),
-            retained=str(mark.get("retained", "")),
-            asked=str(mark.get("asked", "")),
+            created_at=str(mark.get("made", "")),
+            block_reason=str(mark.get("held", "")),
+            retained_for=str(mark.get("retained", "")),
+            rotate_digest=str(mark.get("asked", "")),
             replaces=str(mark.get("replaces", "")),
             grace=int(mark.get("grace", 0)),
-            taken={str(token): (float(spend), int(end)) for token, (spend, end) in (mark.get("taken") or {}).items()},
-            anew_at=str(mark.get("anew_at", "")),
+            carried={str(token): (float(spend), int(end)) for token, (spend, end) in (mark.get("taken") or {}).items()},
+            budget_resets_at=str(mark.get("anew_at", "")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
 def row_from(raw: Mapping[str, Any]) -> KeyRow:
-    """A row of ``/key/list`` or the ``info`` of ``/key/info``."""
+    """A row of ``/key/list`` or the ``info`` of ``/key/info``.
+
+    Raises:
+        AttributeError, OverflowError, TypeError, ValueError: LiteLLM's rows aren't of that form.
+    """
     metadata = raw.get("metadata") or {}
+    spend = float(raw.get("spend") or 0.0)
+    if not math.isfinite(spend):
+        raise ValueError("the spend isn't a finite number")
     return KeyRow(
         token=str(raw.get("token") or ""),
         alias=raw.get("key_alias") or "",
@@ -208,7 +214,7 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
             team_id=raw.get("team_id"),
             tags=tuple(metadata.get(_TAGS) or ()),
         ),
-        spend=float(raw.get("spend") or 0.0),
+        spend=spend,
         mark=_mark(metadata),
         blocked=bool(raw.get("blocked")),
         used=raw.get("last_active") is not None,
@@ -216,44 +222,3 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
         budget_resets_at=_spelled_alike(raw.get("budget_reset_at")),
         metadata={k: v for k, v in metadata.items() if k not in (_METADATA, _TAGS)},
     )
-
-
-def not_yet_carried(row: KeyRow, mark: Mark) -> Decimal:
-    """What an older key has spent that a newer one, by its mark, hasn't taken over yet, in US dollars."""
-    spend, (taken, end) = Decimal(str(row.spend)), mark.taken.get(row.short, (0.0, 0))
-    if end != _period_end(row) or spend < Decimal(str(taken)):
-        return spend  # its period has ended since, and it began at nothing
-    return spend - Decimal(str(taken))
-
-
-def _period_end(row: KeyRow) -> int:
-    """When the period of a key's budget ends, in seconds since 1970; 0: never."""
-    return int(utc(row.budget_resets_at).timestamp()) if row.budget_resets_at else 0
-
-
-def agent_spend(rows: Sequence[KeyRow]) -> float:
-    """What an agent's keys have spent together in this period, in US dollars, so that no budget is handed out twice.
-
-    The newest knows of every older one what it was born with. One that was made and never delivered (the operator died in
-    between) has spent nothing of its own, so it counts for nothing, however often that happens. Two of one generation were
-    made for one another, by somebody who didn't know yet that the first is there: all were born with the same, and one
-    at most was delivered.
-    """
-    if not rows:
-        return 0.0
-    newest = max(rows, key=lambda row: (row.mark.generation if row.mark else 0, row.spend))
-    mark = newest.mark
-    if mark is None:
-        return newest.spend
-    older = sum((not_yet_carried(row, mark) for row in rows if is_before(row, mark)), Decimal(0))
-    return float(Decimal(str(newest.spend)) + older)
-
-
-def is_before(row: KeyRow, mark: Mark) -> bool:
-    """Whether a key is of an earlier generation than the one with that mark, and so may have spent something beside it."""
-    return row.mark is not None and row.mark.generation < mark.generation
-
-
-def carried_from(rows: Iterable[KeyRow]) -> dict[str, Taken]:
-    """For the mark of a key that takes over all that some keys have spent."""
-    return {row.short: (row.spend, _period_end(row)) for row in rows}

@@ -1,20 +1,22 @@
-"""What is read when Prometheus asks: nothing is kept, so what is gone from the cluster is gone from here."""
+"""Metrics that are read from the cache at each scrape: a deleted resource has none."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from litclaw.kube.cache import Cache
+from litclaw.kube.objects import condition_of, route_key_of
 from litclaw.kube.resources import AGENT, NAMESPACE, OWNED_KINDS, ROTATION, ROUTE
-from litclaw.reconcile.context import Context, Request
-from litclaw.reconcile.core.conditions import READY, STALLED
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core.conditions import ConditionType
 from litclaw.reconcile.core.queue import WorkQueue
+from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.route.sweep import sweeps
 
 _OURS = (ROUTE.kind, AGENT.kind, ROTATION.kind)
 _AGENT = ("agent_namespace", "agent")
@@ -24,7 +26,7 @@ _RESOURCE = ("kind", "resource_namespace", "resource")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a process that reconciles holds."""
+    """The state of a process that reconciles."""
 
     context: Context
     queue: WorkQueue[Request]
@@ -33,10 +35,10 @@ class Work:
 class StateCollector(Collector):
     """The state of the process and, where it leads, of the resources.
 
-    A process that stands by says nothing of resources, so that a sum over all of them is right.
+    A process that stands by has no metrics of resources, so that a sum over all processes is right.
 
     Args:
-        work: what the process works with; None: it stands by.
+        work: the state of the process; None: it stands by.
     """
 
     def __init__(self, cache: Cache, work: Callable[[], Work | None]) -> None:
@@ -44,7 +46,7 @@ class StateCollector(Collector):
         self._work = work
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: the names needn't be checked when this is registered."""
+        """No names: a registry needn't check them."""
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -70,13 +72,13 @@ class StateCollector(Collector):
     def _resources(self) -> Iterator[GaugeMetricFamily]:
         ready = GaugeMetricFamily("litclaw_resource_ready", "Whether a resource is ready.", labels=_RESOURCE)
         stalled = GaugeMetricFamily(
-            "litclaw_resource_stalled", "1 for a resource that somebody must mend.", labels=[*_RESOURCE, "reason"]
+            "litclaw_resource_stalled", "1 for a resource that needs a person to act.", labels=[*_RESOURCE, "reason"]
         )
         for kind in _OURS:
             for body in self._cache.all(kind):
                 labels = [kind, body["metadata"].get("namespace", ""), body["metadata"]["name"]]
-                ready.add_metric(labels, condition(body, READY).get("status") == "True")
-                found = condition(body, STALLED)
+                ready.add_metric(labels, condition_of(body, ConditionType.READY).get("status") == "True")
+                found = condition_of(body, ConditionType.STALLED)
                 if found.get("status") == "True":
                     stalled.add_metric([*labels, str(found.get("reason"))], 1)
         yield ready
@@ -93,9 +95,9 @@ class StateCollector(Collector):
             "litclaw_agent_key_created_timestamp_seconds", "When an agent's key was made.", labels=[*_AGENT, *_ROUTE]
         )
         for body in self._cache.all(AGENT.kind):
-            meta, ref, status = body["metadata"], body["spec"]["routeRef"], body.get("status") or {}
-            labels = [meta["namespace"], meta["name"], ref.get("namespace") or meta["namespace"], ref["name"]]
-            # What isn't a number or a time isn't a figure of ours; one such status mustn't cost all the others.
+            meta, status = body["metadata"], body.get("status") or {}
+            labels = [meta["namespace"], meta["name"], *route_key_of(body)]
+            # Anybody with the right may write a status: a value that is no number must not cost all other metrics.
             with suppress(ValueError, TypeError):
                 spend.add_metric(labels, float(status["spend"])) if status.get("spend") else None
             with suppress(ValueError, TypeError):
@@ -124,20 +126,19 @@ class StateCollector(Collector):
     def _keys(self, context: Context) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
             "litclaw_route_keys",
-            "Virtual keys of this cluster at a route's proxy: live, retiring (they have an end set), orphaned "
-            "(no agent has them, and none may take them back).",
+            "Virtual keys of this cluster at a route's proxy: live, retiring (they have an end), orphaned "
+            "(no agent owns them, and none may adopt them). Orphaned keys count at one of the routes to a proxy.",
             labels=[*_ROUTE, "state"],
         )
-        agents = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
-        for (namespace, name), state in context.routes.items():
-            if not state.seen:
+        living = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
+        for key, connection in context.routes.items():
+            session = connection.session
+            if not session.keys_read:
                 continue
-            table = state.table
-            orphaned = len(table.orphaned(agents))
-            counts = {"retiring": table.retiring, "orphaned": orphaned}
-            counts["live"] = len(table) - table.retiring - orphaned
-            for what, count in counts.items():
-                family.add_metric([namespace, name, what], count)
+            live, retiring = session.table.count(body["metadata"]["uid"] for body in context.agents_of(key))
+            orphaned = len(session.table.orphaned(living)) if sweeps(key, session) else 0
+            for state, count in (("live", live), ("retiring", retiring), ("orphaned", orphaned)):
+                family.add_metric([*key, state], count)
         return family
 
 
@@ -158,11 +159,3 @@ def _queue(queue: WorkQueue[Request]) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(f"litclaw_queue_{name}", text)
         family.add_metric([], value)
         yield family
-
-
-def condition(body: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    """A condition of a resource; empty where it has none of the type."""
-    for each in (body.get("status") or {}).get("conditions") or []:
-        if each["type"] == type_:
-            return dict(each)
-    return {}

@@ -1,8 +1,8 @@
-"""Base URLs, and whether the address behind one is private: this decides ``request.allowPrivateNetwork``.
+"""Base URLs, and whether the address behind one is private, which decides ``request.allowPrivateNetwork``.
 
-Measured on OpenClaw 2026.9.6: an in-cluster name works for chat without the flag but not for images, so every private
-address needs ``true``; loopback and public ones need nothing; ``false`` switches off the trust in the configured
-origin and is never written.
+Measured on OpenClaw 2026.9.6: without the flag, a name inside the cluster works for chat but not for images. So every
+private address needs ``true``. Loopback and public addresses need nothing. ``false`` disables the trust in the
+configured origin, and is never rendered.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class Reach(StrEnum):
-    """Where an address is, as far as OpenClaw's guard is requests_for."""
+    """Kinds of addresses that OpenClaw's guard against private addresses distinguishes."""
 
     LOOPBACK = "Loopback"
     PRIVATE = "Private"
@@ -24,9 +24,10 @@ _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 )
-"""Where clouds answer with a machine's credentials, besides 169.254.169.254: Alibaba, Azure, Oracle, AWS, Google."""
+"""Metadata services, which give out a machine's credentials, of Alibaba, Azure, Oracle, AWS and Google. The common
+address 169.254.169.254 is link-local."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")  # an IPv4 address in an IPv6 one, as it was once written
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # the deprecated form of an IPv4 address in an IPv6 one
 
 _PRIVATE_SUFFIXES = (".svc", ".cluster.local", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
 
@@ -37,12 +38,12 @@ def base_url(url: str) -> str:
 
 
 def host(url: str) -> str:
-    """The host of a URL, in lower case and without brackets or a trailing dot."""
+    """The host of a URL, in lower case, without brackets and trailing dots."""
     return (urlsplit(url).hostname or "").rstrip(".").lower()
 
 
 def reach_of_ip(text: str) -> Reach | None:
-    """Where an IP address is; None for what is none."""
+    """The kind of an IP address; None if the text isn't one."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -59,16 +60,16 @@ def reach_of_ip(text: str) -> Reach | None:
         return Reach.LOOPBACK
     if ip.is_link_local or ip.is_unspecified or ip.is_multicast:
         return Reach.LINK_LOCAL
-    # Not the same as "private": carrier-grade NAT (100.64.0.0/10) is neither private nor global, and is closed too.
+    # Carrier-grade NAT (100.64.0.0/10) is neither private nor global for Python, and private for OpenClaw.
     return Reach.PUBLIC if ip.is_global else Reach.PRIVATE
 
 
 def reach(url: str, resolved: Iterable[str] = ()) -> Reach:
-    """Where the host of a URL is, by its name and, where they are known, the addresses that it resolves to.
+    """The kind of address of a URL's host.
 
     Args:
         url: base URL of the proxy.
-        resolved: IP addresses that the host's name has been seen to resolve to; the most dangerous one counts.
+        resolved: IP addresses that the host's name resolves to, if known; the most dangerous one counts.
     """
     name = host(url)
     if by_ip := reach_of_ip(name):
@@ -88,10 +89,10 @@ def reach(url: str, resolved: Iterable[str] = ()) -> Reach:
 
 
 def allow_private_network(where: Reach, setting: str) -> bool:
-    """Whether ``request.allowPrivateNetwork: true`` is written; it is left out otherwise.
+    """Whether openclaw.json gets ``request.allowPrivateNetwork: true``; otherwise it doesn't have the field.
 
     Args:
-        where: where the proxy is.
+        where: kind of the proxy's address.
         setting: ``Auto``, ``Always`` or ``Never``.
     """
     if setting == "Always":

@@ -1,28 +1,28 @@
-"""What a client lets others see of its requests, and by whom it lets itself be stopped."""
+"""Hooks shared by both HTTP clients: a request observer and the leadership fence."""
 
 from collections.abc import Callable
 
 import aiohttp
 
 Observer = Callable[[str, str, int, float], None]
-"""Is told of each request: method, URL path, HTTP status (0: no answer), seconds."""
+"""Called after each request: method, URL path, HTTP status (0: no response), seconds."""
 Fence = Callable[[], None]
-"""Is called before anything is sent that changes something; doesn't return where that isn't ours to do."""
+"""Called before each mutating request; ends the process if it no longer leads."""
 
 
-def fenced(fence: Fence, lets: Callable[[str, str], bool] = lambda method, path: False) -> aiohttp.TraceConfig:
-    """Has the fence asked at the last moment, when a connection is there and the next step is to write to it.
+def fenced(fence: Fence, exempt: Callable[[str, str], bool] = lambda method, path: False) -> aiohttp.TraceConfig:
+    """Calls the fence at the last moment: the connection is open, and the next step is to write to it.
 
     Args:
-        lets: whether a request, by its method and URL path, is sent without asking.
+        exempt: True for a request, by its method and URL path, that needs no leadership.
     """
 
     async def headers(_: object, __: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
-        if not lets(sent.method, sent.url.path):
+        if not exempt(sent.method, sent.url.path):
             fence()
 
     async def body(_: object, __: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
-        if not lets(sent.method, sent.url.path):
+        if not exempt(sent.method, sent.url.path):
             fence()
 
     config = aiohttp.TraceConfig()

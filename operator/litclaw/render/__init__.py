@@ -1,1 +1,1 @@
-"""From resources and observations to manifests and files. Pure: no I/O, the same bytes for the same input."""
+"""Kubernetes objects and files from resources and observations. Pure: no I/O, and equal input gives equal bytes."""

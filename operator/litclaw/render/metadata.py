@@ -1,19 +1,19 @@
-"""What every object that we make carries: our labels, its owner, and a digest of what we want it to be."""
+"""Metadata of every rendered object: labels, owner, annotations, and a digest of the object itself."""
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from litclaw.api import names
-from litclaw.api.base import ObjectMeta
+from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.digest import digest
+from litclaw.api.route import ROUTE_KIND, LiteLLMRoute
 
 Manifest = dict[str, Any]
 
 
 def labels(instance: str, component: str) -> dict[str, str]:
-    """The recommended labels of an object of ours."""
+    """The recommended labels; they also select the pods of a component."""
     return {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         names.LABEL_INSTANCE: instance,
@@ -21,59 +21,52 @@ def labels(instance: str, component: str) -> dict[str, str]:
     }
 
 
-def owner_reference(kind: str, owner: ObjectMeta) -> dict[str, Any]:
-    """A controller's owner reference: the object goes when its owner goes."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": kind,
-        "name": owner.name,
-        "uid": owner.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
-def child(
+def owned_object(
+    owner: LiteLLMRoute | OpenClawAgent,
     api_version: str,
     kind: str,
     name: str,
-    owner_kind: str,
-    owner: ObjectMeta,
+    *,
     component: str,
-    annotations: Mapping[str, str] | None,
+    annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The frame of an object that belongs to a resource; see `owned` for those of a route and an agent."""
+    """An object without content that is deleted with its owner: type, name, namespace, labels, owner, annotations."""
     meta: Manifest = {
         "name": name,
-        "namespace": owner.namespace,
-        "labels": labels(owner.name, component),
-        "ownerReferences": [owner_reference(owner_kind, owner)],
+        "namespace": owner.metadata.namespace,
+        "labels": labels(owner.metadata.name, component),
+        "ownerReferences": [_controller_reference(owner)],
     }
     if annotations:
         meta["annotations"] = dict(annotations)
     return {"apiVersion": api_version, "kind": kind, "metadata": meta}
 
 
+def _controller_reference(owner: LiteLLMRoute | OpenClawAgent) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": ROUTE_KIND if isinstance(owner, LiteLLMRoute) else AGENT_KIND,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
 def without_owner(manifest: Manifest) -> Manifest:
-    """The object for when it is to outlive its owner."""
+    """The object without its owner, so that it is not deleted with it."""
     return {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k != "ownerReferences"}}
 
 
 def encode(data: Mapping[str, str]) -> dict[str, str]:
-    """A Secret's data as the API wants it: base64."""
+    """A Secret's data in base64, as the API expects it."""
     return {key: base64.b64encode(value.encode()).decode() for key, value in sorted(data.items())}
 
 
-def digest(value: Any) -> str:
-    """A short stable digest of plain data."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def sealed(manifest: Manifest) -> Manifest:
-    """The manifest with its own digest as an annotation, by which a later pass sees that a field was dropped.
+    """The object with its own digest as an annotation, so that later reconciles detect fields that it no longer has.
 
-    A Secret's values are left out of the digest, so that the annotation tells nothing about them.
+    The digest covers the names of a Secret's keys and not their values, so that it reveals nothing about them.
     """
     body = dict(manifest)
     if manifest["kind"] == "Secret":

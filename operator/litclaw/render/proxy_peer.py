@@ -1,9 +1,12 @@
-"""Where a route's proxy is, as a NetworkPolicy sees it: pods and their own port, or addresses. Never a Service."""
+"""Where a NetworkPolicy must allow an agent's traffic to the proxy: pods and their own port, or addresses.
+
+A NetworkPolicy applies behind a Service: it sees the pods' addresses and ports.
+"""
 
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from litclaw.api.route import LiteLLMRoute
@@ -16,10 +19,10 @@ NetworkPort = int | str
 
 @dataclass(frozen=True, slots=True)
 class ProxyPeer:
-    """What an agent's traffic to the proxy ends at.
+    """Destination of an agent's traffic to the proxy.
 
     Attributes:
-        to: a peer of a NetworkPolicy; None: any address.
+        to: a peer of a NetworkPolicy; None: every address.
         port: the pods' own port, by number or name.
     """
 
@@ -27,13 +30,13 @@ class ProxyPeer:
     port: NetworkPort
 
     def rule(self) -> dict[str, Any]:
-        """An egress rule that opens the way to it, and no other."""
+        """An egress rule for this destination alone."""
         ports = {"ports": [{"protocol": "TCP", "port": self.port}]}
         return {"to": [dict(self.to)], **ports} if self.to else ports
 
 
-ANYWHERE = ProxyPeer(None, 443)
-"""Of a proxy that hasn't been looked for yet."""
+ANYWHERE: Final = ProxyPeer(None, 443)
+"""The peer of a proxy that hasn't been resolved yet."""
 
 
 def _pods(namespace: str, selector: Mapping[str, str]) -> dict[str, Any]:
@@ -44,24 +47,24 @@ def _pods(namespace: str, selector: Mapping[str, str]) -> dict[str, Any]:
 
 
 def managed_peer(route: LiteLLMRoute) -> ProxyPeer:
-    """The pods that the operator runs."""
+    """The pods of a managed route."""
     return ProxyPeer(_pods(route.metadata.namespace, labels(route.metadata.name, "proxy")), PROXY_PORT)
 
 
 def url_port(url: str) -> int:
-    """The port of a URL."""
+    """The port of a URL, explicit or by its scheme."""
     parts = urlsplit(url)
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def service_of(url: str) -> tuple[str, str] | None:
-    """Namespace and name of the in-cluster Service that a URL names, or None."""
+    """Namespace and name of the Service in this cluster that a URL's host names, or None."""
     parts = host(url).split(".")
     return (parts[1], parts[0]) if len(parts) >= 3 and parts[2] == "svc" and all(parts[:2]) else None
 
 
 def service_peer(url: str, service: Mapping[str, Any]) -> ProxyPeer:
-    """The pods behind a Service, at the port that it sends the URL's port on to."""
+    """The pods behind a Service, at the target port of the URL's port."""
     spec, meta = service["spec"], service["metadata"]
     wanted = url_port(url)
     target = next((p.get("targetPort", wanted) for p in spec.get("ports", []) if p["port"] == wanted), wanted)
@@ -71,7 +74,7 @@ def service_peer(url: str, service: Mapping[str, Any]) -> ProxyPeer:
 
 
 def address_peer(url: str) -> ProxyPeer:
-    """A proxy outside of the cluster: its address where the URL has one, any where it has a name."""
+    """A proxy outside of the cluster: the URL's IP address, or every address if the URL has a name."""
     try:
         ip = ipaddress.ip_address(host(url))
     except ValueError:

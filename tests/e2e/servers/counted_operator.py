@@ -13,34 +13,32 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from litclaw.handlers import resync, watches
+from litclaw.handlers.intake import Intake
 from litclaw.handlers.operator import Operator
 from litclaw.handlers.options import Options
-from litclaw.kube.cache import Cache
-from litclaw.reconcile.agent import reconcile as agent
-from litclaw.reconcile.core import event_rate as event_gate
+from litclaw.reconcile.core import event_rate, intervals
 
-resync.RESYNC_SECONDS /= 60
-agent._LOOK_AGAIN_SECONDS /= 60
-event_gate.PAUSE_SECONDS /= 60
+intervals.UIDS_RESYNC /= 60
+intervals.AGENT_RESYNC /= 60
+event_rate.PAUSE_SECONDS /= 60
 status = Path("/proc/self/status")
 events = 0
-requests_for = watches.requests_for
+handle = Intake.handle
 
 
-def counted(cache: Cache, body: Mapping[str, Any]) -> Iterator[Any]:
-    """Which resources an event concerns; counted."""
+def counted(self: Intake, event: str | None, body: Mapping[str, Any]) -> None:
+    """Handle a watch event, and count it."""
     global events
     events += 1
-    return requests_for(cache, body)
+    handle(self, event, body)
 
 
-watches.requests_for = counted
+Intake.handle = counted
 
 
 def holders(pattern: re.Pattern[str]) -> Counter[str]:

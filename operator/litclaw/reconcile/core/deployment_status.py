@@ -1,22 +1,22 @@
-"""Whether the pods of a Deployment of ours run, and what to say where they don't."""
+"""Whether the pods of one of our Deployments are available."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from litclaw.api import names
-from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
 
 
-def require_available(deployment: Mapping[str, Any], condition: str, waits: str) -> None:
-    """See that at least one pod is ready.
+def require_available(deployment: Mapping[str, Any], condition: ConditionType, waits: str) -> None:
+    """Check that at least one pod is ready.
 
     Args:
         deployment: as it is in the cluster.
-        condition: what rests on it.
-        waits: a sentence for while the pods start.
+        condition: the condition that depends on it.
+        waits: the message while the pods start.
 
     Raises:
-        Blocked: none is ready yet, or none gets ready.
+        Blocked: none is ready yet, or none becomes ready.
     """
     status = deployment.get("status") or {}
     if status.get("readyReplicas"):

@@ -1,6 +1,6 @@
-"""What nobody thought of: a pass that fails over one resource says so there, and the others go on.
+"""Last-resort error handling: an unexpected exception becomes that resource's condition; other resources are unaffected.
 
-The error's own text isn't repeated: it may hold a value of the resource.
+The exception's own text isn't repeated: it may contain a value of the resource.
 """
 
 import logging
@@ -10,51 +10,63 @@ from typing import Any
 
 from litclaw.api.base import Condition
 from litclaw.kube.errors import ConflictError, KubeError, NotFoundError, UnavailableError
-from litclaw.reconcile.context import Context
-from litclaw.reconcile.core import report
-from litclaw.reconcile.core.conditions import READY, Blocked, Conditions
-from litclaw.reconcile.core.queue import jittered
+from litclaw.net.backoff import jittered
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.cluster import Cluster
+from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
+from litclaw.reconcile.core.status import write_status
 
 log = logging.getLogger(__name__)
 
-PASSING = (UnavailableError, ConflictError, NotFoundError)
-"""What passes by itself; the queue tries again."""
-_AGAIN_SECONDS = 60.0
+TRANSIENT = (UnavailableError, ConflictError, NotFoundError)
+"""Errors that recover without help; the queue retries."""
 
 
 async def guarded(
-    context: Context, body: Mapping[str, Any], required: Sequence[str], run: Callable[[], Awaitable[float | None]]
-) -> float | None:
+    cluster: Cluster,
+    body: Mapping[str, Any],
+    required: Sequence[ConditionType],
+    run: Callable[[], Awaitable[float | None]],
+) -> tuple[float | None, Blocked | None]:
     """Run one pass over a resource.
 
+    Args:
+        required: the conditions that Ready depends on.
+
     Returns:
-        After how many seconds to look requeue_after, or None.
+        Seconds after which to reconcile again, or None; and the problem, where the pass failed.
+
+    Raises:
+        KubeError: one of `TRANSIENT`.
     """
     try:
-        return await run()
-    except PASSING:
+        return await run(), None
+    except TRANSIENT:
         raise
     except KubeError as error:
-        message = f"The API server refuses what the operator does: {error.reason}: {error.message}"
-        why = Blocked(READY, "Refused", message, stalled=True)
-    except Exception as error:  # noqa: BLE001 - the one place for what nobody thought of
+        message = f"The API server refuses a request of the operator: {error.reason}: {error.message}"
+        why = Blocked(ConditionType.READY, "Refused", message, stalled=True)
+    except Exception as error:  # noqa: BLE001 - the one place for exceptions that nobody expected
         meta, where = body["metadata"], "".join(traceback.format_tb(error.__traceback__))
         log.error(
             "%s in %s %s/%s:\n%s", type(error).__name__, body["kind"], meta.get("namespace", ""), meta["name"], where
         )
-        message = f"The operator fails over this resource ({type(error).__name__}), and its log says where: report it."
-        why = Blocked(READY, "InternalError", message, stalled=True)
-    await say(context, body, required, why)
-    return jittered(_AGAIN_SECONDS)
+        message = (
+            f"The operator fails over this resource ({type(error).__name__}); its log has the place. Please report it."
+        )
+        why = Blocked(ConditionType.READY, "InternalError", message, stalled=True)
+    await set_blocked(cluster, body, required, why)
+    return jittered(intervals.INTERNAL_ERROR), why
 
 
-async def say(context: Context, body: Mapping[str, Any], required: Sequence[str], why: Blocked) -> None:
-    """Say why nothing more is known of a resource. What its status knows already is kept."""
-    context.fail_rotation(body["metadata"]["uid"], f"{why.reason}: {why.message}")
+async def set_blocked(
+    cluster: Cluster, body: Mapping[str, Any], required: Sequence[ConditionType], why: Blocked
+) -> None:
+    """Write why nothing more is known of a resource. Everything else in its status stays."""
     conditions = Conditions(required)
-    conditions.blocked(why)
+    conditions.set_blocked(why)
     generation = int(body["metadata"].get("generation", 0))
-    held: dict[str, Any] = dict(body.get("status") or {})
-    before = [Condition.model_validate(each) for each in held.get("conditions") or []]
-    held["conditions"] = conditions.render(before, generation=generation, now=context.now())
-    await report.write_status(context, body, {**held, "observedGeneration": generation})
+    status: dict[str, Any] = dict(body.get("status") or {})
+    before = [Condition.model_validate(each) for each in status.get("conditions") or []]
+    status["conditions"] = conditions.render(before, generation=generation, now=cluster.now())
+    await write_status(cluster, body, {**status, "observedGeneration": generation})

@@ -1,25 +1,24 @@
-"""Which resource the work at hand is about: on every log line of a pass, whoever writes it."""
+"""The resource that the running pass is about: it is on every log line of the pass, whichever module logs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Subject = tuple[str, str, str]
-"""Kind, namespace, name."""
+from litclaw.reconcile.core.request import Request
 
-_SUBJECT: ContextVar[Subject | None] = ContextVar("subject", default=None)
+_REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 @contextmanager
-def about(subject: Subject) -> Iterator[None]:
-    """Everything within is about a resource."""
-    token = _SUBJECT.set(subject)
+def log_context(request: Request) -> Iterator[None]:
+    """Log lines within are about a resource."""
+    token = _REQUEST.set(request)
     try:
         yield
     finally:
-        _SUBJECT.reset(token)
+        _REQUEST.reset(token)
 
 
-def subject() -> Subject | None:
-    """The resource that the work at hand is about, if any."""
-    return _SUBJECT.get()
+def logged_request() -> Request | None:
+    """The resource that log lines are about now, if any."""
+    return _REQUEST.get()

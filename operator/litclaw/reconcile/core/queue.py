@@ -1,54 +1,62 @@
-"""A work queue of keys: each is worked on by one worker at a time, and never lost.
+"""A work queue of requests: each is reconciled by one worker at a time, and none is lost.
 
-A key that is added while it waits is one key; a key that is added while it is worked on is worked on once more
-afterwards. A failure comes back after a delay that doubles, with jitter, so that a thousand agents don't return to a
-recovering proxy in one instant.
+A request that is enqueued while it waits is one request; one that is enqueued while it is reconciled is reconciled once
+more afterwards. A failed one comes back after a delay that doubles, with jitter, so that a thousand agents don't return to
+a recovering proxy at the same instant.
 """
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
+
+from litclaw.net.backoff import jittered
+from litclaw.reconcile.core import intervals
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
 Handler = Callable[[K], Awaitable[float | None]]
-"""Reconciles one request; returns the seconds after which to call it again, or None."""
-
-FIRST_RETRY_SECONDS = 0.5
-LAST_RETRY_SECONDS = 60.0
-
-
-def jittered(seconds: float) -> float:
-    """A delay between 75 % and 125 % of what is asked."""
-    return seconds * random.uniform(0.75, 1.25)
+"""Reconciles one request; returns the seconds after which to reconcile it again, or None."""
+Limits = Sequence[tuple[Hashable, int]]
+"""Groups that a request belongs to, each with the number of workers that the group may occupy."""
 
 
 class WorkQueue(Generic[K]):
-    """Keys that want to be worked on.
+    """Requests that wait for a worker.
 
     Args:
-        handler: what is done with a key. An exception that it lets out is logged and the key retried.
-        passing: exceptions that need no traceback, because they say that something else isn't there just now.
-        scope: what a key is worked on in, such as the field of a log line that names it.
+        handler: reconciles a request. An exception that it lets out is logged, and the request is retried.
+        transient: exceptions that are logged without a traceback, because something else isn't available just now.
+        scope: a context in which a request is reconciled, such as the fields of its log lines.
+        urgent: requests that overtake the others.
+        limits: the groups of a request, read when a worker is about to take it. A group at its limit makes its requests
+            wait, and only them.
     """
 
     def __init__(
         self,
         handler: Handler[K],
         *,
-        passing: tuple[type[Exception], ...] = (),
+        transient: tuple[type[Exception], ...] = (),
         scope: Callable[[K], AbstractContextManager[object]] = nullcontext,
+        urgent: Callable[[K], bool] = lambda request: False,
+        limits: Callable[[K], Limits] = lambda request: (),
     ) -> None:
         self._handler = handler
-        self._passing = passing
+        self._transient = transient
         self._scope = scope
+        self._urgent = urgent
+        self._limits = limits
         self._stopping = False
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._urgent_ready: deque[K] = deque()
+        self._ready: deque[K] = deque()
+        self._parked: dict[Hashable, deque[K]] = {}
+        self._occupied: Counter[Hashable] = Counter()
+        self._available = asyncio.Semaphore(0)
         self._waiting: dict[K, float] = {}
         self._working: dict[K, float] = {}
         self._dirty: set[K] = set()
@@ -58,38 +66,42 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._waiting) + len(self._working)
 
-    def add(self, key: K) -> None:
-        """Have a key worked on as soon as a worker is free."""
-        if timer := self._timers.pop(key, None):
+    def enqueue(self, request: K) -> None:
+        """Reconcile a request as soon as a worker is free."""
+        if timer := self._timers.pop(request, None):
             timer.cancel()
-        if key in self._working:
-            self._dirty.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = asyncio.get_running_loop().time()
-            self._ready.put_nowait(key)
+        if request in self._working:
+            self._dirty.add(request)
+        elif request not in self._waiting:
+            self._waiting[request] = asyncio.get_running_loop().time()
+            self._make_ready(request)
 
-    def add_after(self, key: K, seconds: float) -> None:
-        """Have a key worked on after a delay, unless it is worked on before."""
+    def enqueue_after(self, request: K, seconds: float) -> None:
+        """Reconcile a request after a delay, unless it is reconciled before."""
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
-        if (timer := self._timers.get(key)) is not None:
+        if (timer := self._timers.get(request)) is not None:
             if timer.when() <= when:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self._fire, key)
+        self._timers[request] = loop.call_at(when, self._fire, request)
 
-    def _fire(self, key: K) -> None:
-        self._timers.pop(key, None)
-        self.add(key)
+    def _fire(self, request: K) -> None:
+        self._timers.pop(request, None)
+        self.enqueue(request)
+
+    def _make_ready(self, request: K) -> None:
+        (self._urgent_ready if self._urgent(request) else self._ready).append(request)
+        self._available.release()
 
     async def run(self, workers: int) -> None:
-        """Work until cancelled."""
+        """Reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._work())
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, and wait for what is worked on, at most for some seconds."""
+        """Begin nothing more, and wait for the passes that run, at most for some seconds."""
         self._stopping = True
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
@@ -98,22 +110,22 @@ class WorkQueue(Generic[K]):
 
     @property
     def waiting(self) -> Iterable[K]:
-        """The keys that no worker has taken yet."""
+        """The requests that no worker has taken yet."""
         return self._waiting.keys()
 
     @property
     def failing(self) -> Iterable[K]:
-        """The keys whose last pass has failed, and that are tried again."""
+        """The requests whose last pass failed and that are retried."""
         return self._failures.keys()
 
     @property
     def longest_waiting(self) -> float:
-        """For how many seconds the oldest key that waits has waited."""
+        """For how many seconds the oldest waiting request has waited."""
         return self._oldest(self._waiting)
 
     @property
     def longest_working(self) -> float:
-        """For how many seconds the pass that began first has run."""
+        """For how many seconds the oldest running pass has run."""
         return self._oldest(self._working)
 
     def _oldest(self, since: dict[K, float]) -> float:
@@ -121,34 +133,58 @@ class WorkQueue(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            key = await self._ready.get()
+            await self._available.acquire()
             if self._stopping:
                 return
-            self._waiting.pop(key, None)
-            self._working[key] = asyncio.get_running_loop().time()
+            request = (self._urgent_ready or self._ready).popleft()
+            limits = self._limits(request)
+            if full := next((group for group, most in limits if self._occupied[group] >= most), None):
+                self._parked.setdefault(full, deque()).append(request)
+                continue
+            self._waiting.pop(request, None)
+            self._working[request] = asyncio.get_running_loop().time()
+            self._occupied.update(group for group, _ in limits)
             try:
-                with self._scope(key):
-                    requeue_after = await self._run(key)
+                with self._scope(request):
+                    requeue_after = await self._run(request)
             finally:
-                self._working.pop(key, None)
-            dirty = key in self._dirty
-            self._dirty.discard(key)
-            if dirty and key not in self._failures:
-                self.add(key)
+                self._working.pop(request, None)
+                self._leave(limits)
+            dirty = request in self._dirty
+            self._dirty.discard(request)
+            if dirty and request not in self._failures:
+                self.enqueue(request)
             elif requeue_after is not None:
-                self.add_after(key, requeue_after)
+                self.enqueue_after(request, requeue_after)
 
-    async def _run(self, key: K) -> float | None:
+    def _leave(self, limits: Limits) -> None:
+        """Give a pass's places back, and make ready as many parked requests as there are places now."""
+        for group, _ in limits:
+            self._occupied[group] -= 1
+            if not self._occupied[group]:
+                del self._occupied[group]
+            parked, taken = self._parked.get(group), self._occupied[group]
+            while parked:
+                most = next((most for each, most in self._limits(parked[0]) if each == group), None)
+                if most is not None:
+                    if taken >= most:
+                        break
+                    taken += 1
+                self._make_ready(parked.popleft())
+            if parked is not None and not parked:
+                del self._parked[group]
+
+    async def _run(self, request: K) -> float | None:
         try:
-            requeue_after = await self._handler(key)
+            requeue_after = await self._handler(request)
         except Exception as error:
-            failures = self._failures.get(key, 0)
-            self._failures[key] = failures + 1
-            requeue_after = jittered(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS))
-            if isinstance(error, self._passing):
-                log.warning("reconcile of %s: %s; next try in %.1f s", key, error, requeue_after)
+            failures = self._failures.get(request, 0)
+            self._failures[request] = failures + 1
+            requeue_after = jittered(min(intervals.FIRST_RETRY * 2.0 ** min(failures, 16), intervals.LAST_RETRY))
+            if isinstance(error, self._transient):
+                log.warning("reconcile of %s: %s; next try in %.1f s", request, error, requeue_after)
             else:
-                log.exception("reconcile of %s failed; next try in %.1f s", key, requeue_after)
+                log.exception("reconcile of %s failed; next try in %.1f s", request, requeue_after)
         else:
-            self._failures.pop(key, None)
+            self._failures.pop(request, None)
         return requeue_after

@@ -1,7 +1,7 @@
-"""Keys that are held back: blocked at the proxy, with all they have spent, and let loose again.
+"""Blocking keys at the proxy, with all they have spent, and unblocking them.
 
-Why we block a key is in its mark before it is blocked, and there until it is unblocked, so that a kill in between leaves
-what the next pass finishes; and a key that somebody else has blocked is never unblocked by us.
+The reason is in the key's mark before the key is blocked, and until it is unblocked: the next pass completes what a kill
+interrupted, and a key that somebody else has blocked is never unblocked by us.
 """
 
 from dataclasses import replace
@@ -9,53 +9,53 @@ from enum import StrEnum
 
 from litclaw.litellm.errors import RejectedError
 from litclaw.litellm.keys import KeyRow
-from litclaw.reconcile.context import RouteState
+from litclaw.reconcile.proxy.session import ProxySession
 
 
 class BlockReason(StrEnum):
-    """Why a key is held back."""
+    """Why we block a key."""
 
     SUSPENDED = "Suspended"
     NOT_ALLOWED = "NotAllowed"
 
 
-async def block_key_for(state: RouteState, row: KeyRow, why: BlockReason) -> KeyRow:
-    """Have a key blocked by us; one that somebody else has blocked is left as it is.
+async def block_key(session: ProxySession, row: KeyRow, why: BlockReason) -> KeyRow:
+    """Block a key; one that somebody else has blocked stays as it is.
 
     Raises:
-        LiteLLMError: the proxy couldn't be told.
+        LiteLLMError: the proxy didn't do it.
     """
-    if row.mark is None or (row.blocked and not row.mark.held):
+    if row.mark is None or (row.blocked and not row.mark.block_reason):
         return row
     refused: RejectedError | None = None
-    if row.mark.held != why:
-        mark = replace(row.mark, held=why.value)
+    if row.mark.block_reason != why:
+        mark = replace(row.mark, block_reason=why.value)
         try:
-            await state.client.update_key(row.token, {"metadata": row.marked(mark)})
+            await session.client.update_key(row.token, {"metadata": row.marked(mark)})
             row = replace(row, mark=mark)
         except RejectedError as error:
-            refused = error  # such as of a key whose team is gone: it is blocked all the same
+            refused = error  # such as for a key whose team is gone: it is blocked all the same
     if not row.blocked:
-        await state.client.block_key(row.token)
+        await session.client.block_key(row.token)
         row = replace(row, blocked=True)
-    state.table.put(row)
+    session.table.put(row)
     if refused:
         raise refused
     return row
 
 
-async def unblock_key_of(state: RouteState, row: KeyRow) -> KeyRow:
-    """Have a key unblocked that we have blocked.
+async def unblock_key(session: ProxySession, row: KeyRow) -> KeyRow:
+    """Unblock a key that we have blocked.
 
     Raises:
-        LiteLLMError: the proxy couldn't be told.
+        LiteLLMError: the proxy didn't do it.
     """
-    if row.mark is None or not row.mark.held:
+    if row.mark is None or not row.mark.block_reason:
         return row
     if row.blocked:
-        await state.client.unblock_key(row.token)
-    mark = replace(row.mark, held="")
-    await state.client.update_key(row.token, {"metadata": row.marked(mark)})
+        await session.client.unblock_key(row.token)
+    mark = replace(row.mark, block_reason="")
+    await session.client.update_key(row.token, {"metadata": row.marked(mark)})
     row = replace(row, mark=mark, blocked=False)
-    state.table.put(row)
+    session.table.put(row)
     return row

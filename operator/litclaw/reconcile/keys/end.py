@@ -1,21 +1,21 @@
-"""The end of keys at a proxy. How soon it is felt there depends on the proxy, so there is one place for it."""
+"""Deleting keys at a proxy. How soon that takes effect depends on the proxy, so there is one place for it."""
 
 from collections.abc import Sequence
 
-from litclaw.reconcile.context import RouteState
+from litclaw.reconcile.proxy.session import ProxySession
 
 
-async def end_keys(state: RouteState, tokens: Sequence[str]) -> None:
-    """Have keys end, and the table know it.
+async def end_keys(session: ProxySession, tokens: Sequence[str]) -> None:
+    """Delete keys at the proxy and in the table.
 
-    Replicas that share a Redis tell one another of a block within 0.1 s, and of a deletion not at all: the others go on
-    taking a deleted key out of their own memory for up to a minute (measured on LiteLLM 1.106.2).
+    Replicas that share a Redis pass on a block within 0.1 s, and a deletion not at all: they accept a deleted key from their
+    own memory for up to a minute (measured on LiteLLM 1.106.2). There, each key is blocked first.
 
     Raises:
-        LiteLLMError: the proxy couldn't be told; what has ended by then has.
+        LiteLLMError: the proxy didn't do all of it; a part may be done.
     """
-    if state.blocks_spread:
+    if session.blocks_spread:
         for token in tokens:
-            await state.client.block_key(token)
-    await state.client.delete_keys(tokens)
-    state.table.drop(tokens)
+            await session.client.block_key(token)
+    await session.client.delete_keys(tokens)
+    session.table.drop(tokens)

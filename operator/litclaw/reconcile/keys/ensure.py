@@ -1,11 +1,12 @@
 """An agent's virtual key: one live key, in its Secret, with the limits that the resource asks for.
 
-The order survives a kill at any point. A key is registered before it is written into the Secret, so that what the
-Secret holds is live; what is registered and never delivered is of the agent's uid, and the next pass delivers it or, in
-another process, which doesn't know its value, ends it. A key that is too old is replaced in the same way, but for its end,
-which comes later: see `key_retire`.
+The order survives a kill at any point. A key is registered before it is written into the Secret, so that the key in the
+Secret is live. A registered key that was never delivered has the agent's uid in its mark: the next pass delivers it or, in
+another process, which doesn't know its value, deletes it. A key that is due for rotation is replaced in the same way, except
+for its end, which comes later: see `retire`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,20 +18,22 @@ from litclaw.kube.cache import compact
 from litclaw.kube.diff import is_as
 from litclaw.kube.resources import AGENT, NAMESPACE, SECRET
 from litclaw.litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
-from litclaw.litellm.keys import CONTROLS, KeyRow
-from litclaw.reconcile.agent.accept import Access
-from litclaw.reconcile.context import Context, RouteState
-from litclaw.reconcile.core import secret_values as secrets
-from litclaw.reconcile.core.conditions import KEY_READY, Blocked, listed
-from litclaw.reconcile.core.owned_objects import check_ours, look, put
-from litclaw.reconcile.core.report import record
-from litclaw.reconcile.keys import retain as agent_retain
-from litclaw.reconcile.keys.due import due, runs_for
+from litclaw.litellm.keys import KeyRow
+from litclaw.litellm.reserved_metadata import CONTROLS
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
+from litclaw.reconcile.core.events import emit_event
+from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.keys.due import rotation_due, runs_for
 from litclaw.reconcile.keys.end import end_keys
-from litclaw.reconcile.keys.mint import PROXY_SECONDS, Replacing, mint
+from litclaw.reconcile.keys.mint import Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
-from litclaw.reconcile.keys.retain import wanted_mark
-from litclaw.reconcile.keys.retire import UPTAKE_SECONDS, retire_old_keys
+from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
+from litclaw.reconcile.keys.retire import MOST_OLD, retire_old_keys
+from litclaw.reconcile.proxy.connection import Access
+from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import Manifest, sealed
 
@@ -38,125 +41,128 @@ _PLACEHOLDER = "-"
 
 
 async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> tuple[KeyRow, float | None]:
-    """Have a live key in the agent's Secret that isn't too old, and no other of the agent's without an end.
+    """Keep one live key in the agent's Secret, replace it when it is due, and end the agent's other keys.
 
     Returns:
-        The key as the proxy has it; and after how many seconds an older one wants to be looked at, or None.
+        The key as the proxy has it; and the seconds after which an older key needs another pass, or None.
 
     Raises:
-        Blocked: the Secret's name or the alias is somebody else's, the proxy refuses a limit or isn't usable.
+        Blocked: another owner has the Secret's name or the alias, the proxy refuses a limit or isn't usable.
     """
     _check_names(context, agent)
-    state = access.state
-    shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=state.url)
+    session = access.session
+    shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=session.url)
     where = (SECRET.kind, agent.metadata.namespace, agent.secret_name)
     cached = context.cache.get(*where) is not None
-    live = await look(context, *where)
+    live = await get_live(context, *where)
     value: SecretStr | None = None
     try:
-        await agent_retain.adopt_retained_keys(context, agent, state)
+        await adopt_retained_keys(context, agent, session)
         row, grace = await _find(context, agent, access, live, shape)
-        if cached and (row is None or _newer(state, agent, row)):
-            # The cache may be behind, as a standby's that takes over; nothing is ended because of that.
-            live = await _see_secret(context, agent)
+        if cached and (row is None or _newer(session, agent, row)):
+            # The cache may be behind, such as that of a standby that takes over; no key is ended because of that.
+            live = await _read_secret(context, agent)
             row, grace = await _find(context, agent, access, live, shape)
         if row is None:
             row, value = await _new_key(context, agent, access, live)
         elif grace is not None:
-            if agent.metadata.uid not in state.undelivered:
-                # One that waits for its end gets it first, or it would be taken for surplus.
-                await retire_old_keys(context, agent, state, row)
+            if agent.metadata.uid not in session.undelivered:
+                # A replaced key that still has no end gets one first, or it would count as surplus.
+                await retire_old_keys(context, agent, session, row)
             row, value = await _new_key(context, agent, access, live, Replacing(row, grace))
-            if not runs_for(context, agent.metadata.uid):  # a rotation tells of itself, not of ten thousand agents
-                await _tell(context, agent, grace)
+            if not runs_for(context, agent.metadata.uid):  # a rotation run has a status of its own: no event per agent
+                await _emit_rotated(context, agent, grace)
         else:
-            state.undelivered.pop(agent.metadata.uid, None)
-            if newer := _newer(state, agent, row):
-                await end_keys(state, newer)
+            session.undelivered.pop(agent.metadata.uid, None)
+            if newer := _newer(session, agent, row):
+                await end_keys(session, newer)
             row = await _keep_limits(agent, access, row)
-            row = await reset_budget_if_due(context, state, row)
-            await _keep_secret(context, agent, access, live, row)
-        requeue_after = await retire_old_keys(context, agent, state, row, value)
+            row = await reset_budget_if_due(session, row)
+            await _keep_secret(context, agent, session, live, row)
+        requeue_after = await retire_old_keys(context, agent, session, row, value)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
-    return state.table.get(row.token) or row, requeue_after
+    return session.table.get(row.token) or row, requeue_after
 
 
 async def _find(
     context: Context, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, shape: Manifest
 ) -> tuple[KeyRow | None, int | None]:
-    """The live key that the Secret holds, and the grace period with which it is to be replaced now, if it is."""
-    if not agent_retain.is_retained_secret(agent, access.state, live):
-        check_ours(live, shape, KEY_READY)
-    row = await _delivered(agent, access, live)
-    return row, due(context, agent, access.state, row) if row and access.state.usable else None
+    """The live key that the Secret holds, and the grace period with which it is to be replaced now, if it is due."""
+    session = access.session
+    if not is_retained_secret(agent, session, live):
+        check_ours(live, shape, ConditionType.KEY_READY)
+    row = await _delivered(agent, session, live)
+    if row is None or not access.connection.usable or len(session.table.of(agent.metadata.uid)) > MOST_OLD:
+        return row, None
+    return row, rotation_due(context, agent, access.offer.key_defaults, row)
 
 
-async def _tell(context: Context, agent: OpenClawAgent, grace: int) -> None:
+async def _emit_rotated(context: Context, agent: OpenClawAgent, grace: int) -> None:
     body = context.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name)
     if body:
-        lives_on = (
-            f"the old one is accepted for up to {grace + UPTAKE_SECONDS} s more"
+        old = (
+            f"the old one is accepted for up to {grace + intervals.UPTAKE} s more"
             if not agent.spec.suspend
             else "the old one ends"
         )
-        await record(context, body, "Normal", "KeyRotated", f"A new key is in Secret {agent.secret_name}; {lives_on}.")
+        await emit_event(context, body, "Normal", "KeyRotated", f"A new key is in Secret {agent.secret_name}; {old}.")
 
 
 def _check_names(context: Context, agent: OpenClawAgent) -> None:
-    """See that the key takes no name of another namespace's, and that its metadata doesn't steer LiteLLM."""
+    """Check that the alias isn't another namespace's, and that the metadata doesn't steer LiteLLM."""
     prefix, slash, _ = agent.alias.partition("/")
     if slash and prefix != agent.metadata.namespace and context.cache.get(NAMESPACE.kind, "", prefix):
         message = (
             f"spec.key.alias begins with {prefix}/, which is for the agents of that namespace: begin it with "
-            f"{agent.metadata.namespace}/, or with what is no namespace."
+            f"{agent.metadata.namespace}/, or with something that is no namespace."
         )
-        raise Blocked(KEY_READY, "AliasReserved", message, stalled=True)
+        raise Blocked(ConditionType.KEY_READY, "AliasReserved", message, stalled=True)
     if controls := CONTROLS & agent.spec.key.metadata.keys():
         message = (
-            f"spec.key.metadata has {listed(sorted(controls))}, by which LiteLLM is steered: that is for its "
-            "administrator. Choose another name."
+            f"spec.key.metadata has {listed(sorted(controls))}, which steers LiteLLM and is for its administrator only. "
+            "Choose another name."
         )
-        raise Blocked(KEY_READY, "MetadataReserved", message, stalled=True)
+        raise Blocked(ConditionType.KEY_READY, "MetadataReserved", message, stalled=True)
 
 
 def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
-    """What to say of a proxy that doesn't do with the key as asked."""
+    """The condition for a proxy that doesn't do something about the agent's key."""
     if isinstance(error, AliasTakenError):
         message = (
-            f"Another key at the proxy is named {agent.alias!r}: let spec.key.alias name another, or delete that key."
+            f"Another key at the proxy is named {agent.alias!r}: choose another spec.key.alias, or delete that key."
         )
-        return Blocked(KEY_READY, "AliasTaken", message, stalled=True, retry=60.0)
+        return Blocked(ConditionType.KEY_READY, "AliasTaken", message, stalled=True, retry=intervals.REFUSED)
     if isinstance(error, LicenceError) and agent.spec.key.tags:
         message = (
-            "LiteLLM takes spec.key.tags with its enterprise licence only: give the proxy one, or remove the tags."
+            "LiteLLM accepts spec.key.tags with its enterprise licence only: give the proxy one, or remove the tags."
         )
-        return Blocked(KEY_READY, "Rejected", message, stalled=True, retry=60.0)
+        return Blocked(ConditionType.KEY_READY, "Rejected", message, stalled=True, retry=intervals.REFUSED)
     if isinstance(error, RejectedError):
-        return Blocked(KEY_READY, "Rejected", f"LiteLLM refuses the key: {error}. Mend spec.key.", stalled=True)
+        message = f"LiteLLM refuses the key: {error}. Correct spec.key."
+        return Blocked(ConditionType.KEY_READY, "Rejected", message, stalled=True)
     if isinstance(error, UnauthorizedError):
-        message = f"{error}: the route's conditions say what to do."
-        return Blocked(KEY_READY, "MasterKeyRefused", message, stalled=False, retry=PROXY_SECONDS)
-    return Blocked(
-        KEY_READY, "ProxyUnavailable", f"{error}; it is tried requeue_after.", stalled=False, retry=PROXY_SECONDS
-    )
+        message = f"{error}: the route's conditions tell what to do."
+        return Blocked(ConditionType.KEY_READY, "MasterKeyRefused", message, stalled=False, retry=intervals.PROXY_RETRY)
+    message = f"{error}; it is tried again."
+    return Blocked(ConditionType.KEY_READY, "ProxyUnavailable", message, stalled=False, retry=intervals.PROXY_RETRY)
 
 
-async def _delivered(agent: OpenClawAgent, access: Access, live: dict[str, Any] | None) -> KeyRow | None:
+async def _delivered(agent: OpenClawAgent, session: ProxySession, live: Mapping[str, Any] | None) -> KeyRow | None:
     """The key that the Secret holds, if it is the agent's own and live."""
     token = ((live or {}).get("data") or {}).get(names.API_KEY)
     if token is None:
         return None
-    row = access.state.table.get(token)
+    row = session.table.get(token)
     if row is None:
-        row = await access.state.client.key(token)
+        row = await session.client.key(token)
         if row:
-            access.state.table.put(row)
+            session.table.put(row)
     if row is None or row.mark is None or row.mark.agent != agent.metadata.uid or row.expires is not None:
         return None
-    if row.blocked and not row.mark.held:
+    if row.blocked and not row.mark.block_reason:
         message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
-        raise Blocked(KEY_READY, "KeyBlocked", message, stalled=True)
+        raise Blocked(ConditionType.KEY_READY, "KeyBlocked", message, stalled=True)
     return row
 
 
@@ -167,61 +173,62 @@ async def _new_key(
     live: dict[str, Any] | None,
     replacing: Replacing | None = None,
 ) -> tuple[KeyRow, SecretStr]:
-    """A new key in the Secret, and its value. One that an earlier pass has made is put right as any other."""
-    left, _ = access.state.undelivered.get(agent.metadata.uid, ("", None))
+    """A new key in the Secret, and its value. One that an earlier pass created gets the limits of now."""
+    token, _ = access.session.undelivered.get(agent.metadata.uid, ("", None))
     row, value = await mint(context, agent, access, live, replacing)
-    return await _keep_limits(agent, access, row) if row.token == left else row, value
+    return await _keep_limits(agent, access, row) if row.token == token else row, value
 
 
 async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
-    """Put right what of the key isn't as the resource says."""
-    changes: dict[str, Any] = {}
-    wanted, held = access.limits.payload(), row.limits.payload()
-    changes.update({name: value for name, value in wanted.items() if held[name] != value})
+    """Correct the limits, alias and metadata of the key where they differ from the resource."""
+    session = access.session
+    wanted, current = access.limits.payload(), row.limits.payload()
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if current[name] != value}
     if row.alias != agent.alias:
         changes["key_alias"] = agent.alias
-    if row.mark and (dict(row.metadata), row.mark) != (agent.spec.key.metadata, wanted_mark(agent, row.mark)):
-        changes["metadata"] = row.marked(wanted_mark(agent, row.mark), agent.spec.key.metadata)
-    if "budget_duration" in changes and row.mark and row.mark.anew_at:
-        mark = replace(wanted_mark(agent, row.mark), anew_at="")
-        changes["metadata"] = row.marked(mark, agent.spec.key.metadata)
+    if row.mark:
+        mark = wanted_mark(agent, row.mark)
+        if "budget_duration" in changes and mark.budget_resets_at:
+            mark = replace(mark, budget_resets_at="")
+        if (dict(row.metadata), row.mark) != (agent.spec.key.metadata, mark):
+            changes["metadata"] = row.marked(mark, agent.spec.key.metadata)
     if not changes:
         return row
-    await access.state.client.update_key(row.token, changes)
-    fresh = await access.state.client.key(row.token)
+    await session.client.update_key(row.token, changes)
+    fresh = await session.client.key(row.token)
     if fresh is None:
-        message = f"The key {row.alias!r} was deleted at the proxy just now; another one is made."
-        access.state.table.drop([row.token])
-        raise Blocked(KEY_READY, "KeyGone", message, stalled=False, retry=1.0)
-    access.state.table.put(fresh)
+        message = f"The key {row.alias!r} was deleted at the proxy just now; another one is created."
+        session.table.drop([row.token])
+        raise Blocked(ConditionType.KEY_READY, "KeyGone", message, stalled=False, retry=1.0)
+    session.table.put(fresh)
     return fresh
 
 
 async def _keep_secret(
-    context: Context, agent: OpenClawAgent, access: Access, live: dict[str, Any] | None, row: KeyRow
+    context: Context, agent: OpenClawAgent, session: ProxySession, live: dict[str, Any] | None, row: KeyRow
 ) -> None:
-    """Put right what of the Secret isn't as it should be; the key in it is."""
+    """Correct everything in the Secret but the key, which is right."""
     if live is None:
         return
-    wanted = compact(sealed(agent_secret(agent, key=_PLACEHOLDER, token=row.token, base_url=access.state.url)))
+    wanted = compact(sealed(agent_secret(agent, key=_PLACEHOLDER, token=row.token, base_url=session.url)))
     wanted["data"][names.API_KEY] = live["data"][names.API_KEY]
     if is_as(live, wanted):
         return
-    held = await secrets.values(context, agent.metadata.namespace, agent.secret_name)
-    if held and names.API_KEY in held:
-        key = held[names.API_KEY].get_secret_value()
-        manifest = agent_secret(agent, key=key, token=row.token, base_url=access.state.url)
-        await put(context, manifest, live, KEY_READY)
+    found = await values(context, agent.metadata.namespace, agent.secret_name)
+    if found and names.API_KEY in found:
+        key = found[names.API_KEY].get_secret_value()
+        manifest = agent_secret(agent, key=key, token=row.token, base_url=session.url)
+        await apply(context, manifest, live, ConditionType.KEY_READY)
 
 
-async def _see_secret(context: Context, agent: OpenClawAgent) -> dict[str, Any] | None:
+async def _read_secret(context: Context, agent: OpenClawAgent) -> dict[str, Any] | None:
     """The agent's Secret as the API server has it, compact."""
     found = await context.kube.get(SECRET, agent.metadata.namespace, agent.secret_name)
     return compact({"apiVersion": SECRET.api_version, "kind": SECRET.kind, **found}) if found else None
 
 
-def _newer(state: RouteState, agent: OpenClawAgent, row: KeyRow) -> list[str]:
-    """What was made after the key in the Secret and never got there: it may have the alias."""
+def _newer(session: ProxySession, agent: OpenClawAgent, row: KeyRow) -> list[str]:
+    """Tokens of keys newer than the delivered one: created but never written to the Secret; one may hold the alias."""
     assert row.mark is not None
-    others = [other for other in state.table.of(agent.metadata.uid) if other.expires is None and other.mark]
+    others = [other for other in session.table.of(agent.metadata.uid) if other.expires is None and other.mark]
     return [other.token for other in others if other.mark and other.mark.generation > row.mark.generation]

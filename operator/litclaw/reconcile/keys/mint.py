@@ -1,7 +1,7 @@
-"""A new virtual key for an agent: registered first, delivered then, so that what the Secret holds is always live.
+"""A new virtual key for an agent: registered first, delivered afterwards, so that the key in the Secret is always live.
 
-A write into the Secret that was given up may be carried out yet. So the next try delivers the same key: if another were
-made and this one ended, the late write would put an ended key there.
+A write of the Secret that was given up may still be carried out. So the next attempt delivers the same key: if it created
+another and deleted this one, the late write would put a deleted key there.
 """
 
 from dataclasses import dataclass, replace
@@ -13,24 +13,25 @@ from pydantic import SecretStr
 
 from litclaw.api.agent import OpenClawAgent
 from litclaw.litellm.errors import AliasTakenError
-from litclaw.litellm.keys import KeyRow, Mark, agent_spend, carried_from, new_key, utc
-from litclaw.reconcile.agent.accept import Access
-from litclaw.reconcile.context import Context, RouteState
-from litclaw.reconcile.core.conditions import KEY_READY, Blocked
-from litclaw.reconcile.core.owned_objects import put
+from litclaw.litellm.keys import KeyRow, Mark, new_key, utc
+from litclaw.litellm.spend import agent_spend, carried_from
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
+from litclaw.reconcile.core.owned_objects import apply
 from litclaw.reconcile.keys.block import BlockReason
-from litclaw.reconcile.keys.due import asked, due, runs_for
+from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
 from litclaw.reconcile.keys.end import end_keys
-from litclaw.reconcile.keys.period import inherited, is_over
+from litclaw.reconcile.keys.period import inherited_reset, period_is_over
 from litclaw.reconcile.keys.retain import wanted_mark
+from litclaw.reconcile.proxy.connection import Access
+from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
-
-PROXY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Replacing:
-    """A live key that is too old, and for how many seconds it lives on."""
+    """A live key that is due for rotation, and for how many seconds it stays valid."""
 
     row: KeyRow
     grace: int
@@ -43,11 +44,11 @@ async def mint(
     live: dict[str, Any] | None,
     replacing: Replacing | None = None,
 ) -> tuple[KeyRow, SecretStr]:
-    """Register a new key that starts with what the agent's others have spent, and write it into the Secret.
+    """Register a new key that starts with the spend of the agent's other keys, and write it into the Secret.
 
     Args:
         live: the Secret as it is now, compact; None: there is none.
-        replacing: the live key that the new one is for; None: there is none any more.
+        replacing: the live key that the new one replaces; None: there is none any more.
 
     Returns:
         The key as the proxy has it, and its value.
@@ -56,28 +57,30 @@ async def mint(
         Blocked: the proxy isn't usable, or the Secret is refused.
         LiteLLMError: the proxy refuses the key.
     """
-    state = access.state
-    if not state.usable:
-        message = f"Waits for {state.url}, where the key is to be made: the route's conditions say why it isn't ready."
-        raise Blocked(KEY_READY, "RouteNotReady", message, stalled=False, retry=PROXY_SECONDS)
-    state.making += 1
+    if not access.connection.usable:
+        message = f"Waits for {access.offer.url}, where the key is to be created: the route's conditions tell why it isn't ready."
+        raise Blocked(ConditionType.KEY_READY, "RouteNotReady", message, stalled=False, retry=intervals.PROXY_RETRY)
+    access.connection.keys_in_creation += 1
     try:
-        row, value = _left(context, agent, state, replacing) or await _made(context, agent, access, replacing)
-        await _deliver(context, agent, state, live, row, value)
+        row, value = _undelivered(context, agent, access, replacing) or await _create(context, agent, access, replacing)
+        await _deliver(context, agent, access.session, live, row, value)
     finally:
-        state.making -= 1
+        access.connection.keys_in_creation -= 1
     return row, value
 
 
-def _left(
-    context: Context, agent: OpenClawAgent, state: RouteState, replacing: Replacing | None
+def _undelivered(
+    context: Context, agent: OpenClawAgent, access: Access, replacing: Replacing | None
 ) -> tuple[KeyRow, SecretStr] | None:
-    """A key that was made, and of whose delivery nothing is known; None: there is none, or it isn't what is wanted now."""
-    token, value = state.undelivered.get(agent.metadata.uid, ("", None))
-    row = state.table.get(token)
+    """A key that was created and whose delivery has an unknown outcome; None: there is none, or another is wanted now."""
+    session = access.session
+    token, value = session.undelivered.get(agent.metadata.uid, ("", None))
+    row = session.table.get(token)
     if value is None or row is None or row.mark is None or row.expires is not None:
         return None
-    if replacing and row.mark.replaces != replacing.row.short or due(context, agent, state, row) is not None:
+    if replacing and row.mark.replaces != replacing.row.short:
+        return None
+    if rotation_due(context, agent, access.offer.key_defaults, row) is not None:
         return None
     return row, value
 
@@ -85,65 +88,66 @@ def _left(
 async def _deliver(
     context: Context,
     agent: OpenClawAgent,
-    state: RouteState,
+    session: ProxySession,
     live: dict[str, Any] | None,
     row: KeyRow,
     value: SecretStr,
 ) -> None:
-    """Write a key into the agent's Secret. Where somebody was faster, the next pass reads first which key it holds.
+    """Write a key into the agent's Secret. If somebody was faster, the next pass first reads which key it holds.
 
     Raises:
-        Blocked: the Secret is refused; the key that nobody was given has ended, or there would be one more with each try.
-        KubeError: whether it is written isn't known.
+        Blocked: the Secret is refused. The key has been deleted, or each retry would leave one more.
+        KubeError: the outcome is unknown.
     """
-    state.undelivered[agent.metadata.uid] = (row.token, value)
-    manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=state.url)
+    session.undelivered[agent.metadata.uid] = (row.token, value)
+    manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=session.url)
     try:
-        await put(context, manifest, live, KEY_READY)
+        await apply(context, manifest, live, ConditionType.KEY_READY)
     except Blocked:
-        del state.undelivered[agent.metadata.uid]
-        await end_keys(state, [row.token])
+        del session.undelivered[agent.metadata.uid]
+        await end_keys(session, [row.token])
         raise
-    del state.undelivered[agent.metadata.uid]
+    del session.undelivered[agent.metadata.uid]
 
 
-async def _made(
+async def _create(
     context: Context, agent: OpenClawAgent, access: Access, replacing: Replacing | None
 ) -> tuple[KeyRow, SecretStr]:
     """Register a key that nobody has yet."""
-    state = access.state
-    old = await _as_they_are(agent, access)
-    now = state.now(context)
+    session = access.session
+    old = await _read_again(agent, session)
+    now = session.now()
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    counted = [replace(row, spend=0.0) if is_over(now, row) else row for row in old]
-    spend = agent_spend(counted) if old else _spend_of_a_lost_key(now, agent, state.url)
+    counted = [replace(row, spend=0.0) if period_is_over(now, row) else row for row in old]
+    spend = agent_spend(counted) if old else _spend_of_a_lost_key(now, agent, session.url)
+    # By a clock that is behind, now may be before the run's start; then the key would be rotated again and again.
+    created = max([context.now(), *(run.not_before for run in runs_for(context, agent.metadata.uid))])
     mark = Mark(
         cluster=context.cluster,
         agent=agent.metadata.uid,
         generation=generation,
         namespace=agent.metadata.namespace,
-        # By another clock, now may be before the rotation began; and then it would be made again and again.
-        made=max([context.now(), *(each.not_before for each in runs_for(context, agent.metadata.uid))]).isoformat(),
-        held=BlockReason.SUSPENDED.value if agent.spec.suspend else "",
-        asked=asked(agent),
+        created_at=created.isoformat(),
+        block_reason=BlockReason.SUSPENDED.value if agent.spec.suspend else "",
+        rotate_digest=rotate_annotation_digest(agent),
         replaces=replacing.row.short if replacing else "",
         grace=replacing.grace if replacing else 0,
-        taken=carried_from(old),
-        anew_at=inherited(now, replacing.row if replacing else None, access.limits),
+        carried=carried_from(old),
+        budget_resets_at=inherited_reset(now, old, access.limits),
     )
     mark = wanted_mark(agent, mark)
     for row in old:
         if row.alias == agent.alias:
-            await _free_alias(access, row)
+            await _free_alias(session, row)
     value = new_key()
-    made = await _generate(context, agent, access, value, mark, spend)
-    state.table.put(made)
-    return made, value
+    created_row = await _generate(context, agent, access, value, mark, spend)
+    session.table.put(created_row)
+    return created_row, value
 
 
-async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
-    """The agent's keys as the proxy has them now: what the table knows of their spend is up to a minute old."""
-    table, client = access.state.table, access.state.client
+async def _read_again(agent: OpenClawAgent, session: ProxySession) -> list[KeyRow]:
+    """The agent's keys as the proxy has them now: the table's spend is up to a minute old."""
+    table, client = session.table, session.client
     for row in table.of(agent.metadata.uid):
         fresh = await client.key(row.token)
         if fresh:
@@ -154,7 +158,7 @@ async def _as_they_are(agent: OpenClawAgent, access: Access) -> list[KeyRow]:
 
 
 def _spend_of_a_lost_key(now: datetime, agent: OpenClawAgent, url: str) -> float:
-    """What was last seen of a key that the proxy has no more, if its period isn't over: no budget is handed out twice."""
+    """The last known spend of a key that the proxy no longer has, unless its period is over: no budget is granted twice."""
     status = agent.status
     if status.base_url != url or not status.spend:
         return 0.0
@@ -166,7 +170,7 @@ def _spend_of_a_lost_key(now: datetime, agent: OpenClawAgent, url: str) -> float
 async def _generate(
     context: Context, agent: OpenClawAgent, access: Access, value: SecretStr, mark: Mark, spend: float
 ) -> KeyRow:
-    client = access.state.client
+    client = access.session.client
     generate = partial(
         client.generate_key,
         value,
@@ -177,47 +181,47 @@ async def _generate(
         spend=spend,
     )
     try:
-        made = await generate()
+        row = await generate()
     except AliasTakenError:
-        async for row in client.list_keys(alias=agent.alias):
-            if not await _may_take(context, agent, row):
+        async for other in client.list_keys(alias=agent.alias):
+            if not await _may_take_alias(context, agent, other):
                 raise
-            access.state.table.put(row)
-            await _free_alias(access, row)
-        made = await generate()
-    return await _endless(access, made)
+            access.session.table.put(other)
+            await _free_alias(access.session, other)
+        row = await generate()
+    return await _without_end(access.session, row)
 
 
-async def _endless(access: Access, made: KeyRow) -> KeyRow:
-    """Take off an end that the proxy gives every key (its ``default_key_generate_params`` or upper bounds).
+async def _without_end(session: ProxySession, row: KeyRow) -> KeyRow:
+    """Remove an end that the proxy gives every key (its ``default_key_generate_params`` or upper bounds).
 
     Raises:
-        Blocked: it can't be taken off, and so the key would end unseen.
+        Blocked: it can't be removed, so the key would end unseen.
     """
-    if made.expires is None:
-        return made
-    await access.state.client.update_key(made.token, {"duration": None})
-    fresh = await access.state.client.key(made.token)
+    if row.expires is None:
+        return row
+    await session.client.update_key(row.token, {"duration": None})
+    fresh = await session.client.key(row.token)
     if fresh and fresh.expires is None:
         return fresh
-    await end_keys(access.state, [made.token])
+    await end_keys(session, [row.token])
     message = (
-        "LiteLLM gives every key an end, by its key_generate_params, and doesn't take it off: remove duration there."
+        "LiteLLM gives every key an end, by its key_generate_params, and doesn't remove it: remove duration there."
     )
-    raise Blocked(KEY_READY, "KeyExpires", message, stalled=True, retry=60.0)
+    raise Blocked(ConditionType.KEY_READY, "KeyExpires", message, stalled=True, retry=intervals.REFUSED)
 
 
-async def _may_take(context: Context, agent: OpenClawAgent, row: KeyRow) -> bool:
-    """Whether a key that has our alias is the agent's own, or that of an agent of this cluster that is gone."""
-    if row.mark is None or row.mark.cluster != context.cluster or row.mark.retained:
+async def _may_take_alias(context: Context, agent: OpenClawAgent, row: KeyRow) -> bool:
+    """True if a key with our alias is the agent's own, or that of a deleted agent of this cluster."""
+    if row.mark is None or row.mark.cluster != context.cluster or row.mark.retained_for:
         return False
     if row.mark.agent == agent.metadata.uid:
         return True
-    return context.acts_in(row.mark.namespace) and row.mark.agent not in await context.living_agents()
+    return context.serves(row.mark.namespace) and row.mark.agent not in await context.living_agents()
 
 
-async def _free_alias(access: Access, row: KeyRow) -> None:
+async def _free_alias(session: ProxySession, row: KeyRow) -> None:
     generation = row.mark.generation if row.mark else 0
     alias = f"{row.alias}#{generation}.{row.token[:8]}"
-    await access.state.client.update_key(row.token, {"key_alias": alias})
-    access.state.table.put(replace(row, alias=alias))
+    await session.client.update_key(row.token, {"key_alias": alias})
+    session.table.put(replace(row, alias=alias))

@@ -1,15 +1,19 @@
-"""What one proxy holds of this cluster's keys, read a hundred a call and kept true by our own calls in between."""
+"""This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
 from collections.abc import Collection, Iterable
 
 from litclaw.litellm.client import LiteLLM
-from litclaw.litellm.keys import KeyRow, agent_spend
+from litclaw.litellm.keys import KeyRow
+from litclaw.litellm.spend import agent_spend
 
 
 class KeyTable:
     """This cluster's keys at one proxy, by token and by agent.
 
-    A row that is missing may only not have been seen yet: whoever acts on that asks the proxy for the one key first.
+    A row that is missing may only not have been read yet: ask the proxy for the one key before acting on that.
+
+    Attributes:
+        complete: True if all keys have been read at least once.
     """
 
     def __init__(self, cluster: str) -> None:
@@ -17,6 +21,7 @@ class KeyTable:
         self._rows: dict[str, KeyRow] = {}
         self._by_agent: dict[str, set[str]] = {}
         self._by_retained: dict[str, set[str]] = {}
+        self.complete = False
         self._touched: dict[str, KeyRow | None] | None = None
 
     def __len__(self) -> int:
@@ -31,7 +36,7 @@ class KeyTable:
         return self._sorted(self._by_agent.get(agent_uid, ()))
 
     def retained_for(self, agent: str) -> list[KeyRow]:
-        """The keys that an agent, named ``<namespace>/<name>``, keeps or has left behind; oldest generation first."""
+        """The keys that an agent, named ``<namespace>/<name>``, retains or has retained; oldest generation first."""
         return self._sorted(self._by_retained.get(agent, ()))
 
     def _sorted(self, tokens: Iterable[str]) -> list[KeyRow]:
@@ -43,34 +48,31 @@ class KeyTable:
         return set(self._by_agent)
 
     def orphaned(self, living: Collection[str]) -> list[KeyRow]:
-        """The keys that no agent has, none may take back, and that have no end.
+        """The keys without an agent, except those that are retained or have an end already.
 
         Args:
-            living: the uids of the agents that there are.
+            living: the uids of the existing agents.
         """
         return [
             row
             for uid in self._by_agent
             if uid not in living
             for row in self.of(uid)
-            if row.mark and not row.mark.retained and row.expires is None
+            if row.mark and not row.mark.retained_for and row.expires is None
         ]
 
-    @property
-    def spend(self) -> float:
-        """What the keys have spent together, in US dollars: what a new key has taken over of an old one counts once."""
-        return sum(
-            self._rows[next(iter(tokens))].spend if len(tokens) == 1 else agent_spend(self._sorted(tokens))
-            for tokens in self._by_agent.values()
-        )
+    def spend(self, agents: Iterable[str]) -> float:
+        """What the keys of some agents have spent together, in US dollars. Spend that a new key carries counts once."""
+        return sum(agent_spend(self._sorted(tokens)) for uid in agents if (tokens := self._by_agent.get(uid)))
 
-    @property
-    def retiring(self) -> int:
-        """How many keys have an end set."""
-        return sum(1 for row in self._rows.values() if row.expires is not None)
+    def count(self, agents: Iterable[str]) -> tuple[int, int]:
+        """How many keys some agents have: those without an end, and those with one."""
+        rows = [self._rows[token] for uid in agents for token in self._by_agent.get(uid, ())]
+        retiring = sum(1 for row in rows if row.expires is not None)
+        return len(rows) - retiring, retiring
 
     def put(self, row: KeyRow) -> None:
-        """Take in a key that the proxy has just shown or made; one that isn't this cluster's is left out."""
+        """Store a key that the proxy has just shown or created, unless it is another cluster's."""
         if row.mark is None or row.mark.cluster != self._cluster:
             return
         if self._touched is not None:
@@ -79,7 +81,7 @@ class KeyTable:
         self._link(row)
 
     def drop(self, tokens: Iterable[str]) -> None:
-        """Leave out keys that the proxy has just deleted."""
+        """Remove keys that the proxy has just deleted."""
         for token in tokens:
             if self._touched is not None:
                 self._touched[token] = None
@@ -89,23 +91,23 @@ class KeyTable:
         self._rows[row.token] = row
         if row.mark:
             self._by_agent.setdefault(row.mark.agent, set()).add(row.token)
-            if row.mark.retained:
-                self._by_retained.setdefault(row.mark.retained, set()).add(row.token)
+            if row.mark.retained_for:
+                self._by_retained.setdefault(row.mark.retained_for, set()).add(row.token)
 
     def _unlink(self, token: str) -> None:
         row = self._rows.pop(token, None)
         if row and row.mark:
-            for index, key in ((self._by_agent, row.mark.agent), (self._by_retained, row.mark.retained)):
-                held = index.get(key, set())
-                held.discard(token)
-                if not held:
+            for index, key in ((self._by_agent, row.mark.agent), (self._by_retained, row.mark.retained_for)):
+                tokens = index.get(key, set())
+                tokens.discard(token)
+                if not tokens:
                     index.pop(key, None)
 
     async def refresh(self, client: LiteLLM) -> set[str]:
-        """Read every key of the proxy. What we did meanwhile counts more than what the pages said.
+        """Read every key of the proxy. A key that we changed meanwhile stays as we know it: a page may be older.
 
         Returns:
-            The uids of the agents whose keys are not what they were.
+            The uids of the agents whose keys have changed.
 
         Raises:
             LiteLLMError: the table stays as it was.
@@ -116,7 +118,7 @@ class KeyTable:
             seen = {
                 row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
             }
-            # Pages shift while keys are deleted, and a row may be on none of them; so what is missing is asked for.
+            # Pages shift while keys are deleted, and a row may be on none of them: each missing one is asked for.
             for token in self._rows.keys() - seen.keys() - touched.keys():
                 if row := await client.key(token):
                     seen[token] = row
@@ -135,4 +137,5 @@ class KeyTable:
         self._rows, self._by_agent, self._by_retained = {}, {}, {}
         for row in seen.values():
             self._link(row)
+        self.complete = True
         return agents

@@ -1,117 +1,124 @@
-"""A rotation's work in this process: whose turn it is, and whose key couldn't be rotated.
+"""A rotation run: the progress of one LiteLLMKeyRotation in this process.
 
-It is in memory alone. Who is done shows by the keys themselves, so after a restart it is made anew.
+It is in memory only. The keys themselves show which are rotated, so a restarted operator builds it again.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from litclaw.kube.cache import Key
+from litclaw.reconcile.core.request import Request
 
 LONG = timedelta(minutes=3)
-"""After this time a key that is worked on gives its place to another, and has its turn again after the rest."""
+"""A key that takes longer gives its place to another, and has its turn again after the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    key: Key
+    request: Request
     since: datetime
 
 
 class RotationRun:
-    """The keys of one rotation, by the uid of the resource that they are of.
+    """The keys of one rotation, by the uid of the resource that owns them.
 
     Args:
-        key: the rotation itself, which is looked at as soon as nobody is worked on any more.
-        not_before: keys made before that are to be rotated.
-        grace: how long an old key lives on, in seconds.
-        limit: how many are worked on at a time.
-        stop: after how many failures no more are taken up; 0: it goes on past any number.
-        wake: has a resource looked at.
+        request: the rotation itself, enqueued as soon as no key is in progress.
+        not_before: keys created before that are rotated.
+        grace: how long an old key stays valid, in seconds.
+        limit: how many keys are in progress at a time.
+        stop: the number of failures after which no more are begun; 0: it goes on past any number.
+        enqueue: reconciles a resource.
         now: the clock.
 
     Attributes:
-        failures: whose key couldn't be rotated, and why.
-        late: who has had a turn and needs longer.
-        looked_at: the generation of the rotation at the last look; a look that wakes itself by what it writes isn't made.
-        look_at: when the next look is due, in the event loop's time.
+        failures: the resources whose key couldn't be rotated, and why.
+        late: the resources that had a turn and need longer.
+        generation: the rotation's generation at the last pass. A pass that only its own write caused is skipped.
+        next_pass: when the next pass is due, by the event loop's clock.
     """
 
     def __init__(
         self,
-        key: Key,
+        request: Request,
         *,
         not_before: datetime,
         grace: int,
         limit: int,
         stop: int,
-        wake: Callable[[Key], None],
+        enqueue: Callable[[Request], None],
         now: Callable[[], datetime],
     ) -> None:
         self.not_before = not_before
         self.grace = grace
-        self.failures: dict[str, tuple[Key, str]] = {}
-        self.late: dict[str, Key] = {}
-        self.looked_at = 0
-        self.look_at = 0.0
-        self._key = key
+        self.failures: dict[str, tuple[Request, str]] = {}
+        self.late: dict[str, Request] = {}
+        self.generation = 0
+        self.next_pass = 0.0
+        self._request = request
         self._now = now
         self._limit = limit
         self._stop = stop
-        self._wake = wake
-        self._waiting: dict[str, Key] = {}
-        self._at_work: dict[str, _Turn] = {}
+        self._enqueue = enqueue
+        self._waiting: dict[str, Request] = {}
+        self._in_progress: dict[str, _Turn] = {}
 
-    def plan(self, waiting: Mapping[str, Key], unreachable: Mapping[str, Key], *, resting: bool) -> None:
-        """Say who is still to be rotated, in order; the first are taken up at once.
+    def plan(self, waiting: Mapping[str, Request], unreachable: Mapping[str, Request], *, suspended: bool) -> None:
+        """Set the keys that are still to be rotated, in order; the first are begun at once.
 
         Args:
-            waiting: who can be rotated now.
-            unreachable: who can't, because the proxy isn't there; nobody waits for them.
-            resting: whether none is taken up.
+            waiting: keys that can be rotated now.
+            unreachable: keys whose proxy isn't available; the others don't wait for them.
+            suspended: True if none is begun.
         """
-        turns = {uid: turn for uid, turn in self._at_work.items() if uid in waiting}
-        long = {uid: turn.key for uid, turn in turns.items() if self._now() - turn.since > LONG}
-        self.late = {uid: key for uid, key in (self.late | long).items() if uid in waiting}
-        self._at_work = {uid: turn for uid, turn in turns.items() if uid not in long}
+        turns = {uid: turn for uid, turn in self._in_progress.items() if uid in waiting}
+        long = {uid: turn.request for uid, turn in turns.items() if self._now() - turn.since > LONG}
+        self.late = {uid: request for uid, request in (self.late | long).items() if uid in waiting}
+        self._in_progress = {uid: turn for uid, turn in turns.items() if uid not in long}
         self.failures = {uid: why for uid, why in self.failures.items() if uid in waiting or uid in unreachable}
-        taken = self._at_work.keys() | self.failures.keys()
-        first = {uid: key for uid, key in waiting.items() if uid not in self.late} | self.late
-        self._waiting = {uid: key for uid, key in first.items() if uid not in taken and not resting}
-        self._take_up()
+        begun = self._in_progress.keys() | self.failures.keys()
+        first = {uid: request for uid, request in waiting.items() if uid not in self.late} | self.late
+        self._waiting = {uid: request for uid, request in first.items() if uid not in begun and not suspended}
+        self._begin()
 
     @property
     def stopped(self) -> bool:
-        """Whether there were too many failures."""
+        """True if there were too many failures."""
         return 0 < self._stop <= len(self.failures)
 
     @property
-    def at_work(self) -> int:
-        """How many are worked on."""
-        return len(self._at_work)
+    def in_progress(self) -> int:
+        """The number of keys that are being rotated."""
+        return len(self._in_progress)
 
     def covers(self, uid: str) -> bool:
-        """Whether a resource's key is to be rotated now. One that failed is, for when somebody mends what stood in the way."""
-        return uid in self._at_work or uid in self.failures
+        """True while the key is being rotated. Failed keys count, so that they are retried as soon as the cause is fixed."""
+        return uid in self._in_progress or uid in self.failures
 
-    def settle(self, uid: str, failure: str | None) -> None:
-        """Say that a resource's key has been rotated or, with a reason, that it can't be."""
+    def mark_done(self, uid: str) -> None:
+        """Record that a resource's key has been rotated."""
+        self._end_turn(uid, None)
+
+    def mark_failed(self, uid: str, why: str) -> None:
+        """Record why a resource's key can't be rotated."""
+        self._end_turn(uid, why)
+
+    def _end_turn(self, uid: str, failure: str | None) -> None:
         if not self.covers(uid):
             return
-        turn = self._at_work.pop(uid, None)
-        key = turn.key if turn else self.failures[uid][0]
+        turn = self._in_progress.pop(uid, None)
+        request = turn.request if turn else self.failures[uid][0]
         self.failures.pop(uid, None)
-        if failure:
-            self.failures[uid] = (key, failure)
-        self._take_up()
-        if turn and not self._at_work:
-            self.look_at = 0.0
-            self._wake(self._key)
+        if failure is not None:
+            self.failures[uid] = (request, failure)
+        self._begin()
+        if turn and not self._in_progress:
+            self.next_pass = 0.0
+            self._enqueue(self._request)
 
-    def _take_up(self) -> None:
-        while self._waiting and not self.stopped and len(self._at_work) < self._limit:
+    def _begin(self) -> None:
+        while self._waiting and not self.stopped and len(self._in_progress) < self._limit:
             uid = next(iter(self._waiting))
-            key = self._waiting.pop(uid)
-            self._at_work[uid] = _Turn(key, self._now())
-            self._wake(key)
+            request = self._waiting.pop(uid)
+            self._in_progress[uid] = _Turn(request, self._now())
+            self._enqueue(request)

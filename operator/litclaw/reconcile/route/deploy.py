@@ -1,4 +1,4 @@
-"""A managed route's own objects: its Secrets, its database, its proxy, and what stands around that."""
+"""A managed route's objects: its Secrets, its database, its proxy, and the optional objects around the proxy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from litclaw.api import names
+from litclaw.api.digest import digest
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.cache import Key
@@ -22,15 +23,14 @@ from litclaw.kube.resources import (
     STATEFUL_SET,
 )
 from litclaw.reconcile.context import Context
-from litclaw.reconcile.core.conditions import PROXY_READY, Blocked, Conditions
+from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
 from litclaw.reconcile.core.deployment_status import require_available
-from litclaw.reconcile.core.owned_objects import check_ours, ensure, look, remove_others
-from litclaw.reconcile.core.secret_values import SECRETS_READY
-from litclaw.reconcile.route import master_key
-from litclaw.reconcile.route.migration import DATABASE_READY, drop_stuck, is_migrated, migrate, migration_digest
+from litclaw.reconcile.core.owned_objects import check_ours, ensure, get_live, remove_others
+from litclaw.reconcile.route.master_key import finish_master_key_rotation
+from litclaw.reconcile.route.migration import drop_stuck, is_migrated, migrate, migration_digest
 from litclaw.reconcile.route.replicas import hand_over_replicas
 from litclaw.reconcile.route.secrets import route_secrets
-from litclaw.render.metadata import Manifest, digest, sealed
+from litclaw.render.metadata import Manifest, sealed
 from litclaw.render.route.config_yaml import ModelsCollideError, SettingClashError
 from litclaw.render.route.configmap import route_configmap
 from litclaw.render.route.deployment import route_deployment
@@ -38,7 +38,7 @@ from litclaw.render.route.extras import route_extras
 from litclaw.render.route.postgres import postgres_service, postgres_statefulset
 from litclaw.render.route.service import route_service
 
-# Never a StatefulSet: a database that is no longer wanted here still holds every key's spend. For Jobs see `drop_stuck`.
+# Never a StatefulSet: a database that is no longer wanted here still has every key's spend. For Jobs see `drop_stuck`.
 _REMOVED: tuple[str, ...] = tuple(
     resource.kind
     for resource in (
@@ -58,9 +58,9 @@ class Deployed:
     """A proxy that runs.
 
     Attributes:
-        master_key: what it is administered with.
-        master_key_before: what some of its pods may still know in its place.
-        pending: why its pods aren't yet as they should be, while those from before serve.
+        master_key: the proxy's master key.
+        master_key_before: the master key that some of its pods may still know instead.
+        pending: why its pods aren't as they should be yet, while those from before serve.
     """
 
     master_key: SecretStr
@@ -69,37 +69,37 @@ class Deployed:
 
 
 async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, conditions: Conditions) -> Deployed:
-    """Have everything there that the proxy consists of, and see that it runs.
+    """Apply everything that the proxy consists of, and check that it runs.
 
     Raises:
         Blocked: something is missing, refused, or not running yet.
     """
     configmap = _render_config(route)
     namespace, name = route.metadata.namespace, names.route_workload(route.metadata.name)
-    before = await look(context, DEPLOYMENT.kind, namespace, name)
-    held = await route_secrets(context, route, managed, before)
-    conditions.true(SECRETS_READY, "Found")
-    migration = migration_digest(route, managed, held)
+    before = await get_live(context, DEPLOYMENT.kind, namespace, name)
+    secrets = await route_secrets(context, route, managed, before)
+    conditions.set_true(ConditionType.SECRETS_READY, "Found")
+    migration = migration_digest(route, managed, secrets)
     deployment = route_deployment(
         route,
         managed,
         config_digest=digest(configmap["data"]),
-        secrets_digest=held.digest,
+        secrets_digest=secrets.digest,
         migration=migration,
-        salt=held.fingerprint,
+        salt=secrets.fingerprint,
     )
-    check_ours(before, deployment, PROXY_READY)
+    check_ours(before, deployment, ConditionType.PROXY_READY)
     database = await _deploy_database(context, route, managed)
     around = [configmap, route_service(route, managed), *await _around(context, route, managed)]
-    present = [await ensure(context, manifest, PROXY_READY) for manifest in around]
+    present = [await ensure(context, manifest, ConditionType.PROXY_READY) for manifest in around]
     pending: Blocked | None = None
     if not is_migrated(before, migration):
-        _see_database(database)
+        _require_database(database)
         pending = await migrate(context, route, managed, migration, serving=before is not None)
     if pending is None:
         if before and managed.autoscaling and not is_settled(before, sealed(deployment)):
             await hand_over_replicas(context, before)
-        running = await ensure(context, deployment, PROXY_READY)
+        running = await ensure(context, deployment, ConditionType.PROXY_READY)
     elif before:
         running = before
     else:
@@ -107,19 +107,19 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
     wanted = [_key(body) for body in (*present, running, *database)]
     await remove_others(context, route.metadata.uid, wanted, _REMOVED)
     await drop_stuck(context, route, migration)
-    _see_database(database)
-    conditions.true(DATABASE_READY, "Running" if database else "Configured")
+    _require_database(database)
+    conditions.set_true(ConditionType.DATABASE_READY, "Running" if database else "Configured")
     if pending is None:
-        await master_key.settle(context, route, running)
+        await finish_master_key_rotation(context, route, running)
     else:
-        conditions.false(DATABASE_READY, pending.reason, pending.message)
+        conditions.set_false(ConditionType.DATABASE_READY, pending.reason, pending.message)
     waits = f"Waits for the pods of Deployment {name}; LiteLLM takes a minute to start."
-    require_available(running, PROXY_READY, waits)
-    return Deployed(held.master_key, held.master_key_before, pending)
+    require_available(running, ConditionType.PROXY_READY, waits)
+    return Deployed(secrets.master_key, secrets.master_key_before, pending)
 
 
 async def withdraw(context: Context, route: LiteLLMRoute) -> None:
-    """Remove what a route has from when it was managed; its database and Secrets stay, as they hold what was spent."""
+    """Remove the objects from when a route was managed. Its database and Secrets stay: the database has the spend of the keys."""
     await remove_others(context, route.metadata.uid, (), _REMOVED)
 
 
@@ -127,9 +127,9 @@ def _render_config(route: LiteLLMRoute) -> Manifest:
     try:
         return route_configmap(route)
     except SettingClashError as error:
-        raise Blocked("ModelsReady", "InvalidSettings", f"{error}.", stalled=True) from None
+        raise Blocked(ConditionType.MODELS_READY, "InvalidSettings", f"{error}.", stalled=True) from None
     except ModelsCollideError as error:
-        raise Blocked("ModelsReady", "ModelsCollide", f"{error}.", stalled=True) from None
+        raise Blocked(ConditionType.MODELS_READY, "ModelsCollide", f"{error}.", stalled=True) from None
 
 
 async def _around(context: Context, route: LiteLLMRoute, managed: Managed) -> list[Manifest]:
@@ -142,20 +142,20 @@ async def _around(context: Context, route: LiteLLMRoute, managed: Managed) -> li
         pod_monitors=await _knows_pod_monitors(context, route, managed),
     )
     if postgres and not managed.database.embedded:
-        # Pods from before go on with it until the last of them is gone, and an owner takes its data out of it.
+        # Pods from before use it until the last of them is gone, and an owner copies the data out of it.
         around = [*around, postgres_service(route)]
     return around
 
 
 async def _knows_pod_monitors(context: Context, route: LiteLLMRoute, managed: Managed) -> bool:
-    """Whether the cluster has the kind, asked only where it matters. No watch tells that a kind has gone."""
+    """True if the cluster serves the kind, asked only where it matters. No watch reports that a kind is gone."""
     key = (POD_MONITOR.kind, route.metadata.namespace, names.route_workload(route.metadata.name))
-    held = context.cache.get(*key)
-    if not (managed.monitoring.enabled or held):
+    cached = context.cache.get(*key)
+    if not (managed.monitoring.enabled or cached):
         return False
     known = await context.kube.serves(POD_MONITOR)
-    if held and not known:
-        context.cache.forget(held)
+    if cached and not known:
+        context.cache.remove(cached)
     return known
 
 
@@ -166,13 +166,13 @@ def _key(body: Mapping[str, Any]) -> Key:
 async def _deploy_database(context: Context, route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
     if not (embedded := managed.database.embedded):
         return []
-    service = await ensure(context, postgres_service(route), DATABASE_READY)
-    stateful_set = await ensure(context, postgres_statefulset(route, embedded), DATABASE_READY)
+    service = await ensure(context, postgres_service(route), ConditionType.DATABASE_READY)
+    stateful_set = await ensure(context, postgres_statefulset(route, embedded), ConditionType.DATABASE_READY)
     return [service, stateful_set]
 
 
-def _see_database(database: list[dict[str, Any]]) -> None:
+def _require_database(database: list[dict[str, Any]]) -> None:
     for body in database:
         if body["kind"] == STATEFUL_SET.kind and not (body.get("status") or {}).get("readyReplicas"):
             message = f"Waits for the pod of StatefulSet {body['metadata']['name']}."
-            raise Blocked(DATABASE_READY, "Starting", message, stalled=False)
+            raise Blocked(ConditionType.DATABASE_READY, "Starting", message, stalled=False)

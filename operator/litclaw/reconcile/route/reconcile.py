@@ -1,27 +1,43 @@
-"""One reconcile of a LiteLLMRoute: deploy what is managed, see what answers, and tell the agents that use it."""
+"""One reconcile of a LiteLLMRoute: deploy a managed proxy, observe what answers, and offer it to the agents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
+from litclaw.api.quantity import format_usd
 from litclaw.api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from litclaw.kube.resources import ROUTE
-from litclaw.reconcile.context import Context, RouteState
-from litclaw.reconcile.core import report
-from litclaw.reconcile.core.conditions import PROXY_READY, Blocked, Conditions
-from litclaw.reconcile.core.finalizer import hold
-from litclaw.reconcile.core.last_resort import guarded, say
-from litclaw.reconcile.route import connect as route_connect
-from litclaw.reconcile.route import deploy as route_deploy
-from litclaw.reconcile.route import observe as route_observe
-from litclaw.reconcile.route.deletion import finish
+from litclaw.litellm.errors import LiteLLMError
+from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
+from litclaw.reconcile.core.finalizer import ensure_finalizer
+from litclaw.reconcile.core.last_resort import guarded, set_blocked
+from litclaw.reconcile.core.status import dump, invalid_spec, write_status
+from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.offer import Offer
+from litclaw.reconcile.proxy.session import Credentials, RouteKey
+from litclaw.reconcile.route.connect import checked_url, connect, disconnect, locate, peer_of, read_credentials
+from litclaw.reconcile.route.deletion import finalize_route
+from litclaw.reconcile.route.deploy import deploy, withdraw
+from litclaw.reconcile.route.observe import (
+    NotObservedYet,
+    blocked_by,
+    latest_observation,
+    offered_models,
+    require_usable,
+)
+from litclaw.reconcile.route.sweep import sweep, sweeps
 from litclaw.render.route.service import service_url
 
-REQUIRED_CONDITIONS = ("SecretsReady", "DatabaseReady", PROXY_READY, "ModelsReady")
-LOOK_AGAIN_SECONDS = 30.0
-_BLOCKED_SECONDS = 10.0
+REQUIRED_CONDITIONS = (
+    ConditionType.SECRETS_READY,
+    ConditionType.DATABASE_READY,
+    ConditionType.PROXY_READY,
+    ConditionType.MODELS_READY,
+)
 _NOT_OURS = (
     "NotOurs: the master key of an external proxy is changed where that runs; then put it into the Secret that "
     "spec.external.masterKeySecretRef names."
@@ -29,119 +45,160 @@ _NOT_OURS = (
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Pass:
+    """What one pass finds out, for the status."""
+
     url: str = ""
     version: str = ""
 
 
 async def reconcile_route(context: Context, namespace: str, name: str) -> float | None:
-    """Compare what is with what should be, once.
+    """Bring one route closer to its spec.
 
     Returns:
-        After how many seconds to look requeue_after, or None.
+        Seconds after which to reconcile again, or None.
     """
     key = (namespace, name)
     body = context.cache.get(ROUTE.kind, namespace, name)
     if body is None:
-        _forget(context, key)
+        disconnect(context, key)
         return None
-    return await guarded(context, body, REQUIRED_CONDITIONS, lambda: _pass(context, key, body))
+    requeue_after, failed = await guarded(context, body, REQUIRED_CONDITIONS, lambda: _reconcile(context, key, body))
+    if failed:
+        context.fail_rotation(body["metadata"]["uid"], f"{failed.reason}: {failed.message}")
+    return requeue_after
 
 
-def _forget(context: Context, key: tuple[str, str]) -> None:
-    if state := context.routes.pop(key, None):
-        context.retire(state.client)
-    context.enqueue_agents_if_changed(key, None)
-
-
-async def _pass(context: Context, key: tuple[str, str], body: Mapping[str, Any]) -> float | None:
+async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any]) -> float | None:
+    body = await context.full(cached)
+    if body is None:
+        return None  # its deletion comes as an event
     if "deletionTimestamp" in body["metadata"]:
-        requeue_after = await finish(context, body)
+        requeue_after = await finalize_route(context, body)
         if requeue_after is None:
-            _forget(context, key)
+            disconnect(context, key)
         return requeue_after
     try:
         route = LiteLLMRoute.model_validate(body)
     except ValidationError as error:
-        await say(context, body, REQUIRED_CONDITIONS, report.unreadable(error))
+        why = invalid_spec(error)
+        context.fail_rotation(body["metadata"]["uid"], f"{why.reason}: {why.message}")
+        await set_blocked(context, body, REQUIRED_CONDITIONS, why)
+        context.routes_seen.add(key)
         return None
     if route.spec.external:
-        await hold(context, body)
-    conditions, seen, requeue_after = Conditions(REQUIRED_CONDITIONS), _Seen(), LOOK_AGAIN_SECONDS
+        await ensure_finalizer(context, body)
+    conditions, found, requeue_after = Conditions(REQUIRED_CONDITIONS), _Pass(), intervals.ROUTE_RESYNC
     try:
-        await _converge(context, route, conditions, seen)
-        conditions.ready(f"{_count(context, key)} can be asked for at {seen.url}.")
-        if context.routes[key].hurry_until > context.now():
-            requeue_after = route_observe.HURRY_SECONDS
+        await _converge(context, key, route, conditions, found)
+        conditions.set_ready(f"{_count(context, key)} can be asked for at {found.url}.")
+    except NotObservedYet:
+        return intervals.OBSERVE_LIMIT + intervals.ROUTE_BLOCKED  # the session enqueues the route before
     except Blocked as why:
-        if why.condition != "ModelsReady" and not why.serving and (state := context.routes.get(key)):
-            state.usable = False
+        if why.condition != ConditionType.MODELS_READY and not why.serving:
+            _withdraw_offer(context, key)
         if why.stalled:
             context.fail_rotation(route.metadata.uid, f"{why.reason}: {why.message}")
-        conditions.blocked(why)
-        requeue_after = why.retry or _BLOCKED_SECONDS
-    held = context.routes.get(key)
-    context.enqueue_agents_if_changed(key, (route.spec.allowed_namespaces, held.signature() if held else None))
+        conditions.set_blocked(why)
+        requeue_after = why.retry or intervals.ROUTE_BLOCKED
+    connection = context.routes.get(key)
+    offer = connection.offer if connection else None
+    context.enqueue_agents_if_changed(key, (route.spec.allowed_namespaces, offer))
+    context.routes_seen.add(key)
     fresh = context.cache.get(ROUTE.kind, *key) or body
-    await report.write_status(context, fresh, _status(context, route, conditions, seen, held))
+    await write_status(context, fresh, _status(context, key, route, conditions, found, connection))
     return requeue_after
 
 
-def _count(context: Context, key: tuple[str, str]) -> str:
-    models = len(context.routes[key].facts)
+def _count(context: Context, key: RouteKey) -> str:
+    offer = context.routes[key].offer
+    models = len(offer.models) if offer else 0
     return f"{models} model{'s' if models != 1 else ''}"
 
 
-async def _converge(context: Context, route: LiteLLMRoute, conditions: Conditions, seen: _Seen) -> None:
+def _withdraw_offer(context: Context, key: RouteKey) -> None:
+    """Keys can't be created at the proxy now; what agents have goes on."""
+    connection = context.routes.get(key)
+    if connection and connection.offer:
+        connection.offer = replace(connection.offer, usable=False)
+
+
+async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, conditions: Conditions, found: _Pass) -> None:
     pending: Blocked | None = None
-    before: SecretStr | None = None
     if managed := route.spec.managed:
-        seen.url = service_url(route, managed)
-        deployed = await route_deploy.deploy(context, route, managed, conditions)
-        key, before, pending = deployed.master_key, deployed.master_key_before, deployed.pending
-        authorities = ""
+        found.url = service_url(route, managed)
+        deployed = await deploy(context, route, managed, conditions)
+        pending = deployed.pending
+        credentials = Credentials(found.url, deployed.master_key, master_key_before=deployed.master_key_before)
     elif external := route.spec.external:
-        seen.url = route_connect.checked_url(external.url)
-        key, authorities = await route_connect.read_secrets(context, route, external)
-        conditions.true("SecretsReady", "Found")
-        await route_deploy.withdraw(context, route)
+        found.url = checked_url(external.url)
+        credentials = await read_credentials(context, route, external, found.url)
+        conditions.set_true(ConditionType.SECRETS_READY, "Found")
+        await withdraw(context, route)
         context.fail_rotation(route.metadata.uid, _NOT_OURS)
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
-        raise Blocked(PROXY_READY, "InvalidSpec", message, stalled=True)
-    where, resolved = await route_observe.locate(seen.url)
-    state = route_connect.connect(context, route, seen.url, key, authorities, before)
-    if resolved or not state.seen:
-        state.reach = where  # a name that doesn't resolve just now hasn't moved
-    state.blocks_spread = route.spec.managed is None or route.spec.managed.redis is not None
-    state.peer = await route_connect.peer_of(context, route, seen.url)
-    state.key_defaults = route.spec.key_defaults
-    try:
-        seen.version = await route_observe.observe(context, route, state, conditions)
-    except Blocked as why:
-        if pending is None or why.condition != "ModelsReady":
-            raise
+        raise Blocked(ConditionType.PROXY_READY, "InvalidSpec", message, stalled=True)
+    where, resolves = await locate(found.url)
+    connection = connect(context, key, credentials)
+    before = connection.offer
+    connection.session.blocks_spread = managed is None or managed.redis is not None
+    observation = latest_observation(connection, fresh=_needs_fresh(route, before))
+    require_usable(route, connection, observation, conditions)
+    found.version = observation.release
+    models, problem = offered_models(route, found.url, observation, before.models if before else ())
+    connection.offer = Offer(
+        url=found.url,
+        authorities=credentials.authorities,
+        reach=where if resolves or before is None else before.reach,  # an unresolved name hasn't moved
+        peer=await peer_of(context, route, found.url),
+        models=models,
+        limited=bool(route.spec.external and route.spec.models),
+        key_defaults=route.spec.key_defaults,
+        usable=True,
+    )
+    if sweeps(key, connection.session):
+        try:
+            await sweep(context, connection.session)
+        except LiteLLMError as error:
+            raise blocked_by(error, route) from None
+    if problem and pending is None:
+        raise problem
+    if problem is None:
+        conditions.set_true(ConditionType.MODELS_READY, "Served")
     if pending:
         raise pending
 
 
+def _needs_fresh(route: LiteLLMRoute, offer: Offer | None) -> bool:
+    """True if the proxy must be observed now: the spec has changed, or the route wasn't ready."""
+    ready = any(each.type == ConditionType.READY and each.status == "True" for each in route.status.conditions)
+    return offer is None or not ready or route.status.observed_generation != route.metadata.generation
+
+
 def _status(
-    context: Context, route: LiteLLMRoute, conditions: Conditions, seen: _Seen, state: RouteState | None
+    context: Context,
+    key: RouteKey,
+    route: LiteLLMRoute,
+    conditions: Conditions,
+    found: _Pass,
+    connection: Connection | None,
 ) -> dict[str, object]:
-    key = (route.metadata.namespace, route.metadata.name)
     generation = route.metadata.generation
+    agents = [body["metadata"]["uid"] for body in context.agents_of(key)]
+    keys, spend = route.status.keys, route.status.spend
+    if connection and connection.session.keys_read:
+        table = connection.session.table
+        live, retiring = table.count(agents)
+        keys, spend = RouteKeys(live=live, retiring=retiring), format_usd(table.spend(agents))
+    offer = connection.offer if connection else None
     status = RouteStatus(
         observed_generation=generation,
-        url=seen.url,
-        version=seen.version or route.status.version,
-        models=len(state.facts) if state else len(route.spec.models),
-        agents=sum(1 for _ in context.agents_of(key)),
-        keys=_keys(state) if state else route.status.keys,
-        spend=state.spend_text if state else route.status.spend,
+        url=found.url,
+        version=found.version or route.status.version,
+        models=len(offer.models) if offer else len(route.spec.models),
+        agents=len(agents),
+        keys=keys,
+        spend=spend,
     )
-    return report.dump(status, conditions.render(route.status.conditions, generation=generation, now=context.now()))
-
-
-def _keys(state: RouteState) -> RouteKeys:
-    retiring = state.table.retiring
-    return RouteKeys(live=len(state.table) - retiring, retiring=retiring)
+    return dump(status, conditions.render(route.status.conditions, generation=generation, now=context.now()))

@@ -1,8 +1,8 @@
 """Leaving the number of a Deployment's pods to an autoscaler, without a moment at one pod.
 
-With server-side apply a field that its only manager drops is gone, and the API server puts the default in: a Deployment
-of five would shrink to one until the autoscaler looks again. So the number as it stands is handed to a second field
-manager first. The autoscaler's own write takes it over from that one.
+With server-side apply, a field that its only manager drops is removed, and the API server sets the default: a Deployment
+of five pods would shrink to one until the autoscaler's next cycle. So the current number is handed to a second field manager
+first. The autoscaler's own write takes it over from that one.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _HAND_OVER = f"{names.FIELD_MANAGER}-autoscaling"
 
 
 def owns_replicas(deployment: Mapping[str, Any]) -> bool:
-    """Whether it is we who say how many pods there are, by the fields' managers."""
+    """True if we own the number of pods, by the managed fields."""
     for entry in deployment["metadata"].get("managedFields") or []:
         if entry.get("manager") == names.FIELD_MANAGER and entry.get("operation") == "Apply":
             spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
@@ -26,7 +26,7 @@ def owns_replicas(deployment: Mapping[str, Any]) -> bool:
 
 
 async def hand_over_replicas(context: Context, deployment: Mapping[str, Any]) -> None:
-    """Give the number of pods away, where it is ours."""
+    """Hand the number of pods over, if we own it."""
     meta = deployment["metadata"]
     live = await context.kube.get(DEPLOYMENT, meta["namespace"], meta["name"])
     if live is None or live["metadata"]["uid"] != meta["uid"] or not owns_replicas(live):

@@ -1,4 +1,4 @@
-"""A managed route's Secrets: those that are left to us are made up once, all are read, and weak ones are refused."""
+"""A managed route's Secrets: missing ones that are ours are generated once, all are read, and weak ones are refused."""
 
 import secrets as random
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,15 @@ from litclaw.api.managed import SHORTEST_SECRET, Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.resources import DEPLOYMENT, SECRET, STATEFUL_SET
 from litclaw.reconcile.context import Context
-from litclaw.reconcile.core import secret_values as secrets
-from litclaw.reconcile.core.conditions import Blocked
-from litclaw.reconcile.core.owned_objects import check_ours, look, put
-from litclaw.reconcile.core.secret_values import SECRETS_READY
-from litclaw.reconcile.route import master_key
+from litclaw.reconcile.core import intervals, secret_values
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
+from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.route.master_key import (
+    master_key_before,
+    master_key_secret,
+    new_master_key,
+    rotate_master_key_if_due,
+)
 from litclaw.render.metadata import Manifest
 from litclaw.render.route.config_yaml import secret_params
 from litclaw.render.route.postgres import postgres_secret_data
@@ -26,17 +30,16 @@ from litclaw.render.route.secret import database_ref, generated_secret, master_k
 _DATABASE_SCHEMES = ("postgresql://", "postgres://")
 _REDIS_SCHEMES = ("redis://", "rediss://")
 _FEWEST_CHARACTERS = 5  # of different ones: a key of sixteen zeros is no key
-_LOOK_AGAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class RouteSecrets:
-    """What the proxy is given.
+    """The secret values of a proxy.
 
     Attributes:
-        master_key_before: what pods that aren't rolled yet know in its place, while a master key is rotated.
-        fingerprint: of the salt, keyed with itself: it changes when the salt does, and tells nothing about it.
-        digest: of all that the proxy is given, keyed with the salt.
+        master_key_before: the one that pods from before know instead, while a master key is rotated.
+        fingerprint: of the salt, keyed with itself: it changes when the salt does, and reveals nothing about it.
+        digest: of all values, keyed with the salt.
     """
 
     master_key: SecretStr
@@ -50,32 +53,32 @@ class RouteSecrets:
 async def route_secrets(
     context: Context, route: LiteLLMRoute, managed: Managed, deployment: Mapping[str, Any] | None
 ) -> RouteSecrets:
-    """Have the Secrets there, and read them.
+    """Generate the missing Secrets, and read all.
 
     Args:
-        deployment: the proxy's Deployment as it is now, which knows the salt that has been used.
+        deployment: the proxy's Deployment as it is now, which has the fingerprint of the salt in use.
 
     Raises:
         Blocked: one is missing, lost, of another kind, or weak.
     """
-    await _make_up(context, route, managed)
-    await master_key.renew(context, route, managed, deployment)
-    held = await _read(context, route, managed)
+    await _generate_missing(context, route, managed)
+    await rotate_master_key_if_due(context, route, managed, deployment)
+    found = await _read(context, route, managed)
 
     def of(ref: SecretKeyRef) -> SecretStr:
-        return held[_slot(ref)]
+        return found[_slot(ref)]
 
     key, salt = of(master_key_ref(route, managed)), of(salt_key_ref(route, managed))
-    fingerprint = secrets.keyed_digest(salt, {"route": SecretStr(route.metadata.uid)})
+    fingerprint = secret_values.keyed_digest(salt, {"route": SecretStr(route.metadata.uid)})
     _check_master_key(route, managed, key)
     _check_salt(route, managed, salt, fingerprint, deployment)
     return RouteSecrets(
         master_key=key,
-        master_key_before=await master_key.key_before(context, route, managed),
+        master_key_before=await master_key_before(context, route, managed),
         salt=salt,
         database_url=of(database_ref(route, managed)),
         fingerprint=fingerprint,
-        digest=secrets.keyed_digest(salt, held),
+        digest=secret_values.keyed_digest(salt, found),
     )
 
 
@@ -83,41 +86,41 @@ def _slot(ref: SecretKeyRef) -> str:
     return f"{ref.name}/{ref.key}"
 
 
-async def _make_up(context: Context, route: LiteLLMRoute, managed: Managed) -> None:
-    """The Secrets that the resource leaves to us. Each is made once; one that is there is kept as it is."""
+async def _generate_missing(context: Context, route: LiteLLMRoute, managed: Managed) -> None:
+    """Create the Secrets that the resource leaves to us. One that exists stays as it is."""
     name, namespace = route.metadata.name, route.metadata.namespace
     if managed.master_key_secret_ref is None:
-        # Virtual keys outlive a change of the master key (measured), so a lost one is simply made anew.
-        data = {names.MASTER_KEY: master_key.new_master_key()}
-        await _make_once(context, master_key.master_key_secret(context, route, data))
+        # Virtual keys outlive a change of the master key (measured), so a lost one is simply replaced.
+        data = {names.MASTER_KEY: new_master_key()}
+        await _create_once(context, master_key_secret(context, route, data))
     if managed.salt_key_secret_ref is None:
         before = context.cache.get(DEPLOYMENT.kind, namespace, names.route_workload(name))
         data = {names.SALT_KEY: random.token_urlsafe(32)}
         manifest = generated_secret(route, names.route_salt_key(name), "salt-key", data)
-        await _make_once(context, manifest, lost_if=before, loses="what LiteLLM has encrypted in its database")
+        await _create_once(context, manifest, lost_if=before, loses="what LiteLLM has encrypted in its database")
     if managed.database.embedded:
         before = context.cache.get(STATEFUL_SET.kind, namespace, names.route_postgres(name))
         data = postgres_secret_data(route, random.token_urlsafe(24))
         manifest = generated_secret(route, names.route_postgres(name), "database", data)
-        await _make_once(context, manifest, lost_if=before, loses="the password of the database")
+        await _create_once(context, manifest, lost_if=before, loses="the password of the database")
 
 
-async def _make_once(
+async def _create_once(
     context: Context, manifest: Manifest, *, lost_if: Mapping[str, Any] | None = None, loses: str = ""
 ) -> None:
     meta = manifest["metadata"]
-    live = await look(context, SECRET.kind, meta["namespace"], meta["name"])
-    check_ours(live, manifest, SECRETS_READY)
+    live = await get_live(context, SECRET.kind, meta["namespace"], meta["name"])
+    check_ours(live, manifest, ConditionType.SECRETS_READY)
     if live is not None:
         return
     if lost_if is not None:
         message = (
             f"Secret {meta['namespace']}/{meta['name']} is gone, and with it {loses}. Nothing is changed: restore the "
             f"Secret from a backup, or delete {lost_if['kind']} {meta['namespace']}/{lost_if['metadata']['name']} "
-            "to have a new one made and start anew."
+            "to start over with a new one."
         )
-        raise Blocked(SECRETS_READY, "SecretLost", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
-    await put(context, manifest, None, SECRETS_READY)
+        raise Blocked(ConditionType.SECRETS_READY, "SecretLost", message, stalled=True, retry=intervals.SECRET_BLOCKED)
+    await apply(context, manifest, None, ConditionType.SECRETS_READY)
 
 
 def _references(route: LiteLLMRoute, managed: Managed) -> Iterator[tuple[str, SecretKeyRef]]:
@@ -136,25 +139,29 @@ def _references(route: LiteLLMRoute, managed: Managed) -> Iterator[tuple[str, Se
 
 
 async def _read(context: Context, route: LiteLLMRoute, managed: Managed) -> dict[str, SecretStr]:
-    held: dict[str, SecretStr] = {}
+    found: dict[str, SecretStr] = {}
     for field, ref in _references(route, managed):
-        if _slot(ref) not in held:
-            held[_slot(ref)] = await secrets.value(context, route.metadata.namespace, ref, field)
+        if _slot(ref) not in found:
+            found[_slot(ref)] = await secret_values.value(context, route.metadata.namespace, ref, field)
     for source in managed.env_from:
         if source.secret_ref:
             name = source.secret_ref.name
-            found = await secrets.every_value(context, route.metadata.namespace, name, "spec.managed.envFrom")
-            held |= {f"{name}/{key}": value for key, value in found.items()}
+            values = await secret_values.every_value(context, route.metadata.namespace, name, "spec.managed.envFrom")
+            found |= {f"{name}/{key}": value for key, value in values.items()}
     ref = database_ref(route, managed)
-    if not held[_slot(ref)].get_secret_value().startswith(_DATABASE_SCHEMES):
+    if not found[_slot(ref)].get_secret_value().startswith(_DATABASE_SCHEMES):
         message = f"{_where(route, ref)} isn't a PostgreSQL URL: it must start with postgresql://."
-        raise Blocked("DatabaseReady", "InvalidDatabaseURL", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+        raise Blocked(
+            ConditionType.DATABASE_READY, "InvalidDatabaseURL", message, stalled=True, retry=intervals.SECRET_BLOCKED
+        )
     if managed.redis:
         ref = managed.redis.secret_ref
-        if not held[_slot(ref)].get_secret_value().startswith(_REDIS_SCHEMES):
+        if not found[_slot(ref)].get_secret_value().startswith(_REDIS_SCHEMES):
             message = f"{_where(route, ref)} isn't a Redis URL: it must start with redis:// or rediss://."
-            raise Blocked(SECRETS_READY, "InvalidRedisURL", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
-    return held
+            raise Blocked(
+                ConditionType.SECRETS_READY, "InvalidRedisURL", message, stalled=True, retry=intervals.SECRET_BLOCKED
+            )
+    return found
 
 
 def _where(route: LiteLLMRoute, ref: SecretKeyRef) -> str:
@@ -162,7 +169,7 @@ def _where(route: LiteLLMRoute, ref: SecretKeyRef) -> str:
 
 
 def weakness(key: str) -> str | None:
-    """What is wrong with a master key, without repeating it, or None. It opens every key and budget of the proxy."""
+    """The fault of a master key, without repeating the key, or None. It gives access to every key and budget of the proxy."""
     if key != key.strip() or any(each.isspace() for each in key):
         return "has white space in it, perhaps a line break at the end"
     if not (key.isascii() and key.isprintable()):
@@ -182,13 +189,15 @@ def _check_master_key(route: LiteLLMRoute, managed: Managed, key: SecretStr) -> 
             f"{_where(route, master_key_ref(route, managed))} can't be the master key: it {wrong}. Put in sk- and at "
             "least 32 random characters, such as `sk-$(openssl rand -hex 32)`, without a line break."
         )
-        raise Blocked(SECRETS_READY, "WeakMasterKey", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+        raise Blocked(
+            ConditionType.SECRETS_READY, "WeakMasterKey", message, stalled=True, retry=intervals.SECRET_BLOCKED
+        )
 
 
 def _check_salt(
     route: LiteLLMRoute, managed: Managed, salt: SecretStr, fingerprint: str, deployment: Mapping[str, Any] | None
 ) -> None:
-    """A salt is refused while it is new; one that has been used can only stay, however short it is."""
+    """A short salt is refused while it is new; one that has been used must stay."""
     where = _where(route, salt_key_ref(route, managed))
     annotations = (deployment or {}).get("metadata", {}).get("annotations") or {}
     used = annotations.get(names.ANNOTATION_SALT)
@@ -197,12 +206,12 @@ def _check_salt(
             f"{where} can't be the salt key: it has fewer than {SHORTEST_SECRET} characters. Put in at least 32 random "
             "ones, such as `openssl rand -hex 32`; it can't be changed later."
         )
-        raise Blocked(SECRETS_READY, "WeakSaltKey", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+        raise Blocked(ConditionType.SECRETS_READY, "WeakSaltKey", message, stalled=True, retry=intervals.SECRET_BLOCKED)
     if used not in (None, fingerprint):
         name = f"{route.metadata.namespace}/{names.route_workload(route.metadata.name)}"
         message = (
             f"{where} isn't the salt that LiteLLM has used: what it has encrypted in its database can't be read with "
             "another. The pods go on with the old one, and nothing is changed: put it back, or delete Deployment "
-            f"{name} to start anew with the new one."
+            f"{name} to start over with the new one."
         )
-        raise Blocked(SECRETS_READY, "SaltChanged", message, stalled=True, retry=_LOOK_AGAIN_SECONDS)
+        raise Blocked(ConditionType.SECRETS_READY, "SaltChanged", message, stalled=True, retry=intervals.SECRET_BLOCKED)

@@ -1,1 +1,1 @@
-"""One module per object of an OpenClawAgent."""
+"""Objects of an OpenClawAgent, one module per object."""

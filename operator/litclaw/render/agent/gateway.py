@@ -1,23 +1,24 @@
 """An agent's gateway: a Deployment of one pod, its Service and its state volume.
 
-The config is managed from outside (``OPENCLAW_NIX_MODE=1``: read-only), because OpenClaw would otherwise copy it once
-and never see a change. A changed config needs a new pod (measured), a changed key doesn't: it is a mounted file.
+The config is read-only for OpenClaw (``OPENCLAW_NIX_MODE=1``), which would otherwise copy it once and ignore later
+changes. A changed config needs a new pod (measured). A changed key doesn't, because it is a mounted file.
 """
 
 from typing import Any
 
 from litclaw.api import names
 from litclaw.api.agent import Gateway, OpenClawAgent
+from litclaw.api.digest import digest
 from litclaw.render.agent.gateway_key import key_container
-from litclaw.render.metadata import Manifest, digest, labels
+from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.openclaw.config import GATEWAY_PORT, KEY_DIR
-from litclaw.render.owned import of_agent
-from litclaw.render.pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
+from litclaw.render.pod_security import CONTAINER_SECURITY, pod_security
+from litclaw.render.pod_settings import container_env, container_settings, pod_settings
 
 GATEWAY_UID = 1000  # the official image's user
 HOME = "/home/node"
 STATE_DIR = f"{HOME}/.openclaw"
-CACHE_DIR = f"{HOME}/.cache"  # where OpenClaw copies its databases to before it checks them: it doesn't start without
+CACHE_DIR = f"{HOME}/.cache"  # OpenClaw copies its databases here to check them, and doesn't start without it
 CONFIG_DIR = "/etc/openclaw"
 _REQUESTS = {"cpu": "100m", "memory": "1536Mi"}  # 2026.9.6 used 1.1 to 1.4 GB after some turns
 
@@ -29,14 +30,8 @@ def gateway_name(agent: OpenClawAgent) -> str:
 
 def gateway_service(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
     """The Service in front of the gateway."""
-    manifest = of_agent(
-        agent,
-        "v1",
-        "Service",
-        gateway_name(agent),
-        component="gateway",
-        annotations=gateway.service.annotations,
-    )
+    name, annotations = gateway_name(agent), gateway.service.annotations
+    manifest = owned_object(agent, "v1", "Service", name, component="gateway", annotations=annotations)
     return {
         **manifest,
         "spec": {
@@ -48,23 +43,17 @@ def gateway_service(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
 
 
 def gateway_volume_claim(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
-    """The volume with the agent's state: sessions, memory, workspace. It goes when the agent goes."""
-    manifest = of_agent(
-        agent,
-        "v1",
-        "PersistentVolumeClaim",
-        gateway_name(agent),
-        component="gateway",
-    )
+    """The volume with the agent's state: sessions, memory, workspace. It is deleted with the agent."""
+    manifest = owned_object(agent, "v1", "PersistentVolumeClaim", gateway_name(agent), component="gateway")
     return {
         **manifest,
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": gateway.storage}}},
     }
 
 
-# A release that doesn't know a probe's path answers it with 200 and the Control UI. So the startup probe asserts the
-# JSON of each path once, and after it the status codes of the cheap HTTP probes can be believed. /startupz is newer
-# (2026.8.1) than the others; it leaves out channels, one of which may be broken without stopping the start.
+# A release that doesn't have a probe's path answers 200 with the Control UI. So the startup probe checks the JSON of
+# each path once; after that, the status codes of the cheaper HTTP probes are reliable. /startupz is newer (2026.8.1)
+# than the others. It ignores channels, so that a broken one doesn't stop the start.
 _STARTED = f"""
 const get = path => fetch('http://127.0.0.1:{GATEWAY_PORT}' + path).then(answer => answer.json());
 const startup = get('/startupz').then(body => body.status === 'started', () => null);
@@ -84,7 +73,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
     Args:
         agent: the resource.
         gateway: its ``spec.gateway``.
-        configmap: the agent's ConfigMap; other data in it make a new pod.
+        configmap: the agent's ConfigMap; a change of its data makes a new pod.
     """
     own: list[dict[str, Any]] = [
         {"name": "OPENCLAW_CONFIG_PATH", "value": f"{CONFIG_DIR}/{names.OPENCLAW_JSON}"},
@@ -112,9 +101,9 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
         "name": "openclaw",
         "image": gateway.image,
         "imagePullPolicy": "IfNotPresent",
-        # Relative to the image's working directory, where the official image has it and ours.
+        # Relative to the image's working directory, both in the official image and in ours.
         "command": ["node", "openclaw.mjs", "gateway", "run", "--port", str(GATEWAY_PORT)],
-        "env": env(own, gateway),
+        "env": container_env(own, gateway),
         "ports": [{"name": "gateway", "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
         "startupProbe": {
             "exec": {"command": ["node", "-e", _STARTED]},
@@ -134,13 +123,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
     }
     selector = labels(agent.metadata.name, "gateway")
     key_items = [{"key": names.API_KEY, "path": names.API_KEY}]
-    manifest = of_agent(
-        agent,
-        "apps/v1",
-        "Deployment",
-        gateway_name(agent),
-        component="gateway",
-    )
+    manifest = owned_object(agent, "apps/v1", "Deployment", gateway_name(agent), component="gateway")
     return {
         **manifest,
         "spec": {

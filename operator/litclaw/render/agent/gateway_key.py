@@ -1,21 +1,21 @@
-"""The container beside a gateway that hands it its key, and each new one, without a restart.
+"""The container beside a gateway that delivers the key, and each new one, without a restart.
 
-OpenClaw takes a key only from a regular file of its own user that no one else can read, and a mounted Secret is a
-symlink to a file of root's. So this container copies it into a volume in memory, and on a change asks the gateway to
-read it again. It works while the operator doesn't. A marker file outlives a kill between the two steps.
+OpenClaw accepts a key only from a regular file that its own user owns and nobody else can read. A mounted Secret is a
+symlink to a file that root owns. So this container copies the key into a volume in memory and, when it has changed,
+makes the gateway read it again. It doesn't depend on the operator. A marker file survives a kill between the two steps.
 """
 
 from typing import Any
 
 from litclaw.api import names
 from litclaw.render.openclaw.config import KEY_DIR
-from litclaw.render.pod import CONTAINER_SECURITY
+from litclaw.render.pod_security import CONTAINER_SECURITY
 
 SECRET_DIR = "/etc/litclaw/key"
 _POLL_SECONDS = 2
 _STATE = {"name": "OPENCLAW_STATE_DIR", "value": "/tmp/key"}
 
-# The value is in a shell variable only: in no argument, and in no line that is written.
+# The value is only in a shell variable: never in an argument, never in the output.
 _SCRIPT = f"""
 umask 077
 from={SECRET_DIR}/{names.API_KEY} to={KEY_DIR}/{names.API_KEY} changed={KEY_DIR}/changed
@@ -32,11 +32,11 @@ done
 
 
 def key_container(image: str, env: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The container, to go before the gateway in ``initContainers`` and run as long as it does (Kubernetes 1.29).
+    """The sidecar container, for ``initContainers``: it starts before the gateway and runs beside it (Kubernetes 1.29).
 
     Args:
         image: the gateway's image.
-        env: the gateway's environment, by which the reload finds the gateway and its token.
+        env: the gateway's environment, with which the reload finds the gateway and its token.
         mounts: the gateway's volume mounts that the reload needs.
     """
     return {
@@ -45,7 +45,8 @@ def key_container(image: str, env: list[dict[str, Any]], mounts: list[dict[str, 
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "command": ["sh", "-c", _SCRIPT],
-        # A state of its own: before 2026.7.1, a reload fails for good once somebody has run `openclaw agent` in the other.
+        # A state of its own: before 2026.7.1, running `openclaw agent` in the gateway's state breaks every later
+        # reload.
         "env": [*(entry for entry in env if entry["name"] != _STATE["name"]), _STATE],
         "startupProbe": {
             "exec": {"command": ["test", "-s", f"{KEY_DIR}/{names.API_KEY}"]},

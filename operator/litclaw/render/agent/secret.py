@@ -1,11 +1,10 @@
-"""An agent's Secret: the one place of the project that holds a virtual key."""
+"""An agent's Secrets: the virtual key, whose value is stored nowhere else, and the gateway's token."""
 
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
-from litclaw.render.metadata import Manifest, encode
-from litclaw.render.owned import of_agent
+from litclaw.render.metadata import Manifest, encode, owned_object
 
-_SHOWN = 8
+_SHOWN_CHARACTERS = 8
 
 
 def agent_secret(agent: OpenClawAgent, *, key: str, token: str, base_url: str) -> Manifest:
@@ -14,21 +13,15 @@ def agent_secret(agent: OpenClawAgent, *, key: str, token: str, base_url: str) -
     Args:
         agent: the resource.
         key: the virtual key.
-        token: its SHA-256, whose first characters tell in the metadata that it is another one.
-        base_url: the proxy's root.
+        token: the key's SHA-256. Its first characters are an annotation, which changes when the key does.
+        base_url: root of the proxy.
     """
-    annotations = {**names.RELOADER, names.ANNOTATION_KEY: token[:_SHOWN]}
-    manifest = of_agent(agent, "v1", "Secret", agent.secret_name, component="virtual-key", annotations=annotations)
+    annotations = {**names.RELOADER, names.ANNOTATION_KEY: token[:_SHOWN_CHARACTERS]}
+    manifest = owned_object(agent, "v1", "Secret", agent.secret_name, component="virtual-key", annotations=annotations)
     return {**manifest, "type": "Opaque", "data": encode({names.API_KEY: key, names.BASE_URL: base_url})}
 
 
 def gateway_token_secret(agent: OpenClawAgent, token: str) -> Manifest:
-    """The Secret with the token that guards the agent's gateway."""
-    manifest = of_agent(
-        agent,
-        "v1",
-        "Secret",
-        names.agent_gateway_token(agent.metadata.name),
-        component="gateway",
-    )
+    """The Secret with the token that clients of the agent's gateway need."""
+    manifest = owned_object(agent, "v1", "Secret", names.agent_gateway_token(agent.metadata.name), component="gateway")
     return {**manifest, "type": "Opaque", "data": encode({names.GATEWAY_TOKEN: token})}

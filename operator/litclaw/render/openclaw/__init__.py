@@ -1,1 +1,1 @@
-"""``openclaw.json``: its content, and what each OpenClaw release reads."""
+"""``openclaw.json``: its content, and its layout in each OpenClaw release."""

@@ -1,6 +1,6 @@
-"""An agent's openclaw.json, in the layout that its OpenClaw release reads (`openclaw_releases`).
+"""An agent's openclaw.json, in the layout of its OpenClaw release (`litclaw.render.openclaw.releases`).
 
-The config refers to the key and never holds it: by environment variable, or by file where the gateway is ours.
+It refers to the key without containing it: as an environment variable, or as a file if the operator runs the gateway.
 """
 
 import json
@@ -11,27 +11,34 @@ from typing import Any
 
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
+from litclaw.api.duration import milliseconds
 from litclaw.api.models import OpenClawModel
 from litclaw.render.openclaw.releases import Layout, Release, layout, release_of, release_of_image
 
 PROVIDER = "litellm"
 GATEWAY_PORT = 18789
-# The gateway's own copy of the key: OpenClaw refuses a symlink and a file of another owner, as a mounted Secret's are.
 KEY_DIR = "/run/litclaw/key"
+"""Where the gateway has its own copy of the key: see `litclaw.render.agent.gateway_key`."""
 _PRICES = {
     "input": "input_cost_per_token",
     "output": "output_cost_per_token",
     "cacheRead": "cache_read_input_token_cost",
     "cacheWrite": "cache_creation_input_token_cost",
 }
-_MOST_TOKENS = 100_000_000  # as spec.models[].openclaw has it
-_DEAREST = 1_000_000  # US dollars a token
-_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_MOST_TOKENS = 100_000_000  # the bound in spec.models[].openclaw
+_HIGHEST_PRICE = 1_000_000  # US dollars per token
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model: what the route says, and what the proxy says where the route is silent."""
+    """Facts about a model for openclaw.json.
+
+    Attributes:
+        input: kinds of input, ``text`` and ``image``.
+        context_window: in tokens; None: unknown.
+        max_tokens: maximum length of an answer in tokens; None: unknown.
+        cost: US dollars per million tokens, by OpenClaw's name of the price.
+    """
 
     name: str
     display_name: str
@@ -43,9 +50,9 @@ class ModelFacts:
 
 
 def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> ModelFacts:
-    """Facts about a model from the route's ``openclaw:`` and, where that is silent, the proxy's ``/model/info``.
+    """Facts about a model from the route's ``openclaw`` fields and, if those are unset, the proxy's ``/model/info``.
 
-    Prices are the proxy's, since it is the proxy that bills: in US dollars, a token there and a million tokens here.
+    Prices always come from the proxy, because it charges for the requests. It states US dollars per token.
     """
     vision = ("text", "image") if info.get("supports_vision") else ("text",)
     return ModelFacts(
@@ -55,32 +62,26 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
         input=tuple(given.input) if given.input else vision,
         context_window=given.context_window or _tokens(info, "max_input_tokens", "max_tokens"),
         max_tokens=given.max_tokens or _tokens(info, "max_output_tokens", "max_tokens"),
-        cost=tuple((name, price) for name, field in _PRICES.items() if (price := _a_million(info.get(field)))),
+        cost=tuple((name, price) for name, field in _PRICES.items() if (price := _per_million(info.get(field)))),
     )
 
 
 def _number(value: object, least: float, most: float) -> float | int | None:
-    """A number between two bounds: what a model_info holds is its proxy's owner's, and may be anything."""
+    """The value if it is a number between two bounds. A model_info may contain anything the proxy's owner wrote."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if least <= value <= most else None
 
 
 def _tokens(info: Mapping[str, Any], *fields: str) -> int | None:
-    """The first of some fields that is a number of tokens."""
+    """The value of the first field that is a number of tokens."""
     numbers = (_number(info.get(field), 1, _MOST_TOKENS) for field in fields)
     return next((int(number) for number in numbers if number), None)
 
 
-def _a_million(given: object) -> float | None:
-    price = _number(given, 0, _DEAREST)
+def _per_million(given: object) -> float | None:
+    price = _number(given, 0, _HIGHEST_PRICE)
     return float(round(Decimal(str(price)) * 1_000_000, 6)) if price else None
-
-
-def milliseconds(duration: str) -> int:
-    """A length of time such as ``180s`` in milliseconds."""
-    digits = duration.rstrip("msh")
-    return int(digits) * _MILLISECONDS[duration[len(digits) :]]
 
 
 def _provider_model(facts: ModelFacts) -> dict[str, Any]:
@@ -102,7 +103,15 @@ def _provider_model(facts: ModelFacts) -> dict[str, Any]:
 def owned_config(
     agent: OpenClawAgent, reads: Layout, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
 ) -> dict[str, Any]:
-    """The part of openclaw.json that the operator renders, and that ``config.extra`` can't change."""
+    """The part of openclaw.json that the operator owns, so that ``config.extra`` can't change it.
+
+    Args:
+        agent: the resource.
+        reads: the layout of its OpenClaw release.
+        base_url: root of the proxy.
+        allow_private_network: whether OpenClaw may call the proxy at a private address.
+        models: the models that the agent may use, at least one.
+    """
     spec = agent.spec
     default = spec.default_model or models[0].name
     provider: dict[str, Any] = {
@@ -144,8 +153,9 @@ def owned_config(
     return config
 
 
-# What extra can't add to either. The provider's block decides where the key and what is asked go (by headers, a proxy,
-# another address); a key in env.vars beats the one in the gateway's file; probes don't speak TLS. Tried on 2026.9.6.
+# Paths to which extra can't add anything. The provider's block decides where the key and the requests go (headers, an
+# HTTP proxy, another address). A key in env.vars wins over the one in the gateway's file. Probes don't use TLS. Tested
+# with 2026.9.6.
 _RESERVED = (
     ("models", "providers", PROVIDER),
     ("secrets", "providers", PROVIDER),
@@ -172,11 +182,11 @@ def _without(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def take_out(extra: Mapping[str, Any], owned: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The user's part without what is the operator's alone.
+def remove_reserved(extra: Mapping[str, Any], owned: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Remove the reserved paths from the user's settings.
 
     Returns:
-        What is left, and the paths at which there was something else than what the operator renders.
+        The remaining settings, and the reserved paths whose value differed from the operator's.
     """
     left, clashes = dict(extra), []
     for path in _RESERVED:
@@ -189,10 +199,10 @@ def take_out(extra: Mapping[str, Any], owned: Mapping[str, Any]) -> tuple[dict[s
 
 
 def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") -> tuple[dict[str, Any], list[str]]:
-    """Merge deeply; what is owned wins.
+    """Merge deeply. The operator's values win.
 
     Returns:
-        The merged config, and the paths at which ``extra`` wanted something else.
+        The merged config, and the paths at which ``extra`` has another value.
     """
     merged: dict[str, Any] = dict(extra)
     clashes: list[str] = []
@@ -211,12 +221,12 @@ def merge(extra: Mapping[str, Any], owned: Mapping[str, Any], path: str = "") ->
 
 @dataclass(frozen=True, slots=True)
 class OpenClawConfig:
-    """A rendered openclaw.json, and what of the resource isn't in it.
+    """A rendered openclaw.json, and what of the resource is missing from it.
 
     Attributes:
-        text: the file.
-        allow_private_network: whether it opens the private network for the proxy.
-        remarks: sentences on what was left out or overruled.
+        text: the file's content.
+        allow_private_network: whether it allows calling the proxy at a private address.
+        remarks: sentences about settings that were left out or overruled.
     """
 
     text: str
@@ -225,7 +235,7 @@ class OpenClawConfig:
 
 
 def agents_release(agent: OpenClawAgent) -> Release | None:
-    """The OpenClaw release that reads the config: named, else that of the gateway's image, else unknown."""
+    """The OpenClaw release that reads the config: ``openclawVersion``, or the gateway image's tag; None: unknown."""
     if agent.spec.config.openclaw_version:
         return release_of(agent.spec.config.openclaw_version)
     return release_of_image(agent.spec.gateway.image) if agent.spec.gateway else None
@@ -239,17 +249,17 @@ def openclaw_config(
     Args:
         agent: the resource.
         base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
-        allow_private_network: whether the provider may be called at a private address.
-        models: the models that the agent may use, at least one; the first is the default where none is named.
+        allow_private_network: whether OpenClaw may call the proxy at a private address.
+        models: the models that the agent may use, at least one; the first is the default if the agent names none.
 
     Raises:
-        TooOldError: the release is older than any that is known.
+        TooOldError: the release is older than the oldest supported one.
     """
     reads = layout(agents_release(agent))
     owned = owned_config(agent, reads, base_url=base_url, allow_private_network=allow_private_network, models=models)
-    extra, taken_out = take_out(agent.spec.config.extra, owned)
+    extra, reserved = remove_reserved(agent.spec.config.extra, owned)
     merged, overruled = merge(extra, owned)
-    clashes = taken_out + overruled
+    clashes = reserved + overruled
     remarks = [f"spec.config.extra can't change {', '.join(clashes)}."] if clashes else []
     if agent.spec.image_model and agent.spec.image_model.timeout and not reads.image_timeout:
         remarks.append("spec.imageModel.timeout is left out: this OpenClaw release doesn't know it.")

@@ -1,7 +1,7 @@
-"""What an OpenClaw release reads of openclaw.json. It refuses to start over a key that it doesn't know.
+"""Layouts of openclaw.json by OpenClaw release. A release refuses to start if the file has a key that it doesn't know.
 
-Found in the npm packages themselves and proved with ``openclaw config validate`` of each release that starts a line and
-of the one before it: docs/openclaw-releases.md has the table, and how to make it again.
+The layouts come from the npm packages, and were checked with ``openclaw config validate`` of each release that
+introduces a layout and of the one before it. docs/openclaw-releases.md has the table and how to reproduce it.
 """
 
 import re
@@ -12,13 +12,13 @@ Release = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What holds from one release on.
+    """A layout of openclaw.json.
 
     Attributes:
-        since: the first release of the line.
-        private_network: whether ``models.providers.*.request.allowPrivateNetwork`` is known.
-        image: where below ``agents.defaults`` the model for images is named.
-        image_timeout: whether ``timeoutMs`` is known there.
+        since: the first release with this layout.
+        private_network: whether ``models.providers.*.request.allowPrivateNetwork`` exists.
+        image: path of the image model's entry below ``agents.defaults``.
+        image_timeout: whether that entry may have ``timeoutMs``.
     """
 
     since: Release
@@ -33,37 +33,37 @@ LAYOUTS = (
     Layout((2026, 4, 25), private_network=True, image=("imageGenerationModel",), image_timeout=True),
     Layout((2026, 8, 1), private_network=True, image=("mediaModels", "image"), image_timeout=True),
 )
-"""Oldest first. A release newer than all of them is taken to read what the newest line does."""
+"""Oldest first. Releases newer than the last entry are assumed to have its layout."""
 
 _RELEASE = re.compile(r"v?(\d{4})\.(\d{1,2})\.(\d{1,3})(?:[-.+].*)?")
 
 
 class TooOldError(ValueError):
-    """A release is older than what is supported. ``args``: a sentence."""
+    """A release is older than the oldest supported one. ``args``: a sentence."""
 
 
 def release_of(text: str) -> Release | None:
-    """A release such as ``2026.9.6`` or ``2026.7.1-2`` as numbers, or None where it isn't one."""
+    """A release such as ``2026.9.6`` or ``2026.7.1-2`` as numbers, or None if the text isn't a release."""
     match = _RELEASE.fullmatch(text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def release_of_image(image: str) -> Release | None:
-    """The release that an image's tag names, or None where it names none (``latest``, a digest, a name of one's own)."""
+    """The release in an image's tag, or None if there is none (``latest``, a digest, a custom tag)."""
     _, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
     return release_of(tag)
 
 
 def layout(release: Release | None) -> Layout:
-    """What a release reads; None: the newest layout.
+    """The layout of a release; None: the newest layout.
 
     Raises:
-        TooOldError: with what to do.
+        TooOldError: the release is older than every layout.
     """
     if release is None:
         return LAYOUTS[-1]
-    known = [line for line in LAYOUTS if line.since <= release]
+    known = [each for each in LAYOUTS if each.since <= release]
     if not known:
         given, oldest = (".".join(map(str, numbers)) for numbers in (release, LAYOUTS[0].since))
-        raise TooOldError(f"OpenClaw {given} is older than {oldest}, the oldest that openclaw.json is written for")
+        raise TooOldError(f"OpenClaw {given} is older than {oldest}, the oldest release that is supported")
     return known[-1]

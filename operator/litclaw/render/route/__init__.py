@@ -1,1 +1,1 @@
-"""One module per object of a LiteLLMRoute, and its config.yaml."""
+"""Objects of a LiteLLMRoute, one module per object."""

@@ -3,20 +3,13 @@
 from litclaw.api import names
 from litclaw.api.managed import Autoscaling
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest
-from litclaw.render.owned import of_route
+from litclaw.render.metadata import Manifest, owned_object
 
 
 def route_autoscaler(route: LiteLLMRoute, autoscaling: Autoscaling) -> Manifest:
-    """The autoscaler of the proxy's Deployment, by CPU."""
+    """The HorizontalPodAutoscaler of the proxy's Deployment, by CPU use."""
     name = names.route_workload(route.metadata.name)
-    manifest = of_route(
-        route,
-        "autoscaling/v2",
-        "HorizontalPodAutoscaler",
-        name,
-        component="proxy",
-    )
+    manifest = owned_object(route, "autoscaling/v2", "HorizontalPodAutoscaler", name, component="proxy")
     target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
     return {
         **manifest,

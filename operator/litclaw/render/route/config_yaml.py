@@ -1,7 +1,7 @@
-"""LiteLLM's config.yaml. It never sees a secret value: secrets are ``os.environ/NAME``, and the pod gets the variable.
+"""LiteLLM's config.yaml. It contains no secret value: secrets are ``os.environ/NAME``, and the pod has the variable.
 
-The environment variables' names depend on the Secret's name and key alone, so that models share one where they share a
-Secret, and reordering the models changes nothing.
+A variable's name depends only on the Secret's name and key. So models with the same Secret share one, and reordering
+the models doesn't change the environment.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import yaml
 
 from litclaw.api import names
 from litclaw.api.base import SecretKeyRef
-from litclaw.api.models import SECRET_PARAMS, RouteModel
+from litclaw.api.models import SECRET_PARAMS, RouteModel, secret_field
 from litclaw.api.route import LiteLLMRoute, RouteSpec
 
 _OWNED: dict[str, tuple[str, ...]] = {
@@ -29,29 +29,32 @@ _PROMETHEUS = "prometheus"
 
 
 class SettingClashError(ValueError):
-    """A passed-through setting is one that the operator owns. ``args``: the field and what to do."""
+    """A passed-through setting is owned by the operator, or names something that doesn't exist.
+
+    ``args``: the field, and what to do.
+    """
 
 
 class ModelsCollideError(ValueError):
-    """Two names of models are one to OpenClaw or to LiteLLM. ``args``: which, and what to do."""
+    """OpenClaw or LiteLLM can't tell two models' names apart. ``args``: the names, and what to do."""
 
 
 def env_name(ref: SecretKeyRef) -> str:
-    """Name of the environment variable that carries a Secret's key into the proxy."""
+    """Name of the environment variable with the value of a Secret's key."""
     readable = re.sub(r"[^A-Z0-9]+", "_", f"{ref.name}_{ref.key}".upper()).strip("_")
     unique = hashlib.sha256(f"{ref.name}/{ref.key}".encode()).hexdigest()[:6].upper()
     return f"LITCLAW_{readable}_{unique}"
 
 
 def secret_params(model: RouteModel) -> Iterator[tuple[str, SecretKeyRef]]:
-    """The parameters of a model that are secrets, and where they are."""
+    """A model's secret parameters, each with its Secret key."""
     if model.api_key_secret_ref:
         yield "api_key", model.api_key_secret_ref
     yield from sorted(model.secret_params.items())
 
 
 def model_secrets(route: LiteLLMRoute) -> list[SecretKeyRef]:
-    """Every Secret key that the models need, each once, in a stable order."""
+    """Secret keys of all models, each once, in a stable order."""
     found = {(ref.name, ref.key): ref for model in route.spec.models for _, ref in secret_params(model)}
     return [found[key] for key in sorted(found)]
 
@@ -77,12 +80,13 @@ def _check_owned(spec: RouteSpec) -> None:
 
 
 def _check_names(spec: RouteSpec) -> None:
-    """OpenClaw compares names of models without regard to case; LiteLLM asks its aliases before its models."""
+    """Refuse names that collide: OpenClaw ignores their case, and LiteLLM prefers an alias to a model."""
     seen: dict[str, str] = {}
     for model in spec.models:
         if other := seen.get(model.name.lower()):
             raise ModelsCollideError(
-                f"Models {other!r} and {model.name!r} differ in case only, and OpenClaw takes them for one: rename one"
+                f"Models {other!r} and {model.name!r} differ in case only, and OpenClaw can't distinguish them: rename "
+                "one"
             )
         seen[model.name.lower()] = model.name
     aliases = spec.router_settings.get("model_group_alias")
@@ -95,11 +99,11 @@ def _check_names(spec: RouteSpec) -> None:
 
 
 def check_settings(route: LiteLLMRoute) -> None:
-    """See that nothing passed through takes what the operator owns or is a secret, and that fallbacks exist.
+    """Refuse settings that the operator owns, fallbacks to unknown models, secrets as plain text, and colliding names.
 
     Raises:
         SettingClashError: with the field's path and what to do.
-        ModelsCollideError: two models have one name.
+        ModelsCollideError: two models' names collide.
     """
     spec = route.spec
     _check_owned(spec)
@@ -110,7 +114,7 @@ def check_settings(route: LiteLLMRoute) -> None:
             if name not in known:
                 raise SettingClashError(
                     f"spec.fallbacks[{index}] names the model {name!r}, which isn't in spec.models: "
-                    "add the model or mend the name"
+                    "add the model or fix the name"
                 )
     for model in spec.models:
         for param, _ in secret_params(model):
@@ -122,7 +126,7 @@ def check_settings(route: LiteLLMRoute) -> None:
             if not str(model.litellm_params.get(param, "os.environ/")).startswith("os.environ/"):
                 raise SettingClashError(
                     f"model {model.name!r} has {param} as text in litellmParams: put it into a Secret and name that in "
-                    + ("apiKeySecretRef" if param == "api_key" else f"secretParams.{param}")
+                    f"{secret_field(param)}"
                 )
 
 
@@ -142,7 +146,7 @@ def _with_prometheus(callbacks: Any) -> list[Any]:
 
 
 def config_yaml(route: LiteLLMRoute) -> str:
-    """The proxy's config.yaml.
+    """The proxy's config.yaml, with sorted keys.
 
     Raises:
         SettingClashError, ModelsCollideError: see `check_settings`.
@@ -160,7 +164,7 @@ def config_yaml(route: LiteLLMRoute) -> str:
     }
     litellm: dict[str, Any] = dict(spec.litellm_settings)
     if spec.managed and spec.managed.redis:
-        # Limits, spend, cooldowns, and the news that a key has ended; nothing that a model has answered.
+        # The pods share limits, spend, cooldowns and blocked keys through it. Models' answers aren't cached.
         general["coordination_redis"] = {"url": f"os.environ/{names.REDIS_URL}"}
     if spec.managed and spec.managed.monitoring.enabled:
         litellm["callbacks"] = _with_prometheus(litellm.get("callbacks"))

@@ -6,9 +6,9 @@ from litclaw.api import names
 from litclaw.api.base import SecretKeyRef
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, labels
-from litclaw.render.owned import of_route
-from litclaw.render.pod import CONTAINER_SECURITY, container_settings, env, pod_security, pod_settings
+from litclaw.render.metadata import Manifest, labels, owned_object
+from litclaw.render.pod_security import CONTAINER_SECURITY, pod_security
+from litclaw.render.pod_settings import container_env, container_settings, pod_settings
 from litclaw.render.route.config_yaml import env_name, model_secrets
 from litclaw.render.route.secret import database_ref, master_key_ref, salt_key_ref
 
@@ -16,8 +16,7 @@ PROXY_PORT = 4000
 PROXY_UID = 65534
 _CONFIG_DIR = "/etc/litellm"
 
-# Measured: about 40 s from start to ready on two busy cores.
-_STARTUP_SECONDS = 15 * 60
+_STARTUP_SECONDS = 15 * 60  # it takes about 40 s on two busy cores (measured)
 _REQUESTS = {"cpu": "100m", "memory": "1Gi"}
 
 
@@ -26,10 +25,12 @@ def _from_secret(name: str, ref: SecretKeyRef) -> dict[str, Any]:
 
 
 def proxy_env(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> list[dict[str, Any]]:
-    """The proxy's environment: every secret by reference.
+    """The proxy's environment variables. Every secret is a reference.
 
     Args:
-        migrates: whether the container brings the database up to date. The pods don't: replicas would race each other.
+        route: the resource.
+        managed: its ``spec.managed``.
+        migrates: whether the container migrates the database. The proxy's pods don't, because replicas would race.
     """
     own = [
         _from_secret(names.DATABASE_URL, database_ref(route, managed)),
@@ -37,25 +38,25 @@ def proxy_env(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) 
         _from_secret(names.SALT_KEY, salt_key_ref(route, managed)),
         {"name": "DISABLE_SCHEMA_UPDATE", "value": "false" if migrates else "true"},
         {"name": "LITELLM_MODE", "value": "PRODUCTION"},
-        # The price map that ships with the release: what a model costs changes with a roll-out, not with a restart.
+        # The price map of the release instead of a download: prices change with an upgrade, not with a restart.
         {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
-        # The root is read-only, and Prisma writes beside the migrations. HOME and the caches stay as the image bakes
-        # them: its Prisma engines lie below.
+        # Prisma writes beside the migrations, and the root file system is read-only. HOME and the caches stay as the
+        # image sets them, because its Prisma engines are below.
         {"name": "LITELLM_MIGRATION_DIR", "value": "/tmp/litellm-migrations"},
     ]
     if managed.redis:
         own.append(_from_secret(names.REDIS_URL, managed.redis.secret_ref))
     own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
-    return env(own, managed)
+    return container_env(own, managed)
 
 
 def proxy_arguments() -> list[str]:
-    """LiteLLM's command line, as far as it is the same for the proxy and its migration."""
+    """The arguments that the proxy and its migration have in common."""
     return ["--config", f"{_CONFIG_DIR}/{names.CONFIG_YAML}"]
 
 
 def proxy_container(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) -> dict[str, Any]:
-    """A container with LiteLLM, its configuration and its environment, without arguments."""
+    """A container with LiteLLM, its configuration and its environment. The caller adds the arguments."""
     return {
         "name": "litellm",
         "image": managed.image,
@@ -79,7 +80,7 @@ def proxy_volumes(route: LiteLLMRoute) -> list[dict[str, Any]]:
 
 
 def _spread(route: LiteLLMRoute, managed: Managed) -> list[dict[str, Any]]:
-    """Over the nodes where there is room, even for a single pod: a second one then comes without a new first one."""
+    """Topology spread constraints, also for a single pod: otherwise a second replica would roll the first one."""
     selector = {"matchLabels": labels(route.metadata.name, "proxy")}
     anywhere = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
     return [{"labelSelector": selector, **given} for given in managed.topology_spread_constraints or [anywhere]]
@@ -92,24 +93,18 @@ def _probe(path: str, **settings: int) -> dict[str, Any]:
 def route_deployment(
     route: LiteLLMRoute, managed: Managed, *, config_digest: str, secrets_digest: str, migration: str, salt: str
 ) -> Manifest:
-    """The Deployment. Where an autoscaler decides, it says nothing of replicas.
+    """The Deployment. It has no ``replicas`` if an autoscaler sets them.
 
     Args:
         route: the resource.
         managed: its ``spec.managed``.
-        config_digest: digest of config.yaml; another one rolls the pods.
-        secrets_digest: keyed digest of the Secrets in use; another one rolls the pods.
-        migration: keyed digest of the image and the database that a migration has run for.
+        config_digest: digest of config.yaml; a change rolls the pods.
+        secrets_digest: keyed digest of the Secrets in use; a change rolls the pods.
+        migration: keyed digest of the image and the database that the migration has run for.
         salt: fingerprint of the salt.
     """
-    manifest = of_route(
-        route,
-        "apps/v1",
-        "Deployment",
-        names.route_workload(route.metadata.name),
-        component="proxy",
-        annotations={names.ANNOTATION_SALT: salt},
-    )
+    name, annotations = names.route_workload(route.metadata.name), {names.ANNOTATION_SALT: salt}
+    manifest = owned_object(route, "apps/v1", "Deployment", name, component="proxy", annotations=annotations)
     selector = labels(route.metadata.name, "proxy")
     container: dict[str, Any] = {
         **proxy_container(route, managed),

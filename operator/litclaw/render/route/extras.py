@@ -1,4 +1,4 @@
-"""What stands around a managed route's pods where it is wanted: who reaches them, how many there are, who counts."""
+"""Optional objects of a managed route: NetworkPolicies, PodDisruptionBudget, HorizontalPodAutoscaler, PodMonitor."""
 
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
@@ -12,14 +12,14 @@ from litclaw.render.route.pod_monitor import route_pod_monitor
 def route_extras(
     route: LiteLLMRoute, managed: Managed, *, operator_namespace: str | None, keeps_database: bool, pod_monitors: bool
 ) -> list[Manifest]:
-    """The objects.
+    """The objects that the route's settings ask for.
 
     Args:
         route: the resource.
         managed: its ``spec.managed``.
-        operator_namespace: the operator's own namespace; None where it runs outside of the cluster.
-        keeps_database: whether there is an embedded database, also one that is no longer wanted, since that stays.
-        pod_monitors: whether the cluster knows PodMonitors.
+        operator_namespace: the operator's namespace; None if it runs outside of the cluster.
+        keeps_database: whether an embedded database exists, which stays even if it is no longer in the spec.
+        pod_monitors: whether the cluster has the kind PodMonitor.
     """
     wanted: list[Manifest | None] = [route_disruption_budget(route, managed)]
     if managed.network_policy.enabled:

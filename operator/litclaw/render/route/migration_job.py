@@ -1,7 +1,8 @@
-"""The Job that brings a managed route's database up to date before the proxy's pods get a new image or database.
+"""The Job that migrates a managed route's database before the proxy's pods get a new image or database.
 
-It is LiteLLM's own way: the proxy's command line with ``--skip_server_startup`` migrates and ends (proxy_cli.py of
-1.106.2). It has the proxy's configuration and environment, since general_settings may say how the database is reached.
+It runs the proxy's command line with ``--skip_server_startup``, which migrates and exits (proxy_cli.py of LiteLLM
+1.106.2). It has the proxy's configuration and environment, because general_settings may affect how the database is
+reached.
 """
 
 from typing import Any
@@ -9,16 +10,16 @@ from typing import Any
 from litclaw.api import names
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, labels
-from litclaw.render.owned import of_route
-from litclaw.render.pod import pod_security, pod_settings
+from litclaw.render.metadata import Manifest, labels, owned_object
+from litclaw.render.pod_security import pod_security
+from litclaw.render.pod_settings import pod_settings
 from litclaw.render.route.deployment import PROXY_UID, proxy_arguments, proxy_container, proxy_volumes
 
 _RETRIES = 2
-# LiteLLM builds the indexes of its request logs here too, which takes as long as there are logs.
+# LiteLLM also builds the indexes of its request logs, which takes longer the more logs there are.
 _DEADLINE_SECONDS = 6 * 3600
 KEPT_SECONDS = 10 * 60
-"""How long a finished Job stays to be looked at; a failed one is tried again after that."""
+"""How long a finished Job is kept for inspection. A failed migration is tried again after that."""
 
 
 def route_migration_job(route: LiteLLMRoute, managed: Managed, migration: str) -> Manifest:
@@ -27,15 +28,10 @@ def route_migration_job(route: LiteLLMRoute, managed: Managed, migration: str) -
     Args:
         route: the resource.
         managed: its ``spec.managed``.
-        migration: digest of what is migrated; it becomes part of the name.
+        migration: digest of the image and the database; part of the name.
     """
-    manifest = of_route(
-        route,
-        "batch/v1",
-        "Job",
-        names.route_migration(route.metadata.name, migration),
-        component="migration",
-    )
+    name = names.route_migration(route.metadata.name, migration)
+    manifest = owned_object(route, "batch/v1", "Job", name, component="migration")
     container: dict[str, Any] = {
         **proxy_container(route, managed, migrates=True),
         "args": [*proxy_arguments(), "--skip_server_startup"],

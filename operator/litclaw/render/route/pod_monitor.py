@@ -1,23 +1,17 @@
-"""A managed route's PodMonitor, for a Prometheus of the prometheus-operator's.
+"""A managed route's PodMonitor, a kind of the prometheus-operator.
 
-The pods are read and not the Service: each counts for itself.
+It selects pods and not the Service, because each pod has its own counters.
 """
 
 from litclaw.api import names
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, labels
-from litclaw.render.owned import of_route
+from litclaw.render.metadata import Manifest, labels, owned_object
 
 
 def route_pod_monitor(route: LiteLLMRoute) -> Manifest:
-    """The PodMonitor of the proxy's pods. The path's slash at the end saves a redirection at each look."""
-    manifest = of_route(
-        route,
-        "monitoring.coreos.com/v1",
-        "PodMonitor",
-        names.route_workload(route.metadata.name),
-        component="proxy",
-    )
+    """The PodMonitor of the proxy's pods. LiteLLM redirects ``/metrics`` to ``/metrics/``, so the latter is scraped."""
+    name = names.route_workload(route.metadata.name)
+    manifest = owned_object(route, "monitoring.coreos.com/v1", "PodMonitor", name, component="proxy")
     return {
         **manifest,
         "spec": {

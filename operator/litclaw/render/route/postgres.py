@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: a StatefulSet of one, its Service and the data of its Secret.
+"""The embedded PostgreSQL: a StatefulSet of one pod, its Service and the data of its Secret.
 
-It is for trials and small teams: one volume, no standby, and it goes when its route goes.
+It is for trials and small teams: one volume, no standby, and it is deleted with its route.
 """
 
 from typing import Any
@@ -10,9 +10,8 @@ from litclaw.api import names
 from litclaw.api.images import POSTGRES_IMAGE
 from litclaw.api.managed import EmbeddedDatabase
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, labels
-from litclaw.render.owned import of_route
-from litclaw.render.pod import CONTAINER_SECURITY, pod_security
+from litclaw.render.metadata import Manifest, labels, owned_object
+from litclaw.render.pod_security import CONTAINER_SECURITY, pod_security
 
 POSTGRES_UID = 999  # the official image's user
 POSTGRES_PORT = 5432
@@ -20,7 +19,7 @@ _DATA = "/var/lib/postgresql/data"
 
 
 def postgres_secret_data(route: LiteLLMRoute, password: str) -> dict[str, str]:
-    """The password and the URL that LiteLLM connects by."""
+    """The password, and the URL with which LiteLLM connects."""
     host = f"{names.route_postgres(route.metadata.name)}.{route.metadata.namespace}.svc.cluster.local"
     return {
         names.POSTGRES_PASSWORD: password,
@@ -29,9 +28,9 @@ def postgres_secret_data(route: LiteLLMRoute, password: str) -> dict[str, str]:
 
 
 def postgres_service(route: LiteLLMRoute) -> Manifest:
-    """The headless Service that gives the pod its name."""
+    """The headless Service that gives the pod its DNS name."""
     name = names.route_postgres(route.metadata.name)
-    manifest = of_route(route, "v1", "Service", name, component="database")
+    manifest = owned_object(route, "v1", "Service", name, component="database")
     return {
         **manifest,
         "spec": {
@@ -43,7 +42,7 @@ def postgres_service(route: LiteLLMRoute) -> Manifest:
 
 
 def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Manifest:
-    """The StatefulSet of one pod and one volume."""
+    """The StatefulSet of one pod with one volume."""
     name = names.route_postgres(route.metadata.name)
     selector = labels(route.metadata.name, "database")
     ready: dict[str, Any] = {
@@ -75,7 +74,7 @@ def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Man
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
-    manifest = of_route(route, "apps/v1", "StatefulSet", name, component="database")
+    manifest = owned_object(route, "apps/v1", "StatefulSet", name, component="database")
     return {
         **manifest,
         "spec": {

@@ -1,6 +1,6 @@
-"""The Secrets that a route gets when its owner names none: master key, salt key, the embedded database's password.
+"""Secrets that are generated for a managed route whose owner names none: master key, salt key, database password.
 
-Each is made once. The caller makes up the value; a Secret that is there already is kept as it is.
+The caller generates the value, once: the value of an existing Secret is kept.
 """
 
 from collections.abc import Mapping
@@ -9,24 +9,23 @@ from litclaw.api import names
 from litclaw.api.base import SecretKeyRef
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, encode
-from litclaw.render.owned import of_route
+from litclaw.render.metadata import Manifest, encode, owned_object
 
 
 def master_key_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
-    """Where the master key is."""
+    """The Secret key with the master key."""
     own = SecretKeyRef(name=names.route_master_key(route.metadata.name), key=names.MASTER_KEY)
     return managed.master_key_secret_ref or own
 
 
 def salt_key_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
-    """Where the salt key is."""
+    """The Secret key with the salt key."""
     own = SecretKeyRef(name=names.route_salt_key(route.metadata.name), key=names.SALT_KEY)
     return managed.salt_key_secret_ref or own
 
 
 def database_ref(route: LiteLLMRoute, managed: Managed) -> SecretKeyRef:
-    """Where the database's URL is."""
+    """The Secret key with the database's URL."""
     own = SecretKeyRef(name=names.route_postgres(route.metadata.name), key=names.DATABASE_URL)
     return managed.database.secret_ref or own
 
@@ -38,6 +37,6 @@ def generated_secret(
     data: Mapping[str, str],
     annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """A Secret with values that were made up for this route."""
-    manifest = of_route(route, "v1", "Secret", name, component=component, annotations=annotations)
+    """A Secret with generated values."""
+    manifest = owned_object(route, "v1", "Secret", name, component=component, annotations=annotations)
     return {**manifest, "type": "Opaque", "data": encode(data)}

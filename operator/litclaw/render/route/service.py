@@ -3,20 +3,13 @@
 from litclaw.api import names
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
-from litclaw.render.metadata import Manifest, labels
-from litclaw.render.owned import of_route
+from litclaw.render.metadata import Manifest, labels, owned_object
 
 
 def route_service(route: LiteLLMRoute, managed: Managed) -> Manifest:
     """The Service in front of the proxy's pods."""
-    manifest = of_route(
-        route,
-        "v1",
-        "Service",
-        names.route_workload(route.metadata.name),
-        component="proxy",
-        annotations=managed.service.annotations,
-    )
+    name, annotations = names.route_workload(route.metadata.name), managed.service.annotations
+    manifest = owned_object(route, "v1", "Service", name, component="proxy", annotations=annotations)
     return {
         **manifest,
         "spec": {
@@ -28,6 +21,6 @@ def route_service(route: LiteLLMRoute, managed: Managed) -> Manifest:
 
 
 def service_url(route: LiteLLMRoute, managed: Managed) -> str:
-    """Where agents of every namespace reach the proxy."""
+    """The Service's URL, as agents of every namespace reach it."""
     name = names.route_workload(route.metadata.name)
     return f"http://{name}.{route.metadata.namespace}.svc.cluster.local:{managed.port}"

@@ -1,0 +1,15 @@
+"""kopf's handler of OpenClawAgents: each event reconciles the agent."""
+
+from typing import Any
+
+import kopf
+
+from litclaw.api import names
+from litclaw.handlers.intake import Intake
+from litclaw.kube.resources import AGENT
+
+
+@kopf.on.event(names.API_VERSION, AGENT.plural)
+async def agent_event(event: kopf.RawEvent, memo: Intake, **_: Any) -> None:
+    """Store the object and enqueue it. The reconcile compares all of it with its spec, whatever the event was."""
+    memo.handle(event["type"], event["object"])

@@ -1,0 +1,53 @@
+"""A circuit breaker for calls to one proxy: a proxy that hangs would occupy a worker for half a minute with each call."""
+
+import time
+from collections.abc import Callable
+
+from litclaw.litellm.errors import UnreachableError
+
+HANGS_SECONDS = 3.0
+"""A call without an answer for so long counts as a hang; a refused connection fails at once and doesn't."""
+FIRST_SECONDS = 15.0
+LONGEST_SECONDS = 300.0
+
+
+class Breaker:
+    """Open for some seconds after a call that hung: calls fail at once. Each further hang doubles the time.
+
+    Args:
+        clock: in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._hangs = 0
+        self._open_until = float("-inf")
+        self._proven = False
+
+    @property
+    def trusted(self) -> bool:
+        """True if the proxy has answered a call about a key, and none has hung since."""
+        return self._proven and not self._hangs
+
+    def check(self, url: str) -> None:
+        """Return if a call may be made now.
+
+        Raises:
+            UnreachableError: the proxy hung a moment ago.
+        """
+        left = self._open_until - self._clock()
+        if left > 0:
+            raise UnreachableError(f"{url} didn't answer in time; calls go on in {left:.0f} s")
+
+    def answered(self, path: str) -> None:
+        """Note an answer. Only an answer about a key shows that such calls don't hang: health checks are answered elsewhere."""
+        if path.startswith("/key/"):
+            self._proven, self._hangs = True, 0
+
+    def unanswered(self, seconds: float) -> None:
+        """Note a call that had no answer for some seconds."""
+        if seconds < HANGS_SECONDS:
+            return
+        pause = min(FIRST_SECONDS * 2.0 ** min(self._hangs, 16), LONGEST_SECONDS)
+        self._hangs += 1
+        self._open_until = self._clock() + pause

@@ -1,0 +1,83 @@
+"""The Kubernetes cluster as every reconciler uses it: API, cache, clock, and the queue."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from litclaw.kube.cache import Cache, is_trimmed, key_of
+from litclaw.kube.client import Kube
+from litclaw.kube.resources import AGENT, BY_KIND
+from litclaw.reconcile.core.event_rate import EventRateLimit
+from litclaw.reconcile.core.request import Request
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One operator process and its cluster.
+
+    Attributes:
+        cluster: uid of the namespace kube-system, which identifies the cluster in the marks of keys.
+        enqueue: reconciles a resource as soon as possible.
+        enqueue_after: reconciles a resource after some seconds, unless it is reconciled before.
+        now: the clock.
+        own_namespace: the operator's; None outside a cluster.
+        namespaces: the namespaces that this operator serves; empty: all.
+        events: limits how often an event is emitted.
+    """
+
+    kube: Kube
+    cache: Cache
+    cluster: str
+    enqueue: Callable[[Request], None]
+    enqueue_after: Callable[[Request, float], None]
+    now: Callable[[], datetime] = utc_now
+    own_namespace: str | None = None
+    namespaces: tuple[str, ...] = ()
+    events: EventRateLimit = field(default_factory=EventRateLimit)
+
+    async def write(self, manifest: Mapping[str, Any], before: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """Apply a manifest and store the response. The watch event of the write enqueues nothing.
+
+        Args:
+            before: see `Cache.store_written`.
+            options: of `Kube.apply`.
+
+        Raises:
+            ConflictError: another pass writes to the same object.
+            KubeError: the API server refuses it or can't be reached.
+        """
+        with self.cache.writing(key_of(manifest)):
+            self.cache.store_written(await self.kube.apply(manifest, **options), before)
+
+    async def full(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """A resource with its whole spec, which the cache doesn't keep where it is large; None if it is gone.
+
+        Raises:
+            KubeError: it can't be read.
+        """
+        if not is_trimmed(body):
+            return body
+        resource, meta = BY_KIND[body["kind"]], body["metadata"]
+        live = await self.kube.get(resource, meta.get("namespace"), meta["name"])
+        return {"apiVersion": resource.api_version, "kind": resource.kind, **live} if live else None
+
+    def serves(self, namespace: str) -> bool:
+        """True if a namespace's agents are this operator's; others belong to another operator, or to none."""
+        return not self.namespaces or namespace in self.namespaces
+
+    async def living_agents(self) -> set[str]:
+        """The uids of the existing agents, read from the API server: the cache may be behind.
+
+        Raises:
+            KubeError: they can't be listed.
+        """
+        if not self.namespaces:
+            return (await self.kube.uids(AGENT))[0]
+        lists = [await self.kube.uids(AGENT, namespace=namespace) for namespace in self.namespaces]
+        return {uid for uids, _ in lists for uid in uids}

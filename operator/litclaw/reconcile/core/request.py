@@ -1,0 +1,4 @@
+"""What the queue holds."""
+
+Request = tuple[str, str, str]
+"""A resource to reconcile: kind, namespace, name."""

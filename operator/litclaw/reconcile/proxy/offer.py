@@ -1,0 +1,33 @@
+"""What a route offers its agents: one frozen value. Agents are reconciled when it changes."""
+
+from dataclasses import dataclass
+
+from litclaw.api.route import KeyDefaults
+from litclaw.net.address import Reach
+from litclaw.render.openclaw.config import ModelFacts
+from litclaw.render.proxy_peer import ProxyPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a route offers its agents.
+
+    Attributes:
+        url: root of the proxy.
+        authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
+        reach: where the proxy is, as OpenClaw's private-network check sees it.
+        peer: the destination that the agents' NetworkPolicies open.
+        models: the models that agents may use, in the route's order; empty: none is known yet.
+        limited: True if the proxy serves more models than the route offers.
+        key_defaults: limits and rotation of keys whose agents don't set them.
+        usable: True if keys can be created now.
+    """
+
+    url: str
+    authorities: str
+    reach: Reach
+    peer: ProxyPeer
+    models: tuple[ModelFacts, ...]
+    limited: bool
+    key_defaults: KeyDefaults
+    usable: bool

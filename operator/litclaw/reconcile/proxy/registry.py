@@ -1,0 +1,122 @@
+"""The sessions of one process: found by what identifies a proxy, closed when no route uses them any more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.session import Connect, Credentials, ProxySession, RouteKey
+
+
+class ProxyRegistry:
+    """All sessions.
+
+    Args:
+        cluster: identifies the cluster in the marks of keys.
+        connect: creates a client.
+        now: the operator's clock.
+        on_observed: see `ProxySession`.
+        on_keys_changed: see `ProxySession`.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        connect: Connect,
+        now: Callable[[], datetime],
+        on_observed: Callable[[ProxySession], None],
+        on_keys_changed: Callable[[ProxySession, set[str]], None],
+    ) -> None:
+        self._cluster = cluster
+        self._connect = connect
+        self._now = now
+        self._on_observed = on_observed
+        self._on_keys_changed = on_keys_changed
+        self._sessions: dict[tuple[str, str, str], ProxySession] = {}
+        self._closing: dict[asyncio.Task[None], Callable[[], Awaitable[None]]] = {}
+
+    def __iter__(self) -> Iterator[ProxySession]:
+        return iter(list(self._sessions.values()))
+
+    def session_for(self, route: RouteKey, credentials: Credentials, current: ProxySession | None) -> ProxySession:
+        """The session of a route's proxy.
+
+        A route that is alone at its proxy and gets other credentials for the same URL keeps its session, and with it the
+        key table; this is how the master key of a managed route changes.
+
+        Args:
+            current: the session that the route has now. Its URL is the same.
+
+        Raises:
+            ssl.SSLError: the certificates are invalid.
+        """
+        found = self._sessions.get(credentials.identity)
+        if found is None and current and current.routes <= {route}:
+            self._forget(current)
+            try:
+                before = current.reconnect(credentials)
+            finally:
+                self._sessions[current.credentials.identity] = current
+            self._close_later(before.close)
+            return current
+        if found and found.credentials != credentials:  # another former master key
+            self._close_later(found.reconnect(credentials).close)
+        if found is None:
+            found = self._sessions[credentials.identity] = ProxySession(
+                credentials,
+                self._cluster,
+                connect=self._connect,
+                on_observed=self._on_observed,
+                on_keys_changed=self._on_keys_changed,
+                now=self._now,
+            )
+            found.start()
+        found.routes.add(route)
+        return found
+
+    def leave(self, route: RouteKey, session: ProxySession, last: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Close a session that its last route has left, after the passes that use it have ended.
+
+        Args:
+            last: called before the session is closed.
+        """
+        session.routes.discard(route)
+        if session.routes:
+            return
+        self._forget(session)
+
+        async def close() -> None:
+            try:
+                if last:
+                    await last()
+            finally:
+                await session.close()
+
+        self._close_later(close, session.close)
+
+    def _forget(self, session: ProxySession) -> None:
+        if self._sessions.get(session.credentials.identity) is session:
+            del self._sessions[session.credentials.identity]
+
+    def _close_later(
+        self, close: Callable[[], Awaitable[None]], at_once: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(intervals.CLOSE_LATER)
+            await close()
+
+        task = asyncio.ensure_future(wait())
+        self._closing[task] = at_once or close
+        task.add_done_callback(lambda done: self._closing.pop(done, None))
+
+    async def close(self) -> None:
+        """Close every session: nothing is asked of any proxy any more."""
+        closing = dict(self._closing)
+        for task in closing:
+            task.cancel()
+        for close in closing.values():
+            await close()
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()

@@ -1,0 +1,293 @@
+"""One session per LiteLLM proxy: its client, clock and key table, and the tasks that observe it and read its keys.
+
+All routes with the same URL, master key and certificates share a session, so that thirty routes to one proxy cost what one
+costs. The two tasks belong to the session, not to a worker: a proxy that hangs, drips or lists without end delays its own
+agents and nobody else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from litclaw.litellm.breaker import Breaker
+from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.errors import LiteLLMError, NoDatabaseError, NotLiteLLMError, UnreachableError
+from litclaw.net.backoff import jittered
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.key_table import KeyTable
+
+log = logging.getLogger(__name__)
+
+RouteKey = tuple[str, str]
+"""A route: namespace, name."""
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What identifies a proxy and opens it.
+
+    Attributes:
+        url: root of the proxy.
+        master_key: the proxy's master key.
+        authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
+        master_key_before: the master key that some of the proxy's pods may still know instead.
+    """
+
+    url: str
+    master_key: SecretStr
+    authorities: str = ""
+    master_key_before: SecretStr | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Routes with the same identity share a session."""
+        return (self.url, self.master_key.get_secret_value(), self.authorities)
+
+
+Connect = Callable[[Credentials, Breaker], LiteLLM]
+"""Creates a client.
+
+Raises:
+    ssl.SSLError: the certificates are invalid.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a proxy answered when it was observed.
+
+    Attributes:
+        begun: when the observation began, by the event loop's clock.
+        database: True if it has a database.
+        release: its LiteLLM release; empty where it doesn't report one.
+        models: LiteLLM's ``model_info`` by model name.
+        error: why the proxy isn't usable; None if it is.
+    """
+
+    begun: float
+    database: bool = False
+    release: str = ""
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    error: LiteLLMError | None = None
+
+    def shows_the_same(self, other: "Observation") -> bool:
+        """True if nothing but the time differs."""
+        mine, theirs = (replace(each, begun=0.0, error=None) for each in (self, other))
+        return mine == theirs and _text(self.error) == _text(other.error)
+
+
+def _text(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}" if error else ""
+
+
+class ProxySession:
+    """One proxy.
+
+    Args:
+        connect: creates the client.
+        on_observed: called when an observation shows something else than the one before, or was asked for; and when the
+            keys have been read for the first time or can't be read any more.
+        on_keys_changed: called with the uids of the agents whose keys have changed.
+        now: the operator's clock.
+
+    Attributes:
+        table: this cluster's keys at the proxy.
+        routes: the routes that share the session.
+        blocks_spread: True if the proxy's replicas learn of a blocked key sooner than of a deleted one.
+        observation: the last one; None: there is none yet.
+        read_error: why the last read of the keys failed; None if it succeeded.
+        hurry_until: until when keys are read more often, because an old key waits for the first use of its successor.
+        ends_moved_up: of old keys whose end was moved up, by token, the seconds that were left to them then.
+        undelivered: by agent uid, token and value of a key whose write into the Secret has an unknown outcome.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        cluster: str,
+        *,
+        connect: Connect,
+        on_observed: Callable[["ProxySession"], None],
+        on_keys_changed: Callable[["ProxySession", set[str]], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.breaker = Breaker()
+        self.client = connect(credentials, self.breaker)
+        self.credentials = credentials
+        self.table = KeyTable(cluster)
+        self.routes: set[RouteKey] = set()
+        self.blocks_spread = True
+        self.observation: Observation | None = None
+        self.read_error: LiteLLMError | None = None
+        self.hurry_until = _LONG_AGO
+        self.ends_moved_up: dict[str, float] = {}
+        self.undelivered: dict[str, tuple[str, SecretStr]] = {}
+        self._connect = connect
+        self._on_observed = on_observed
+        self._on_keys_changed = on_keys_changed
+        self._now = now
+        self._task: asyncio.Task[None] | None = None
+        self._observe_now = asyncio.Event()
+        self._read_now = asyncio.Event()
+        self._wanted_since = float("-inf")
+        self._read_seconds = 0.0
+
+    @property
+    def url(self) -> str:
+        """Root of the proxy."""
+        return self.credentials.url
+
+    @property
+    def keys_read(self) -> bool:
+        """True if the proxy's keys have been read at least once."""
+        return self.table.complete
+
+    @property
+    def reads_first_keys(self) -> bool:
+        """True while the keys are being read for the first time."""
+        usable = self.observation is not None and self.observation.error is None
+        return usable and not self.keys_read and self.read_error is None
+
+    def now(self) -> datetime:
+        """The time by the proxy's clock, which decides when its keys end and its budgets are reset."""
+        return self.client.now(self._now())
+
+    def start(self) -> None:
+        """Observe the proxy and read its keys until closed."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"session of {self.url}")
+
+    def reconnect(self, credentials: Credentials) -> LiteLLM:
+        """Use other credentials of the same proxy from now on.
+
+        Returns:
+            The former client, for the caller to close when running passes have ended.
+
+        Raises:
+            ssl.SSLError: the certificates are invalid; nothing has changed.
+        """
+        before, self.client = self.client, self._connect(credentials, self.breaker)
+        self.credentials = credentials
+        self.request_observation()
+        return before
+
+    async def stop(self) -> None:
+        """Observe and read no more."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def close(self) -> None:
+        """Stop, and close the connections."""
+        await self.stop()
+        await self.client.close()
+
+    # Observing
+
+    def observed_since(self, moment: float) -> Observation | None:
+        """An observation that began at a moment of the event loop's clock or later; None if there is none yet.
+
+        Where there is none, the proxy is observed now, and `on_observed` is called afterwards.
+        """
+        if self.observation and self.observation.begun >= moment:
+            return self.observation
+        self._wanted_since = max(self._wanted_since, moment)
+        self.request_observation()
+        return None
+
+    def request_observation(self) -> None:
+        """Observe the proxy as soon as possible."""
+        self._observe_now.set()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_observing())
+            group.create_task(self._keep_reading_keys())
+
+    async def _keep_observing(self) -> None:
+        while True:
+            self._observe_now.clear()
+            before, wanted = self.observation, self._wanted_since
+            self.observation = found = await self._observe()
+            if found.error is None and (before is None or before.error):
+                self._read_now.set()
+            if before is None or not found.shows_the_same(before) or before.begun < wanted <= found.begun:
+                self._on_observed(self)
+            await _wait(self._observe_now, jittered(intervals.OBSERVE))
+
+    async def _observe(self) -> Observation:
+        found = Observation(asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(intervals.OBSERVE_LIMIT):
+                readiness = await self.client.readiness()
+                if not readiness.database:
+                    raise NoDatabaseError(f"{self.url} runs without a database, so it can't keep keys")
+                found = replace(found, database=True)
+                found = replace(found, release=await self.client.release() or readiness.version)
+                return replace(found, models=await self.client.model_info())
+        except TimeoutError:
+            error: LiteLLMError = UnreachableError(f"{self.url} doesn't answer within {intervals.OBSERVE_LIMIT:g} s")
+        except LiteLLMError as failed:
+            error = failed
+        except Exception as failed:  # noqa: BLE001 - an answer that nobody expected must not end the session
+            log.exception("%s can't be observed", self.url)
+            error = NotLiteLLMError(f"{self.url} answers what LiteLLM doesn't: {type(failed).__name__}")
+        return replace(found, error=error)
+
+    # Reading the keys
+
+    def hurry(self, seconds: float) -> None:
+        """Read the keys more often for some seconds."""
+        self.hurry_until = self._now() + timedelta(seconds=seconds)
+        self._read_now.set()
+
+    async def _keep_reading_keys(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._read_now.clear()
+            began = clock()
+            if self.observation and self.observation.error is None:
+                await self._read_keys()
+            took = clock() - began
+            # One slow response isn't a large table: after a hiccup of half a minute, keys would go unread for ten.
+            self._read_seconds = min(took, 2 * self._read_seconds or took)
+            least = intervals.READ_KEYS_SHARE * self._read_seconds
+            hurries = self._now() < self.hurry_until or self.read_error is not None
+            pause = max(least, intervals.HURRY if hurries else intervals.OBSERVE)
+            await _wait(self._read_now, began + pause - clock())
+            if self.keys_read:  # whatever ended the wait
+                await asyncio.sleep(began + max(least, intervals.HURRY) - clock())
+
+    async def _read_keys(self) -> None:
+        first, changed = not self.keys_read, set[str]()
+        error: LiteLLMError | None = None
+        try:
+            async with asyncio.timeout(intervals.READ_KEYS_LIMIT):
+                changed = await self.table.refresh(self.client)
+        except TimeoutError:
+            error = UnreachableError(f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s")
+        except LiteLLMError as failed:
+            error = failed
+        except Exception as failed:  # noqa: BLE001 - as above
+            log.exception("the keys of %s can't be read", self.url)
+            error = NotLiteLLMError(f"{self.url} lists what LiteLLM doesn't: {type(failed).__name__}")
+        before, self.read_error = self.read_error, error
+        if changed and not first:
+            self._on_keys_changed(self, changed)
+        if first or _text(before) != _text(error):
+            self._on_observed(self)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
