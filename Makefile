@@ -1,31 +1,32 @@
-# `make test` and `make demo` on a fresh machine need Python 3.11 and make; everything else is installed here.
+# On a fresh machine, `make test` and `make demo` need Python 3.11 and make, and install everything else.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
-# How many clusters the end-to-end tests use at a time; 0: one, and the tests one after the other in one process.
+# Number of clusters that the end-to-end tests use in parallel; 0: one cluster, and one process that runs all tests.
 E2E_WORKERS ?= 3
-# What pytest-kind downloads where Docker runs and they aren't in the path; its own defaults are too old for us.
+# Releases that pytest-kind downloads if Docker runs and they aren't in the path; its own defaults are too old for us.
 export KIND_VERSION ?= v0.33.0
 export KUBECTL_VERSION ?= v1.36.3
 
-# What of the fault campaign runs: CASE, as a failure names it, or ARGS such as --group=leaders (--help says more).
+# Part of the fault campaign to run: CASE, as printed by a failure, or ARGS such as --group=leaders (see --help).
 CASE ?=
 ARGS ?=
 
-.PHONY: help setup lint unit e2e test demo cluster cluster-down bench chaos chaos-cluster openclaw-releases crds lock
+.PHONY: help setup lint unit golden e2e test demo cluster cluster-down bench chaos chaos-cluster openclaw-releases crds lock
 
 help:
-	@echo "make demo          the main job from nothing: cluster, operator, LiteLLM, agent, a turn of OpenClaw"
-	@echo "make test          every test: lint, types, unit tests, and the same story on a real cluster"
-	@echo "make unit          what needs no cluster"
-	@echo "make cluster       a cluster with the operator in it; make cluster-down deletes it"
+	@echo "make demo          the whole setup from nothing: cluster, operator, LiteLLM, agent, one turn of OpenClaw"
+	@echo "make test          all tests: lint, types, unit tests, and end-to-end tests on a real cluster"
+	@echo "make unit          tests that need no cluster"
+	@echo "make cluster       a cluster with the operator installed; make cluster-down deletes it"
 	@echo "make bench         figures and ratios; N=200 ONLY=converge,rotate for a short run (see docs/benchmarks.md)"
 	@echo "make chaos         the fault campaign: each fault at each call (hours; ARGS=--sample=100 draws some)"
-	@echo "make chaos-cluster outages, an hour of events, every odd value on a cluster (K=outages: some; part of make chaos)"
-	@echo "make openclaw-releases   whether real OpenClaw releases accept what is rendered for them (slow, needs npm)"
-	@echo "make crds          write crds/ anew from the models"
-	@echo "make lock          pin the dependencies anew"
+	@echo "make chaos-cluster outages, an hour of events, every odd value on a cluster (K=outages selects some; part of make chaos)"
+	@echo "make openclaw-releases   real OpenClaw releases validate the configuration rendered for them (slow, needs npm)"
+	@echo "make crds          generate crds/ from the models"
+	@echo "make golden        write tests/unit/golden again: every object rendered for ten cases"
+	@echo "make lock          update the pinned dependencies"
 
 setup: $(VENV)/.done
 
@@ -75,6 +76,9 @@ chaos: setup
 chaos-cluster: setup
 	$(BIN)/python images/build
 	$(BIN)/python -m pytest tests/e2e -m chaos -v -s -n 0 $(if $(K),-k "$(K)")
+
+golden: setup
+	$(BIN)/python -m tests.unit.golden
 
 crds: setup
 	$(BIN)/litclaw crds --output crds

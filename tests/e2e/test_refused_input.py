@@ -46,7 +46,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "route: a fallback to nothing": (
         _route(fallbacks=[{"model": "claude-opus-4-6", "to": ["gone"]}]),
-        ("fallbacks", "add the model or mend the name"),
+        ("fallbacks", "add the model or fix the name"),
     ),
     "route: a fallback to itself": (
         _route(fallbacks=[{"model": "gpt-4o", "to": ["gpt-4o"]}]),
@@ -112,6 +112,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         {**_route(), "metadata": {"name": "x" * 50, "namespace": AI}},
         ("metadata.name", "at most 43 characters"),
     ),
+    "agent: grace": (agent("x", key={"rotation": {"gracePeriod": "169h"}}), ("spec.key.rotation.gracePeriod", "at most 168h")),
     "agent: no route": (resource("OpenClawAgent", "x", TEAM, {}), ("spec.routeRef", "Required")),
     "agent: budget as a number": (agent("x", key={"maxBudget": 5}), ("spec.key.maxBudget", "string")),
     "agent: budget as a word": (agent("x", key={"maxBudget": "much"}), ("spec.key.maxBudget", "'0.25'")),

@@ -1,4 +1,4 @@
-"""Routes for the tests of what is rendered."""
+"""Routes for the tests of the renderers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""openclaw.json: what each OpenClaw release reads, what is the operator's, and what the proxy knows of the models."""
+"""openclaw.json: its layout by OpenClaw release, the operator's own settings, and facts about models from the proxy."""
 
 import json
 from typing import Any
@@ -60,7 +60,7 @@ def test_it_refers_to_the_key_and_reports_what_it_overrules() -> None:
         ({"gateway": {"tls": {"enabled": True}}}, "gateway.tls"),
     ],
 )
-def test_what_would_lead_the_key_astray_is_taken_out_and_said(extra: dict[str, Any], path: str) -> None:
+def test_settings_that_would_redirect_the_key_are_removed_and_reported(extra: dict[str, Any], path: str) -> None:
     found = rendered(config={"extra": {**extra, "logging": {"level": "info"}}, "allowPrivateNetwork": "Never"})
     text = found.text
     assert "sk-another" not in text and "Bearer" not in text and "tls" not in text
@@ -68,11 +68,11 @@ def test_what_would_lead_the_key_astray_is_taken_out_and_said(extra: dict[str, A
     assert found.remarks == (f"spec.config.extra can't change {path}.",)
 
 
-def test_facts_and_prices_come_from_the_proxy_where_the_route_is_silent() -> None:
+def test_facts_that_the_route_leaves_unset_and_prices_come_from_the_proxy() -> None:
     [model] = config()["models"]["providers"]["litellm"]["models"]
     assert (model["contextWindow"], model["maxTokens"], model["reasoning"]) == (200_000, 64_000, True)
     assert model["input"] == ["text", "image"]
-    assert model["cost"] == {"input": 5, "output": 25, "cacheRead": 0.5, "cacheWrite": 6.25}, "a million tokens"
+    assert model["cost"] == {"input": 5, "output": 25, "cacheRead": 0.5, "cacheWrite": 6.25}, "per million tokens"
     given = OpenClawModel.model_validate({"contextWindow": 1000, "reasoning": False, "input": ["text"]})
     facts = model_facts("opus", given, INFO)
     assert (facts.context_window, facts.max_tokens, facts.reasoning, facts.input) == (1000, 64_000, False, ("text",))
@@ -103,16 +103,16 @@ def test_each_release_gets_the_layout_that_it_reads(version: str, flag: bool, im
     assert ("timeout is left out" in " ".join(found.remarks)) is ("timeoutMs" not in json.dumps(image))
 
 
-def test_a_gateways_image_says_which_release_reads_its_config() -> None:
+def test_the_release_is_that_of_the_gateways_image_unless_it_is_named() -> None:
     old = config(imageModel=IMAGE, gateway={"image": "ghcr.io/openclaw/openclaw:2026.7.1-2"})
     assert "imageGenerationModel" in old["agents"]["defaults"]
     named = config(imageModel=IMAGE, gateway={"image": "registry:5000/own"}, config={"openclawVersion": "2026.5.18"})
     assert "imageGenerationModel" in named["agents"]["defaults"]
     unknown = config(imageModel=IMAGE, gateway={"image": "registry:5000/own:latest"})
-    assert "mediaModels" in unknown["agents"]["defaults"], "the newest layout where nothing names a release"
+    assert "mediaModels" in unknown["agents"]["defaults"], "the newest layout if the release is unknown"
 
 
-def test_what_is_older_than_every_line_is_refused() -> None:
+def test_a_release_older_than_every_layout_is_refused() -> None:
     with pytest.raises(TooOldError, match=r"2026\.1\.30 is older than"):
         rendered(config={"openclawVersion": "2026.1.30"})
 
@@ -127,7 +127,7 @@ def test_releases_are_read_from_names(text: str, release: tuple[int, int, int] |
     assert release_of_image(f"openclaw:{text}@sha256:abc") == release
 
 
-def test_the_lines_are_in_order() -> None:
-    assert list(LAYOUTS) == sorted(LAYOUTS, key=lambda line: line.since)
-    assert [layout(line.since) for line in LAYOUTS] == list(LAYOUTS)
+def test_the_layouts_are_in_order() -> None:
+    assert list(LAYOUTS) == sorted(LAYOUTS, key=lambda each: each.since)
+    assert [layout(each.since) for each in LAYOUTS] == list(LAYOUTS)
     assert layout(None) is LAYOUTS[-1]

@@ -1,4 +1,4 @@
-"""What is rendered from resources, without a cluster."""
+"""Kinds of addresses, and LiteLLM's config.yaml."""
 
 import pytest
 from litclaw.api.route import LiteLLMRoute
@@ -42,7 +42,7 @@ def route(**spec: object) -> LiteLLMRoute:
         ("http://metadata.google.internal", Reach.LINK_LOCAL),
     ],
 )
-def test_where_an_address_is(url: str, where: Reach) -> None:
+def test_the_kind_of_an_address(url: str, where: Reach) -> None:
     assert reach(url) is where
 
 

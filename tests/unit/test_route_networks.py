@@ -1,4 +1,4 @@
-"""Who reaches the pods of a managed route."""
+"""NetworkPolicies of a managed route."""
 
 from typing import Any
 
@@ -33,16 +33,16 @@ def test_the_proxy_is_reached_from_the_namespaces_that_may_use_it(allowed: Any, 
     assert ingress(allowedNamespaces=allowed)["from"] == [*agents, OPERATOR]
 
 
-def test_the_pods_port_is_meant_and_not_the_services() -> None:
+def test_the_port_is_the_pods_and_not_the_services() -> None:
     ingress({"port": 8080})
 
 
-def test_a_proxy_for_the_outside_is_reached_from_everywhere() -> None:
+def test_a_proxy_that_is_open_to_the_outside_is_reached_from_everywhere() -> None:
     assert "from" not in ingress({"service": {"type": "LoadBalancer"}})
     assert "from" not in ingress({"service": {"type": "NodePort"}})
 
 
-def test_prometheus_reaches_a_proxy_that_counts() -> None:
+def test_prometheus_reaches_a_proxy_with_monitoring() -> None:
     prometheus = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
     assert ingress({"monitoring": {"enabled": True}})["from"] == [OWN, OPERATOR, prometheus]
 

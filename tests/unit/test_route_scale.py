@@ -1,4 +1,4 @@
-"""How many pods a managed route has, and what keeps them apart and running."""
+"""Number of a managed route's pods, how they are spread, and their disruption budget."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ def deployment(managed: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("managed", "replicas"), [({}, 1), ({"replicas": 3}, 3), ({"replicas": 0}, 0)])
-def test_replicas_are_those_of_the_resource_or_one(managed: dict[str, Any], replicas: int) -> None:
+def test_replicas_default_to_one(managed: dict[str, Any], replicas: int) -> None:
     assert deployment(managed)["spec"]["replicas"] == replicas
 
 
-def test_with_an_autoscaler_the_deployment_says_nothing_of_replicas() -> None:
+def test_with_an_autoscaler_the_deployment_has_no_replicas() -> None:
     route, managed = managed_route({"autoscaling": {"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilization": 70}})
     assert "replicas" not in deployment({"autoscaling": {"maxReplicas": 5}})["spec"]
     assert managed.autoscaling
@@ -65,7 +65,7 @@ def test_pods_are_spread_over_nodes_unless_said_otherwise() -> None:
     assert rendered["topologySpreadConstraints"] == [{**zones, "labelSelector": {"matchLabels": PROXY}}, own]
 
 
-def test_a_second_replica_needs_no_new_first_one() -> None:
+def test_a_second_replica_does_not_roll_the_first_one() -> None:
     one, two = deployment({}), deployment({"replicas": 2})
     assert one["spec"]["template"] == two["spec"]["template"]
 
@@ -78,6 +78,6 @@ def test_a_second_replica_needs_no_new_first_one() -> None:
         ("kube-controller-manager", "Update", {"f:spec": {"f:replicas": {}}}, False),
     ],
 )
-def test_whose_the_number_of_pods_is(manager: str, operation: str, fields: dict[str, Any], ours: bool) -> None:
+def test_who_owns_the_number_of_replicas(manager: str, operation: str, fields: dict[str, Any], ours: bool) -> None:
     entry = {"manager": manager, "operation": operation, "fieldsV1": fields}
     assert owns_replicas({"metadata": {"managedFields": [entry]}}) is ours

@@ -1,4 +1,4 @@
-"""What of LiteLLM's settings is the operator's, and which names of models are one."""
+"""LiteLLM settings that the operator owns, and names of models that collide."""
 
 from typing import Any
 
@@ -35,12 +35,12 @@ def test_a_setting_of_the_operators_is_refused_by_name(managed: dict[str, Any], 
         config(managed, **{field: {key: "x"}})
 
 
-def test_what_is_owned_for_redis_is_free_without_it() -> None:
+def test_settings_that_are_owned_with_redis_may_be_set_without_it() -> None:
     nodes = {"startup_nodes": [{"host": "redis", "port": 6379}]}
     assert config(generalSettings={"coordination_redis": nodes})["general_settings"]["coordination_redis"] == nodes
 
 
-def test_redis_is_named_and_never_in_the_open_and_caches_no_answers() -> None:
+def test_the_redis_url_is_a_reference_and_answers_are_not_cached() -> None:
     rendered = config(REDIS)
     assert rendered["general_settings"]["coordination_redis"] == {"url": "os.environ/REDIS_URL"}
     assert "cache" not in rendered.get("litellm_settings", {})
@@ -58,13 +58,13 @@ def test_redis_is_named_and_never_in_the_open_and_caches_no_answers() -> None:
         (["prometheus", "langfuse"], ["prometheus", "langfuse"]),
     ],
 )
-def test_prometheus_joins_the_callbacks_that_are_there(given: Any, callbacks: list[str]) -> None:
+def test_prometheus_is_added_to_existing_callbacks(given: Any, callbacks: list[str]) -> None:
     settings = {"callbacks": given} if given else {}
     assert config(MONITORING, litellmSettings=settings)["litellm_settings"]["callbacks"] == callbacks
     assert "litellm_settings" not in config()
 
 
-def test_a_pod_monitor_reads_the_proxys_pods() -> None:
+def test_a_pod_monitor_scrapes_the_proxys_pods() -> None:
     spec = route_pod_monitor(managed_route(MONITORING)[0])["spec"]
     assert spec["selector"]["matchLabels"]["app.kubernetes.io/component"] == "proxy"
     assert spec["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics/"}]
@@ -81,7 +81,7 @@ def test_an_alias_that_hides_a_model_collides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "wrong"),
+    ("key", "expected"),
     [
         ("sk-1234", "has fewer than 16 characters"),
         ("", "doesn't start with sk-"),
@@ -91,5 +91,5 @@ def test_an_alias_that_hides_a_model_collides() -> None:
         ("sk-0123456789abcdefghij", None),
     ],
 )
-def test_what_is_too_weak_for_a_master_key(key: str, wrong: str | None) -> None:
-    assert weakness(key) == wrong
+def test_weak_master_keys(key: str, expected: str | None) -> None:
+    assert weakness(key) == expected
