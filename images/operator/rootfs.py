@@ -1,9 +1,9 @@
-"""Lay out the operator's root file system: Python, its libraries, the certificates and the package; no shell, no tools.
+"""Assemble the operator's root file system: Python, its libraries, certificates, the package; no shell, no tools.
 
 Usage, in the build stage: python3 rootfs.py TARGET
 
-What the interpreter and the package load is found by ldd, and copied with the records of the Debian packages that it
-comes from, where scanners look for them in an image without dpkg (/var/lib/dpkg/status.d).
+ldd finds the libraries that the interpreter and the package load. They are copied with the records of their Debian
+packages, to the place where scanners read them in an image without dpkg (/var/lib/dpkg/status.d).
 """
 
 import re
@@ -32,12 +32,12 @@ LINKS = {
     "usr/lib/ssl/cert.pem": "/etc/ssl/certs/ca-certificates.crt",
     "usr/lib/ssl/openssl.cnf": "/etc/ssl/openssl.cnf",
 }
-# Not loaded by name in any library's list: what a thread needs to end.
+# Not in the output of ldd: loaded when a thread ends.
 MORE_LIBRARIES = ["libgcc_s.so.1"]
-# Of the standard library: what builds, tests and teaches.
+# Parts of the standard library for building, testing and teaching.
 UNUSED_STDLIB = ("distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo", "config-3*")
-# Of the Kubernetes client: the generated classes, a file for each, 120 MB with their bytecode. They are loaded when they are
-# asked for, and nothing asks: litclaw.kube.client uses the layer below, and kopf does without them where they aren't there.
+# The generated classes of the Kubernetes client, one file each, 120 MB with their bytecode. They are loaded on demand,
+# and nothing needs them: litclaw.kube.client uses the layer below, and kopf works without them if they are missing.
 GENERATED = ("kubernetes/client/api", "kubernetes/client/models", "kubernetes/aio/client/api", "kubernetes/aio/client/models")
 
 
@@ -45,7 +45,7 @@ AUTHORITIES = Path("/src/ca-certificates.crt")
 
 
 def libraries(binaries: list[Path]) -> set[Path]:
-    """Every shared library that some binaries load."""
+    """All shared libraries that the binaries load."""
     found: set[Path] = set()
     for binary in binaries:
         printed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True).stdout
@@ -54,14 +54,14 @@ def libraries(binaries: list[Path]) -> set[Path]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file to the same place, what a link points to included."""
+    """Copy a file to the same path; a link is copied as the file that it points to."""
     place = target / source.relative_to("/")
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, place)
 
 
 def owners(files: set[Path]) -> set[str]:
-    """The Debian packages that some files come from."""
+    """The Debian packages of the files."""
     found = set()
     for file in files:
         for name in {str(file), str(file.resolve()), str(file).removeprefix("/usr")}:
@@ -71,7 +71,7 @@ def owners(files: set[Path]) -> set[str]:
 
 
 def record(package: str, target: Path) -> None:
-    """A package's version for scanners, and its licence."""
+    """Write a package's version for scanners, and its licence."""
     name = package.partition(":")[0]
     status = target / "var/lib/dpkg/status.d" / name
     status.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def record(package: str, target: Path) -> None:
 
 
 def main(target: Path) -> None:
-    """Lay it out."""
+    """Assemble the root file system in a folder."""
     site = next((PACKAGE / "lib").glob("python3*")) / "site-packages"
     for name in GENERATED:
         for module in (site / name).glob("[!_]*.py"):

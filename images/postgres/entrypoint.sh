@@ -1,9 +1,9 @@
 #!/bin/sh
-# What the official image's entry point promises, as far as one database with one owner needs it: POSTGRES_USER,
+# Implements the official image's entry point as far as one database with one owner needs it: POSTGRES_USER,
 # POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE, POSTGRES_DB, PGDATA.
 #
-# PG_VERSION is what says that a database is there, and it is moved into place last: an initialisation that was
-# interrupted leaves the marker and no PG_VERSION, and starts again from nothing.
+# PG_VERSION shows that a database exists, and is moved into place last. An interrupted initialisation leaves the marker
+# and no PG_VERSION, and starts again from nothing.
 set -eu
 umask 077
 

@@ -1,4 +1,4 @@
-"""What a cluster has on top of Kubernetes itself: DNS and a default StorageClass that provisions."""
+"""The add-ons of a cluster: DNS and a default StorageClass with a provisioner."""
 
 import subprocess
 from collections.abc import Callable
@@ -17,12 +17,12 @@ _BUSYBOX_COMMANDS = ("sh", "mkdir", "rm", "chmod")
 
 
 def write_pause(at: Layout) -> None:
-    """The archive of the image that every pod needs, in the node's own folder."""
+    """Write the archive of the image that every pod needs into the node's own folder."""
     image.write_archive(at.root / "pause.tar", image.PAUSE, {"busybox": _BUSYBOX}, ["/busybox", "sleep", "infinity"])
 
 
 def archives() -> list[Path]:
-    """The archives of the add-ons' images, made where they are missing."""
+    """The archives of the add-ons' images; missing ones are built."""
     folder = cache.folder("images")
     coredns, provisioner = build.path_of("coredns"), build.path_of("local-path-provisioner")
     links = {f"bin/{name}": "busybox" for name in _BUSYBOX_COMMANDS}

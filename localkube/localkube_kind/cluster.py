@@ -1,4 +1,4 @@
-"""A cluster's life: create, find, load images, delete."""
+"""Creates, finds and deletes clusters, and loads images into them."""
 
 import json
 import os
@@ -21,18 +21,18 @@ PACKAGES = (
     *("containerd", "runc", "containernetworking-plugins", "iptables", "nftables", "conntrack", "socat"),
     *("iproute2", "openssl", "busybox-static"),
 )
-# With "-control-plane" behind it, a name is a node's name and a label's value, which have 63 characters.
+# With the suffix "-control-plane", a name is a node's name and a label's value, which have at most 63 characters.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 _READY_SECONDS = 180.0
 
 
 class ClusterError(RuntimeError):
-    """What was asked can't be done; the message says why and what to do."""
+    """A call failed; the message says why and what to do."""
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One command at a time changes what is shared."""
+    """Lock the cache, because only one command at a time may change it."""
     with (cache.folder() / "lock").open("w") as lock:
         try:
             flock(lock, LOCK_EX | LOCK_NB)
@@ -43,42 +43,42 @@ def _alone() -> Iterator[None]:
 
 
 def _layout_of(name: str) -> Layout:
-    """Where a cluster keeps what, whether or not there is one.
+    """The layout of a cluster, whether or not it exists.
 
     Raises:
         ClusterError: no cluster can have this name.
     """
     if not _NAME.fullmatch(name):
         raise ClusterError(
-            f"{name!r} is not a cluster's name: 1 to 48 of a-z, 0-9, '-' and '.', the first and last a-z or 0-9"
+            f"{name!r} is not a cluster's name: use 1 to 48 of a-z, 0-9, '-' and '.', the first and last a-z or 0-9"
         )
     return Layout(name)
 
 
 def names() -> list[str]:
-    """The clusters that run; one that is still being made is none yet."""
+    """The running clusters, without those that are still being created."""
     return sorted(
         path.name for path in cache.folder("clusters").iterdir() if node_process.is_complete(Layout(path.name))
     )
 
 
 def layout(name: str) -> Layout:
-    """Where a running cluster keeps what.
+    """The layout of a running cluster.
 
     Raises:
         ClusterError: there is no such cluster.
     """
     at = _layout_of(name)
     if not node_process.pid(at):
-        raise ClusterError(f"no cluster {name!r} runs: make it with `kind create cluster --name {name}`")
+        raise ClusterError(f"no cluster {name!r} runs: create it with `kind create cluster --name {name}`")
     return at
 
 
 def _wait(at: Layout, what: str, *args: str) -> None:
-    """Until kubectl succeeds.
+    """Wait until kubectl succeeds.
 
     Raises:
-        ClusterError: it didn't in time, or the node died.
+        ClusterError: it didn't succeed in time, or the node died.
     """
     end = time.monotonic() + _READY_SECONDS
     while (done := kubeconfig.kubectl(at, *args)).returncode:
@@ -86,25 +86,25 @@ def _wait(at: Layout, what: str, *args: str) -> None:
             raise ClusterError(f"the node ended: {(at.logs / 'node.log').read_text()[-2000:]}")
         if time.monotonic() > end:
             raise ClusterError(
-                f"{what} isn't there after {_READY_SECONDS:.0f} s ({done.stderr.strip()}); logs: {at.logs}"
+                f"{what} isn't ready after {_READY_SECONDS:.0f} s ({done.stderr.strip()}); logs: {at.logs}"
             )
         time.sleep(0.2)
 
 
 def create(name: str, target: Path) -> None:
-    """Make a cluster, from nothing where need be; what a dead one of this name left is removed first.
+    """Create a cluster with all that it needs, after removing the remains of a dead cluster of this name.
 
     Args:
         name: the cluster's name.
-        target: the kubeconfig that its context is put into.
+        target: the kubeconfig that gets its context.
 
     Raises:
-        ClusterError: there is one already, or a part doesn't come up. The node is ended then; its logs stay until the
-            cluster is deleted or made again.
+        ClusterError: the cluster exists, or a part doesn't start. Then the node is ended; its logs stay until the
+            cluster is deleted or created again.
     """
     at = _layout_of(name)
     if os.geteuid():
-        raise ClusterError("localkube makes namespaces and mounts, and must run as root")
+        raise ClusterError("localkube creates namespaces and mounts, so it must run as root")
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone():
         if node_process.is_complete(at):
@@ -151,7 +151,7 @@ def _start(at: Layout) -> node_process.Start:
 
 
 def _remove(at: Layout) -> None:
-    """End a node and remove everything of it."""
+    """End a node and remove all of its files."""
     node_process.end(at)
     cgroup.remove(at.cgroup)
     if at.root.exists():
@@ -159,7 +159,7 @@ def _remove(at: Layout) -> None:
 
 
 def delete(name: str, target: Path) -> None:
-    """Delete a cluster and take its context out of a kubeconfig; there need be neither."""
+    """Delete a cluster and remove its context from a kubeconfig; neither has to exist."""
     at = _layout_of(name)
     say(f'Deleting cluster "{name}" …')
     with _alone():
@@ -168,7 +168,7 @@ def delete(name: str, target: Path) -> None:
 
 
 def load_archives(name: str, archives: list[Path]) -> None:
-    """Import image archives into the node, those that aren't there yet.
+    """Import image archives into the node, except those that were imported already.
 
     Raises:
         ClusterError: there is no such cluster, or an archive can't be imported.
@@ -193,7 +193,7 @@ def load_archives(name: str, archives: list[Path]) -> None:
 
 
 def has_image(name: str, reference: str) -> bool:
-    """Whether the node holds an image of this name."""
+    """Whether the node has an image of this name."""
     command = in_node(
         layout(name), "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "ls", "-q"
     )

@@ -1,4 +1,4 @@
-"""The components' configuration files and command lines."""
+"""The configuration files and command lines of the components."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ _AUDIT_POLICY: dict[str, Any] = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"], "verbs": _READS},
-        # All that pods ask for, their reads too: it shows which permissions they use.
+        # All requests of pods, including reads, to show which permissions they use.
         {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
         {"level": "None", "verbs": _READS},
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
@@ -25,7 +25,7 @@ _AUDIT_POLICY: dict[str, Any] = {
 
 
 def _containerd(at: Layout) -> str:
-    # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower the score and dies.
+    # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower the score, and exits.
     return f"""version = 2
 root = "{at.root}/containerd"
 state = "/run/containerd-state"
@@ -94,7 +94,7 @@ def _proxy(at: Layout) -> dict[str, Any]:
 
 
 def _cni() -> dict[str, Any]:
-    # ptp, not a bridge: every packet between pods is routed by the node, where policies can see it.
+    # ptp instead of a bridge: the node routes every packet between pods, so that policies can filter it.
     subnet = [[{"subnet": POD_CIDR}]]
     ipam = {"type": "host-local", "ranges": subnet, "routes": [{"dst": "0.0.0.0/0"}]}
     plugins = [
@@ -127,7 +127,7 @@ def _private(path: Path, text: str) -> None:
 
 
 def commands(at: Layout) -> dict[str, list[str]]:
-    """The command line of each component, in the order in which they start."""
+    """The command line of each component, in start order."""
     node = str(build.path_of("localkube"))
     keys = str(at.pki)
     return {

@@ -1,4 +1,4 @@
-"""Container images without a builder: a few files from scratch, in the archive format that containerd imports."""
+"""Creates container images of a few files without a builder, in the archive format that containerd imports."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ PAUSE = "localhost/litclaw/pause:1"
 COREDNS = "localhost/litclaw/coredns:1"
 PROVISIONER = "localhost/litclaw/local-path-provisioner:1"
 BUSYBOX = "localhost/litclaw/busybox:1"
-# What Linux calls a machine, as images name it.
+# The machine's architecture, by the name that images use.
 _ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
@@ -35,7 +35,7 @@ def _layer(files: Mapping[str, Path], links: Mapping[str, str]) -> bytes:
 
 
 def full_name(reference: str) -> str:
-    """An image's name with its registry and tag, as containerd keeps it."""
+    """An image's name with its registry and tag, as containerd stores it."""
     head, _, rest = reference.partition("/")
     if not rest:
         reference = f"docker.io/library/{reference}"
@@ -58,10 +58,10 @@ def write_archive(
     Args:
         target: the archive.
         name: the image's name and tag.
-        files: path in the image to file here; each is executable.
-        entrypoint: what the container runs.
-        links: path in the image to what it links to.
-        user: the number of the user that it runs as.
+        files: from path in the image to local file; each is executable.
+        entrypoint: the command of the container.
+        links: from path in the image to the link's target.
+        user: the uid that it runs as.
     """
     layer = _layer(files, links or {})
     layer_digest = hashlib.sha256(layer).hexdigest()

@@ -1,4 +1,4 @@
-"""Kubeconfigs of the host: a cluster's context is put into one and taken out again, as kind does."""
+"""Adds a cluster's context to a kubeconfig of the host and removes it again, like kind."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ def _kubectl() -> str:
 
 
 def kubectl(at: Layout, *args: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run kubectl as the cluster's administrator; the caller looks at the exit status."""
+    """Run kubectl as the cluster's administrator; the caller checks the exit status."""
     command = [
         _kubectl(),
         "kubectl",
@@ -27,7 +27,7 @@ def kubectl(at: Layout, *args: str, stdin: str | None = None, timeout: float = 6
 
 
 def merge(at: Layout, target: Path) -> None:
-    """Put the cluster's context into a kubeconfig and make it the current one."""
+    """Add the cluster's context to a kubeconfig and make it the current one."""
     env = {**os.environ, "KUBECONFIG": f"{at.kubeconfig}:{target}"}
     command = [_kubectl(), "kubectl", "config", "view", "--flatten", "--raw"]
     merged = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
@@ -38,7 +38,7 @@ def merge(at: Layout, target: Path) -> None:
 
 
 def forget(name: str, target: Path) -> None:
-    """Take a cluster's context out of a kubeconfig; there need be neither."""
+    """Remove a cluster's context from a kubeconfig; neither has to exist."""
     if not target.exists() or not Path(_kubectl()).exists():
         return
     base = [_kubectl(), "kubectl", "config", "--kubeconfig", str(target)]

@@ -1,5 +1,5 @@
-"""Where a cluster keeps what, and its addresses. Everything is inside namespaces of its own, so that any number of
-clusters can use the same addresses."""
+"""The paths and addresses of a cluster. Each cluster has its own namespaces, so any number of clusters can use the same
+addresses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ POD_CIDR = "10.244.0.0/24"
 SERVICE_CIDR = "10.96.0.0/16"
 DNS_IP = "10.96.0.10"
 API_PORT = 6443
-# Inside the node's mount namespace, where /run and /var/lib are its own.
+# Paths in the node's mount namespace, which has its own /run and /var/lib.
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 VOLUMES = "/var/lib/localkube/volumes"
 KUBELET = "/var/lib/kubelet"
@@ -30,12 +30,12 @@ class Layout:
 
     @property
     def node(self) -> str:
-        """The node's name, as kind names it."""
+        """The node's name, the same as in kind."""
         return f"{self.name}-control-plane"
 
     @property
     def pki(self) -> Path:
-        """Certificates and the components' kubeconfigs."""
+        """Certificates, and kubeconfigs of the components."""
         return self.root / "pki"
 
     @property
@@ -60,10 +60,10 @@ class Layout:
 
     @property
     def state_file(self) -> Path:
-        """What says that the node runs, and as which process."""
+        """Records that the node runs, and its process."""
         return self.root / "node.json"
 
     @property
     def cgroup(self) -> str:
-        """The cgroup that all pods and the node's components are in."""
+        """The cgroup of all pods and the node's components."""
         return f"litclaw-localkube-{self.name}"

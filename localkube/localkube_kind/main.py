@@ -21,14 +21,14 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("version", help="the version")
     get = verbs.add_parser("get", help="list clusters, print a kubeconfig or a file of a cluster")
     get.add_argument("what", choices=["clusters", "kubeconfig", "audit-log"])
-    create = verbs.add_parser("create", help="make a cluster")
+    create = verbs.add_parser("create", help="create a cluster")
     create.add_argument("what", choices=["cluster"])
-    create.add_argument("--image", help="accepted and ignored: the release is the one that localkube is built from")
+    create.add_argument("--image", help="accepted and ignored: localkube has one release")
     create.add_argument("--wait", help="accepted and ignored: the cluster is ready when the command ends")
     load = verbs.add_parser("load", help="put images into a cluster")
     load.add_argument("what", choices=["docker-image", "image-archive"])
     load.add_argument("images", nargs="+")
-    delete = verbs.add_parser("delete", help="delete a cluster; nothing of it stays")
+    delete = verbs.add_parser("delete", help="delete a cluster completely")
     delete.add_argument("what", choices=["cluster"])
     for verb in (get, create, load, delete):
         verb.add_argument("--name", default="kind")
@@ -90,6 +90,6 @@ def main(arguments: list[str]) -> int:
 def _kubectl(arguments: list[str]) -> int:
     binary = build.path_of("localkube")
     if not binary.exists():
-        print("ERROR: kubectl is built with the first cluster: run `kind create cluster`", file=sys.stderr)
+        print("ERROR: kubectl is built when the first cluster is created: run `kind create cluster`", file=sys.stderr)
         return 1
     os.execv(binary, ["kubectl", *arguments])

@@ -1,7 +1,7 @@
-"""A component of a node: enforces NetworkPolicies with nftables, which the node's own network namespace has for itself.
+"""A component of a node: enforces NetworkPolicies with nftables in the node's own network namespace.
 
-Pods, namespaces and policies are watched, the whole ruleset is made anew at every change of them and put in place in
-one transaction. At most some hundred pods are on a node, so this takes milliseconds, and there is no state to go stale.
+It watches pods, namespaces and policies. On every change it renders the whole ruleset and replaces the old one in one
+transaction. A node has at most a few hundred pods, so this takes milliseconds, and no state can become stale.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from .watch import Watch, credentials
 CLIENT = "network-policy"
 _PEERS = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}, {"podSelector": {}}]
 _PORTS = [{"port": 80}, {"port": 8000, "endPort": 8080}, {"port": "dns", "protocol": "UDP"}, {"protocol": "SCTP"}]
-# A burst of changes, such as a roll-out's, is taken together.
+# Changes within this time, such as those of a roll-out, are handled together.
 _BURST_SECONDS = 0.02
 _RETRY_SECONDS = 5.0
 
 
 def _sample() -> str:
-    """A ruleset with everything that one can hold."""
+    """A ruleset with every kind of rule."""
     pod = ruleset.Pod("default", {}, "192.0.2.1", (("UDP", "dns", 53),))
     rule = {"ports": _PORTS}
     spec = {
@@ -40,7 +40,7 @@ def refusal(command: Sequence[str]) -> str | None:
     """Why a kernel can't enforce policies; None: it can.
 
     Args:
-        command: checks, in the node's namespaces, the ruleset on its standard input.
+        command: validates the ruleset on its standard input, in the node's namespaces.
     """
     done = subprocess.run(command, input=_sample(), capture_output=True, text=True)
     return done.stderr.strip() or f"nft exits with {done.returncode}" if done.returncode else None
@@ -54,7 +54,7 @@ def _apply(text: str) -> bool:
 
 
 def enforce(pki: Path) -> None:
-    """Watch and apply; doesn't return.
+    """Watch and apply policies; doesn't return.
 
     Args:
         pki: the folder of the cluster's certificates.

@@ -1,7 +1,7 @@
-"""What runs inside a node's namespaces: it prepares them, keeps the components running, and relays the API server.
+"""The process inside a node's namespaces: it prepares them, keeps the components running, and relays the API server.
 
-Started as the first process of new network, mount and process namespaces (see cluster.py), so that the end of this
-process is the end of every process, mount, interface and iptables rule of the cluster.
+It is the first process of new network, mount and process namespaces (see node_process.py). When it ends, every process,
+mount, interface and iptables rule of the cluster ends with it.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from .layout import API_PORT, CONTAINERD_SOCKET, KUBELET, NODE_IP, VOLUMES, Layo
 from .node_process import COMPLETE, RECORDED
 
 _PRIVATE = ("/run", "/var/lib", "/var/log")
-# What kubelet wants of the kernel and would write: these are the machine's, and would stay as they are then.
+# Kernel settings that kubelet requires and would write. They belong to the machine, and would stay changed.
 _TUNABLES = {"vm/overcommit_memory": 1, "vm/panic_on_oom": 0, "kernel/panic": 10, "kernel/panic_on_oops": 1}
 _RESTART_SECONDS = 2.0
 _RELAY_CHUNK = 256 * 1024
-# A fifth of its time went into collecting garbage (pprof); a small cluster's has the memory rather than the cores.
+# Garbage collection took a fifth of its time (pprof); a small cluster has memory to spare rather than cores.
 _API_SERVER_GOGC = "300"
 
 
@@ -31,11 +31,11 @@ def _run(*command: str) -> None:
 
 
 def _prepare_mounts(at: Layout) -> None:
-    """Nothing that a node writes outside its own folder may reach the machine's file system."""
+    """Mount over the folders that a node writes to, so that it changes no file of the machine outside its own folder."""
     for folder in _PRIVATE:
         for path, remedy in ((at.root, "set LITCLAW_CACHE to"), (Path(__file__), "move this clone to")):
             if path.is_relative_to(folder):
-                raise SystemExit(f"{path} is below {folder}, which a node hides: {remedy} another place")
+                raise SystemExit(f"{path} is below {folder}, which a node hides: {remedy} another folder")
         _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
     for name, target in (("volumes", VOLUMES), ("kubelet", KUBELET)):
         Path(target).mkdir(parents=True)
@@ -49,7 +49,7 @@ def _prepare_mounts(at: Layout) -> None:
 
 def _prepare_network() -> None:
     _run("ip", "link", "set", "lo", "up")
-    # A pair whose other end goes nowhere, because not every kernel has dummy interfaces.
+    # A veth pair with an unused end, because not every kernel has dummy interfaces.
     _run("ip", "link", "add", "node0", "type", "veth", "peer", "name", "nowhere0")
     _run("ip", "address", "add", f"{NODE_IP}/24", "dev", "node0")
     _run("ip", "link", "set", "node0", "up")
@@ -66,18 +66,18 @@ async def _keep_running(name: str, command: list[str], at: Layout) -> None:
             )
             cgroup.enter(at.cgroup, name, process.pid)
             status = await process.wait()
-            log.write(f"--- {name} exited with {status}; it starts again\n".encode())
+            log.write(f"--- {name} exited with {status}; restarting\n".encode())
             await asyncio.sleep(_RESTART_SECONDS)
 
 
 def _environment(at: Layout, name: str) -> dict[str, str]:
-    # The machine's proxies and certificates are not the node's.
+    # The node doesn't inherit the machine's proxies and certificates.
     own = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(at.root)}
     return {**own, "GOGC": _API_SERVER_GOGC} if name == "kube-apiserver" else own
 
 
 async def _import_pause(at: Layout) -> None:
-    """The image of every pod's first container: kubelet must not start before it is there."""
+    """Import the image of every pod's first container, which kubelet needs at its start."""
     archive = at.root / "pause.tar"
     command = ("ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", str(archive))
     for _ in range(120):
@@ -85,7 +85,7 @@ async def _import_pause(at: Layout) -> None:
         if await process.wait() == 0:
             return
         await asyncio.sleep(0.5)
-    raise SystemExit(f"containerd doesn't take {image.PAUSE}: see {at.logs}/containerd.log")
+    raise SystemExit(f"containerd can't import {image.PAUSE}: see {at.logs}/containerd.log")
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,9 +110,9 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def _end_with_an_early_maker() -> None:
-    """End the node where the command that makes its cluster ends before the cluster is complete."""
+    """End the node if the command that creates its cluster ends before the cluster is complete."""
     if await asyncio.to_thread(os.read, sys.stdin.fileno(), 1) != COMPLETE:
-        # The first process sees it, and its end is the end of everything in the namespaces.
+        # The first process of the namespaces then ends too, and everything in them with it.
         os._exit(1)
 
 
@@ -129,7 +129,7 @@ async def _serve(at: Layout, listener: socket.socket) -> None:
 
 
 def _reap_until_end_of(child: int) -> int:
-    """The first process of a namespace inherits every orphan in it, and must take their ends."""
+    """Wait for all children: the first process of a namespace inherits every orphan in it, and must reap them."""
     while True:
         pid, status = os.wait()
         if pid == child:
@@ -140,7 +140,7 @@ def main() -> int:
     """Run the node; doesn't return while it lives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
-    parser.add_argument("--listener", type=int, required=True, help="descriptor of the socket that is relayed")
+    parser.add_argument("--listener", type=int, required=True, help="file descriptor of the socket to relay")
     options = parser.parse_args()
     at = Layout(options.name)
     if os.read(sys.stdin.fileno(), 1) != RECORDED:

@@ -1,9 +1,8 @@
-"""A node's first process as the machine sees it: start it, know whether it lives, end it.
+"""Starts a node's first process from the machine's side, checks whether it lives, and ends it.
 
-A process is named by its number, when it started and the boot that this was in, so that a number that another process
-has got since, or a state file from before a reboot, is never taken for a node. While the node is being made its
-standard input is a pipe from the command that makes it, and it ends when that command ends early: half a cluster can't
-stay.
+A process is identified by its pid, its start time and the boot id, so that a reused pid, or a state file from before a
+reboot, is never mistaken for a node. While a cluster is being created, the node's standard input is a pipe from the
+creating command, and the node ends when that command ends early, so no partial cluster stays.
 """
 
 import json
@@ -22,7 +21,7 @@ from .layout import Layout
 
 _HOME = Path(__file__).resolve().parent.parent
 _START_SECONDS = 10.0
-# What the node reads from its standard input: its state is on record; its cluster is complete.
+# Messages on the node's standard input: its state is recorded; its cluster is complete.
 RECORDED = b"r"
 COMPLETE = b"c"
 
@@ -33,19 +32,19 @@ class NodeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Start:
-    """A node that has been started, until its cluster is complete."""
+    """A started node, until its cluster is complete."""
 
     at: Layout
     process: subprocess.Popen[bytes]
 
     def complete(self) -> None:
-        """The cluster is there for others to use, and outlives the command that made it."""
+        """Release the cluster for use; it now outlives the command that created it."""
         _write_state(self.at, {**_read_state(self.at), "complete": True})
         _tell(self.process, COMPLETE)
 
 
 def _started_at(pid: int) -> str | None:
-    """When a process started, in ticks since this boot; None if there is none that lives."""
+    """The start time of a process, in ticks since this boot; None if it doesn't live."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -81,14 +80,14 @@ def _tell(process: subprocess.Popen[bytes], what: bytes) -> None:
 
 
 def pid(at: Layout) -> int | None:
-    """The node's first process as the machine numbers it, or None where the node doesn't run."""
+    """The pid of the node's first process on the machine, or None if the node doesn't run."""
     state = _read_state(at)
     alive = state and state["boot"] == _boot() and _started_at(state["pid"]) == state["started"]
     return int(state["pid"]) if alive else None
 
 
 def is_complete(at: Layout) -> bool:
-    """Whether the node runs and its cluster has been made to the end."""
+    """Whether the node runs and the creation of its cluster has finished."""
     return bool(pid(at)) and bool(_read_state(at).get("complete", True))
 
 
@@ -96,11 +95,11 @@ def start(at: Layout, listener: int) -> Start:
     """Start a node in new network, mount and process namespaces.
 
     Args:
-        at: the cluster's files; its configuration is written.
-        listener: descriptor of the socket that the node relays to its API server.
+        at: the cluster's layout; its configuration must be written.
+        listener: file descriptor of the socket that the node relays to its API server.
 
     Raises:
-        NodeError: the namespaces can't be made.
+        NodeError: the namespaces can't be created.
     """
     isolate = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     program = [sys.executable, "-m", "localkube_kind.node", at.name, "--listener", str(listener)]
@@ -130,11 +129,11 @@ def _first_process(unshare: subprocess.Popen[bytes], at: Layout) -> int:
                 return int(found[0])
         time.sleep(0.02)
     unshare.kill()
-    raise NodeError(f"the node's namespaces can't be made: {(at.logs / 'node.log').read_text()[-2000:]}")
+    raise NodeError(f"the node's namespaces can't be created: {(at.logs / 'node.log').read_text()[-2000:]}")
 
 
 def end(at: Layout) -> None:
-    """End a node, if it runs. Its namespaces take its processes, mounts, interfaces and rules with them."""
+    """End a node, if it runs. Its processes, mounts, interfaces and rules end with its namespaces."""
     if first := pid(at):
         os.kill(first, signal.SIGKILL)
         while _started_at(first):

@@ -1,4 +1,4 @@
-"""A cluster's certificates and kubeconfigs, made with openssl."""
+"""Creates a cluster's certificates with openssl, and its kubeconfigs."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 _CERTIFICATES = {
-    # name: (subject, names that it is good for)
+    # name: (subject, subject alternative names)
     "apiserver": (
         "/CN=kube-apiserver",
         "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
@@ -32,7 +32,7 @@ def _key(folder: Path, name: str) -> None:
 
 
 def make_certificates(folder: Path, *, node: str, node_ip: str) -> None:
-    """A certificate authority and what each component needs, good for ten years."""
+    """Create a certificate authority and a certificate for each component, valid for ten years."""
     _key(folder, "ca")
     _openssl(
         folder, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=localkube-ca", "-days", "3650", "-out", "ca.crt"

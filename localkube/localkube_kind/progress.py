@@ -1,4 +1,4 @@
-"""One line for what is being done and how far it is, with a sign of life at least every half minute."""
+"""Prints progress: one line for each step, and a sign of life at least every half minute."""
 
 import subprocess
 import sys
@@ -14,11 +14,11 @@ _TAIL_LINES = 30
 
 
 class CommandError(RuntimeError):
-    """A command failed; the message holds the end of what it printed."""
+    """A command failed; the message has the end of its output."""
 
 
 def say(what: str) -> None:
-    """A line on standard error, at once."""
+    """Print a line on standard error, unbuffered."""
     print(what, file=sys.stderr, flush=True)
 
 
@@ -35,7 +35,7 @@ class Progress:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """One step: a line when it starts, a sign of life while it runs, a line with its time when it is done."""
+        """Run one step: a line at its start, a sign of life while it runs, a line with its duration at its end."""
         self._number += 1
         head = f"[{self._number}/{self._total}] {what}"
         started = time.monotonic()
@@ -58,7 +58,7 @@ class Progress:
             say(f"{head}: {elapsed:.0f} s")
 
     def done(self, what: str) -> None:
-        """A line that belongs to no step."""
+        """Print a line that belongs to no step."""
         say(what)
 
 
@@ -68,7 +68,7 @@ def run_logged(
     """Run a command with its output in a log file.
 
     Raises:
-        CommandError: it failed; the message holds the log's end and path.
+        CommandError: it failed; the message has the log's end and path.
     """
     path = cache.folder("logs") / f"{log}.log"
     with path.open("a") as out:

@@ -1,13 +1,13 @@
 """NetworkPolicies as one nftables ruleset.
 
-Every packet between pods is routed by the node (see the CNI configuration), so a rule in the node's ``forward`` hook
-sees it, after kube-proxy has put a pod's address in place of a Service's. What a pod sends to the node itself, the API
-server for one, passes the ``input`` hook. What the node sends to a pod, a kubelet's probe for one, passes neither, and
-so is never blocked, as Kubernetes asks for.
+The node routes every packet between pods (see the CNI configuration), so it passes the node's ``forward`` hook, after
+kube-proxy has replaced a Service's address by a pod's. Packets from a pod to the node itself, such as to the API
+server, pass the ``input`` hook. Packets from the node to a pod, such as kubelet's probes, pass neither hook, and so are
+never blocked, as Kubernetes requires.
 
-A policy becomes a chain that accepts what it allows. A pod that is selected by a policy gets a chain that goes through
-the chains of its policies and drops the rest. Egress and ingress are two base chains one after the other, because
-``accept`` ends only the base chain that it is in, and both have to agree.
+A policy becomes a chain that accepts what it allows. A pod that is selected by a policy gets a chain that jumps to the
+chains of its policies and drops the rest. Egress and ingress are two consecutive base chains, because ``accept`` ends
+only its own base chain, and both have to accept a packet.
 """
 
 import ipaddress
@@ -26,7 +26,7 @@ _COMMENT_CHARACTERS = 120
 
 @dataclass(frozen=True)
 class Pod:
-    """What a policy can see of a pod: ``ports`` are its named ones, as (protocol, name, number)."""
+    """The properties of a pod that a policy uses: ``ports`` are its named ports, as (protocol, name, number)."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -35,7 +35,7 @@ class Pod:
 
     @classmethod
     def of(cls, pod: Object) -> "Pod | None":
-        """A pod of the API's; None where it has no address of its own, or none any more."""
+        """A pod from the API; None if it has no address of its own, or has ended."""
         spec, status = pod["spec"], pod.get("status", {})
         address = status.get("podIP", "")
         if not address or spec.get("hostNetwork") or status.get("phase") in _OVER:
@@ -56,7 +56,7 @@ class Policy:
 
     @classmethod
     def of(cls, policy: Object) -> "Policy":
-        """A policy of the API's."""
+        """A policy from the API."""
         return cls(policy["metadata"]["namespace"], policy["metadata"]["name"], policy.get("spec", {}))
 
 
@@ -90,14 +90,14 @@ def _block(match: str, block: Object) -> str | None:
 
 
 class _Compiler:
-    """Policies into text, with the pods and the namespaces' labels that their selectors mean."""
+    """Compiles policies to text, with the pods and namespace labels for their selectors."""
 
     def __init__(self, pods: Sequence[Pod], namespaces: Mapping[str, Mapping[str, str]]) -> None:
         self._pods = sorted(pods, key=lambda pod: ipaddress.ip_address(pod.address))
         self._namespaces = namespaces
 
     def selected(self, policy: Policy) -> list[Pod]:
-        """The pods that a policy is about."""
+        """The pods that a policy selects."""
         selector = policy.spec.get("podSelector", {})
         return [pod for pod in self._pods if pod.namespace == policy.namespace and selects(selector, pod.labels)]
 
@@ -109,7 +109,7 @@ class _Compiler:
         return near and selects(peer.get("podSelector", {}), pod.labels)
 
     def _peers(self, direction: str, rule: Object, policy: Policy) -> list[str]:
-        """Matches for the other end; one that matches everything where the rule names none."""
+        """Matches for the peer; one that matches everything if the rule names none."""
         given, match = rule.get(_PEER_FIELD[direction]), _PEER_ADDRESS[direction]
         if not given:
             return [""]
@@ -120,7 +120,7 @@ class _Compiler:
         return [one for one in found if one is not None]
 
     def _ports(self, direction: str, rule: Object, policy: Policy) -> list[str]:
-        """Matches for the port, always one of the receiving end's; a name means what each pod says it means."""
+        """Matches for the port, always the receiver's; a named port is resolved for each pod."""
         receivers = self.selected(policy) if direction == "ingress" else self._pods
         found = []
         for port in rule.get("ports", ()):
@@ -155,7 +155,7 @@ class _Compiler:
 
 
 def render(pods: Iterable[Pod], namespaces: Mapping[str, Mapping[str, str]], policies: Iterable[Policy]) -> str:
-    """The ruleset, which replaces the one before in a single transaction; the same input gives the same text."""
+    """The ruleset, which replaces the previous one in a single transaction; the same input gives the same text."""
     compiler = _Compiler(list(pods), namespaces)
     ordered = sorted(policies, key=lambda policy: (policy.namespace, policy.name))
     chains: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""One kind of object as the API server has it now: a list that is kept up to date by a watch."""
+"""The objects of one kind at the API server: a list, updated by a watch."""
 
 import http.client
 import json
@@ -15,18 +15,18 @@ _RETRY_SECONDS = 1.0
 
 
 class WatchError(RuntimeError):
-    """The API server refused a request; the message is what it said."""
+    """The API server refused a request; the message has its status and reason."""
 
 
 class Watch(Generic[Essence]):
-    """Keeps what matters of every object of a kind.
+    """Caches the relevant part of every object of a kind.
 
     Args:
         address: host and port of the API server.
-        credentials: verify the server and name the client.
+        credentials: verify the server and authenticate the client.
         path: the kind's collection in the API.
-        essence: what matters of an object; None: the object doesn't count. A change of anything else isn't told.
-        changed: called after each change, and once the first list is there.
+        essence: the relevant part of an object; None: the object is ignored. Other changes aren't reported.
+        changed: called after each change, and after the first list.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Watch(Generic[Essence]):
         self.listed = False
 
     def run(self) -> None:
-        """Follow the kind for ever; what breaks starts again with a new list."""
+        """Follow the kind for ever; after an error, start again with a new list."""
         told = ""
         while True:
             try:
@@ -77,7 +77,7 @@ class Watch(Generic[Essence]):
             version = self._watch(version)
 
     def _watch(self, version: str) -> str | None:
-        """One watch until the server ends it; returns the version to go on from, None where only a new list helps."""
+        """Run one watch until the server ends it. Returns the version to continue from; None: a new list is needed."""
         query = f"?watch=true&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={_WATCH_SECONDS}"
         with self._get(query) as response:
             for line in response:
@@ -94,7 +94,7 @@ class Watch(Generic[Essence]):
         essence = None if gone else self._essence(item)
         if essence == self.objects.get(key):
             return
-        # A new dict, because another thread may be reading the one before.
+        # A new dict, because another thread may be reading the old one.
         kept = {name: value for name, value in self.objects.items() if name != key}
         self.objects = kept if essence is None else {**kept, key: essence}
         self._changed()
@@ -105,7 +105,7 @@ class Watch(Generic[Essence]):
 
 
 def credentials(pki: Path, client: str) -> ssl.SSLContext:
-    """The cluster's authority and a client's certificate and key, from the folder that they are in."""
+    """A TLS context with the cluster's authority and a client's certificate and key, from their folder."""
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / f"{client}.crt", pki / f"{client}.key")
     return context

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Prisma's query engine as the Python client wants it (an executable that serves HTTP), over the WebAssembly build of
-// the same engine that ships in @prisma/client. For machines that can't download the native one.
+// Prisma's query engine in the form that the Python client expects (an executable that serves HTTP), using the
+// WebAssembly build of the same engine from @prisma/client. For machines that can't download the native engine.
 
 const fs = require('node:fs');
 const http = require('node:http');

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Brings the database up to date, as the official image does at its start.
+// Migrates the database, as the official image does at its start.
 //
-// Several replicas start at once: a PostgreSQL advisory lock lets one migrate while the others wait, and the table
-// that Prisma itself keeps (_prisma_migrations) says what has been applied, so that a database can move between this
-// image and the official one. The lock is polled: a session that waits for it inside PostgreSQL holds a snapshot, which
-// CREATE INDEX CONCURRENTLY waits for in turn, and PostgreSQL ends such a deadlock by failing the migration.
+// Several replicas start at once: a PostgreSQL advisory lock lets one migrate while the others wait. Prisma's own table
+// (_prisma_migrations) records the applied migrations, so that a database can be used by this image and the official
+// one. The lock is polled: a session that waits for it inside PostgreSQL has a snapshot, and CREATE INDEX CONCURRENTLY
+// waits for that snapshot. PostgreSQL resolves this deadlock by failing the migration.
 
 const { createHash, randomUUID } = require('node:crypto');
 const fs = require('node:fs');
@@ -14,7 +14,7 @@ const { forPg } = require('./database_url.cjs');
 const MIGRATIONS = '/opt/litellm/lib/python3.11/site-packages/litellm_proxy_extras/migrations';
 const LOCK = 72707369; // the advisory lock that Prisma's own migrations take
 const WAIT_SECONDS = 120;
-// What waiting does not mend: a wrong password, a role that may not log in, a database that does not exist.
+// Errors that don't resolve by waiting: a wrong password, a role that may not log in, a database that doesn't exist.
 const HOPELESS = new Set(['28P01', '28000', '3D000']);
 const POLL_MILLISECONDS = 1000;
 
@@ -25,7 +25,7 @@ const TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
 
-/** A connection, once the database takes one. */
+/** A connection, once the database accepts one. */
 async function connected() {
   const { Client } = require('pg');
   const until = Date.now() + WAIT_SECONDS * 1000;
@@ -41,7 +41,7 @@ async function connected() {
   }
 }
 
-/** Waits for the lock, for as long as its holder lives: the pod's startup probe bounds it. */
+/** Waits for the lock as long as its holder lives; the pod's startup probe limits the time. */
 async function locked(client) {
   for (;;) {
     const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS got', [LOCK]);

@@ -1,18 +1,18 @@
-// The Python client speaks GraphQL, the WebAssembly engine speaks Prisma's JSON protocol: one into the other.
+// Translates the Python client's GraphQL into Prisma's JSON protocol, which the WebAssembly engine uses.
 
 const { parse } = require('graphql');
 
-// Longest first, so that findManyX isn't taken for findM…
+// Longest first, so that a longer action isn't matched by its prefix.
 const ACTIONS = [
   'findUniqueOrThrow', 'findUnique', 'findFirstOrThrow', 'findFirst', 'findMany',
   'createManyAndReturn', 'createMany', 'createOne', 'updateMany', 'updateOne', 'upsertOne',
   'deleteMany', 'deleteOne', 'aggregate', 'groupBy',
 ];
 const RAW = ['queryRaw', 'executeRaw'];
-// Filters and operations on a JSON field, whose operand is JSON itself.
+// Filters and operations on a JSON field whose operand is JSON itself.
 const JSON_OPERANDS = new Set(['equals', 'not', 'set', 'push', 'array_contains']);
 
-/** Makes a translator for the models of a schema (see schema.cjs). */
+/** Creates a translator for the models of a schema (see schema.cjs). */
 function translator(models) {
   function literal(node, model, type) {
     switch (node.kind) {

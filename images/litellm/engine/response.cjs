@@ -1,4 +1,4 @@
-// The engine's answers in the shape that the Python client reads.
+// Converts the engine's responses into the shape that the Python client reads.
 
 /** Values without the JSON protocol's type tags. */
 function plain(value) {
@@ -21,7 +21,7 @@ function rawRows(result) {
   return { ...result, rows: result.rows.map((row) => row.map((value, i) => cell(value, result.types[i]))) };
 }
 
-/** The answer to one operation, under the name that the query gave it. */
+/** The response to one operation, under the query's name for it. */
 function answer(field, result) {
   if (result.errors) return result;
   const name = field.alias?.value ?? field.name.value;

@@ -1,4 +1,4 @@
-// The field types of a Prisma schema: which field holds JSON, which leads to another model.
+// The field types of a Prisma schema: which field is JSON, which is a relation to another model.
 
 /** {model: {field: type}} of a Prisma schema's text. */
 function fieldTypes(schema) {

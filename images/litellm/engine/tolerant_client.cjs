@@ -1,5 +1,5 @@
-// PostgreSQL's system types under the names of those that they are written like. Prisma's driver adapter refuses a
-// column whose type it doesn't know, where Prisma's native engine reads it as text: LiteLLM asks pg_views for names.
+// Replaces PostgreSQL's system types by the ordinary types with the same text format. Prisma's driver adapter refuses a
+// column of an unknown type, while Prisma's native engine reads it as text: LiteLLM queries names from pg_views.
 
 const { Client, types } = require('pg');
 
@@ -20,7 +20,7 @@ function renamed(result) {
   return result;
 }
 
-/** A client whose results hold no system types. */
+/** A client whose results contain no system types. */
 class TolerantClient extends Client {
   query(query, ...rest) {
     const callback = rest.at(-1);
