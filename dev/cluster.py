@@ -2,8 +2,8 @@
 
 Usage: python -m dev.cluster up|down
 
-CLUSTER names it (default: litclaw); CLUSTER=current takes the cluster that the current kubeconfig points to, which must
-be able to pull the images. The kubeconfig is .cluster/kubeconfig.
+CLUSTER names it (default: litclaw). CLUSTER=current uses the cluster of the current kubeconfig, which must be able to
+pull the images. The kubeconfig is .cluster/kubeconfig.
 """
 
 import json
@@ -26,13 +26,13 @@ NAMESPACE = "litclaw-system"
 
 
 def docker_runs() -> bool:
-    """Whether a Docker daemon answers, and so kind can be used."""
+    """Whether a Docker daemon answers, so that kind can be used."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return bool(shutil.which("docker")) and subprocess.call(["docker", "info"], **quiet) == 0
 
 
 def tools() -> tuple[Path | None, Path | None]:
-    """kind and kubectl: those in the path where Docker runs (None: pytest-kind downloads them), else localkube's."""
+    """kind and kubectl: where Docker runs, those in the path (None: pytest-kind downloads them); else localkube's."""
     if not docker_runs():
         return ROOT / "localkube" / "kind", ROOT / "localkube" / "kubectl"
     kind, kubectl = shutil.which("kind"), shutil.which("kubectl")
@@ -40,19 +40,18 @@ def tools() -> tuple[Path | None, Path | None]:
 
 
 def images() -> dict[str, str]:
-    """The names of the images, from the one place that says them."""
+    """The names of the images, from `litclaw.api.images`, without importing the package."""
     constants = runpy.run_path(str(ROOT / "operator" / "litclaw" / "api" / "images.py"))
     return {name.removesuffix("_IMAGE").lower(): value for name, value in constants.items() if name.endswith("_IMAGE")}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that commands can be sent to.
+    """A cluster.
 
     Attributes:
-        kubectl_path: the kubectl to use.
-        kubeconfig: its kubeconfig; None: kubectl's own default.
-        load: puts an image into the cluster's nodes; None where the cluster pulls them itself.
+        kubeconfig: None: kubectl's own default.
+        load: loads an image into the cluster's nodes; None: the cluster pulls its images.
     """
 
     kubectl_path: Path
@@ -65,7 +64,7 @@ class Cluster:
         """Run kubectl.
 
         Raises:
-            RuntimeError: it failed and ``check`` is set; the message is what it printed.
+            RuntimeError: it failed and ``check`` is set; the message is its output.
         """
         env = {**os.environ, **({"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {})}
         command = [str(self.kubectl_path), *args]
@@ -78,20 +77,20 @@ class Cluster:
 
 
 def of_kind(kind: KindCluster) -> Cluster:
-    """A cluster of kind's or localkube's."""
+    """A kind or localkube cluster."""
     kind.ensure_kubectl()
     return Cluster(Path(kind.kubectl_path), Path(kind.kubeconfig_path), kind.load_docker_image)
 
 
-def install(cluster: Cluster, say: Callable[[str], None]) -> None:
+def install(cluster: Cluster, log: Callable[[str], None]) -> None:
     """Build and load the images, and deploy the operator as a user would."""
     if cluster.load:
-        say("images")
+        log("images")
         subprocess.run([sys.executable, str(ROOT / "images" / "build")], check=True)
         names = images()
         for name in [names["operator"]] if docker_runs() else names.values():
             cluster.load(name)
-    say("operator")
+    log("operator")
     before = _image_in_use(cluster)
     cluster.run("apply", "--server-side", "-k", str(ROOT / "deploy" / "default"))
     now = _operator_build()
@@ -105,13 +104,13 @@ def install(cluster: Cluster, say: Callable[[str], None]) -> None:
 def _wait_for_operator(cluster: Cluster) -> None:
     done = cluster.run("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=180s", check=False)
     if done.returncode:
-        look = (("get", "pods", "-o", "wide"), ("logs", DEPLOYMENT, "--tail=30"))
-        seen = [cluster.run("-n", NAMESPACE, *args, check=False) for args in look]
-        raise RuntimeError("\n".join([f"the operator doesn't start: {done.stderr}", *(each.stdout for each in seen)]))
+        queries = (("get", "pods", "-o", "wide"), ("logs", DEPLOYMENT, "--tail=30"))
+        found = [cluster.run("-n", NAMESPACE, *args, check=False) for args in queries]
+        raise RuntimeError("\n".join([f"the operator doesn't start: {done.stderr}", *(each.stdout for each in found)]))
 
 
 def _image_in_use(cluster: Cluster) -> str | None:
-    """Which build of the operator's image the Deployment was started with; None where there is no Deployment."""
+    """The build of the operator's image that the Deployment was started with; None: there is no Deployment."""
     done = cluster.run("-n", NAMESPACE, "get", DEPLOYMENT, "-o", "json", check=False)
     if done.returncode:
         return None
@@ -122,8 +121,8 @@ def _operator_build() -> str:
     return subprocess.check_output([sys.executable, str(ROOT / "images" / "build"), "--digest"], text=True).strip()
 
 
-def up(say: Callable[[str], None]) -> Cluster:
-    """Have the cluster there with the operator in it."""
+def up(log: Callable[[str], None]) -> Cluster:
+    """Create the cluster if it doesn't exist, and deploy the operator."""
     name = os.environ.get("CLUSTER") or "litclaw"
     if name == "current":
         kubectl = shutil.which("kubectl")
@@ -131,19 +130,19 @@ def up(say: Callable[[str], None]) -> Cluster:
             raise RuntimeError("CLUSTER=current needs kubectl in the path")
         cluster = Cluster(Path(kubectl), None)
     else:
-        say("cluster")
+        log("cluster")
         KUBECONFIG.parent.mkdir(exist_ok=True)
         kind_path, kubectl_path = tools()
         kind = KindCluster(name, KUBECONFIG, kind_path=kind_path, kubectl_path=kubectl_path)
         _recover_kubeconfig(kind)
         kind.create()
         cluster = of_kind(kind)
-    install(cluster, say)
+    install(cluster, log)
     return cluster
 
 
 def _recover_kubeconfig(kind: KindCluster) -> None:
-    """Another clone may have made the cluster, and this one has no kubeconfig of it."""
+    """Get the kubeconfig of a cluster that another clone has created."""
     kind.ensure_kind()
     if KUBECONFIG.exists() and KUBECONFIG.stat().st_size:
         return
@@ -156,7 +155,7 @@ def _recover_kubeconfig(kind: KindCluster) -> None:
 
 
 def down() -> None:
-    """Delete the cluster; nothing of it stays."""
+    """Delete the cluster."""
     kind_path, _ = tools()
     kind = KindCluster(os.environ.get("CLUSTER") or "litclaw", KUBECONFIG, kind_path=kind_path)
     kind.ensure_kind()
@@ -164,13 +163,13 @@ def down() -> None:
 
 
 def sayer() -> Callable[[str], None]:
-    """Prints a line a step, with the time since the start."""
+    """Returns a function that prints a step and the time since the start."""
     started = time.monotonic()
 
-    def say(what: str) -> None:
+    def log(what: str) -> None:
         print(f"== {what} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
 
-    return say
+    return log
 
 
 def main(arguments: list[str]) -> int:

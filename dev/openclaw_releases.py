@@ -2,9 +2,9 @@
 
 Usage: python -m dev.openclaw_releases [RELEASE...]
 
-Installs each release from npm into the cache (over a gigabyte each, a few minutes) and runs its own
-``openclaw config validate``. By default: the first release of each line of `litclaw.render.openclaw_releases`, the last
-one before it, and the one that the operator runs.
+Installs each release from npm into the cache (more than a gigabyte and a few minutes each) and runs its
+``openclaw config validate``. By default: the first release of each line of `litclaw.render.openclaw.releases`, the last
+release before it, and the one that the operator runs.
 """
 
 import json
@@ -41,7 +41,7 @@ _INFO = {
 
 
 def _install(package: str, version: str) -> Path:
-    """A package from npm in a folder of its own; returns that folder's ``node_modules``."""
+    """Install an npm package into its own folder; returns that folder's ``node_modules``."""
     folder = cache.folder("openclaw", f"{package}-{version}")
     modules = folder / "node_modules"
     if not (modules / package / "package.json").exists():
@@ -53,7 +53,7 @@ def _install(package: str, version: str) -> Path:
 
 
 def _rendered(release: str, **spec: Any) -> str:
-    """What the operator renders of an agent that uses everything, for a release."""
+    """The openclaw.json of an agent that uses every field, for a release."""
     spec = {
         "routeRef": {"name": "main"},
         "fallbackModels": ["gpt-4o"],
@@ -68,7 +68,7 @@ def _rendered(release: str, **spec: Any) -> str:
 
 
 def _verdict(openclaw: Path, node: Path, text: str) -> str:
-    """What the release says of a config; empty where it is valid."""
+    """The release's error message for a config; empty: valid."""
     with tempfile.TemporaryDirectory() as home:
         path = Path(home) / "openclaw.json"
         path.touch(mode=0o600)
@@ -88,7 +88,7 @@ def _verdict(openclaw: Path, node: Path, text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Validate; returns the exit status, 1 where a release refuses a config."""
+    """Validate; returns the exit status: 1 if a release rejects a config."""
     ours = OPENCLAW_IMAGE.rpartition(":")[2]
     node = _install("node", _NODE) / "node" / "bin" / "node"
     table, failed = Table("OpenClaw", "without a gateway", "with a gateway"), False

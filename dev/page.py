@@ -1,4 +1,4 @@
-"""Tables that a command writes into a page of the docs, and what they say they are of."""
+"""Tables that a command writes into a page of the docs."""
 
 import subprocess
 
@@ -6,13 +6,13 @@ from .cluster import ROOT
 
 
 def commit() -> str:
-    """What is checked out, with ``-dirty`` where something of it is changed."""
+    """The checked-out commit, with ``-dirty`` if the work tree has changes."""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def between(text: str, begin: str, end: str, table: str) -> str:
-    """A page with a table between two marks, in place of what was there.
+    """Replace the text between two marks of a page by a table.
 
     Raises:
         ValueError: the page lacks the marks.

@@ -1,4 +1,4 @@
-"""Prometheus and its promtool, to try alert rules and the dashboard: those in the path, else Debian's, unpacked."""
+"""Prometheus and promtool, for tests of the alert rules and the dashboard: from the path, else from Debian's package."""
 
 import shutil
 import sys
@@ -15,11 +15,11 @@ def program(name: str) -> Path:
     """``prometheus`` or ``promtool``.
 
     Raises:
-        RuntimeError: it isn't in the path, and this machine has no Debian packages.
+        RuntimeError: it isn't in the path, and no Debian package can be downloaded.
     """
     if found := shutil.which(name):
         return Path(found)
     try:
         return apt.unpacked("prometheus") / "usr" / "bin" / name
     except RuntimeError as error:
-        raise RuntimeError(f"{name} isn't in the path, and can't be had as a package: {error}") from None
+        raise RuntimeError(f"{name} isn't in the path, and its package can't be downloaded: {error}") from None

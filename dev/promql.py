@@ -1,4 +1,4 @@
-"""What the alert rules and the dashboard ask Prometheus for."""
+"""The PromQL expressions of the alert rules and the dashboard."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _PARTS = ("expr", "lhs", "rhs", "param", "vector_selector")
 
 @dataclass(frozen=True)
 class Selector:
-    """One metric that an expression names, with the labels that it must have."""
+    """One metric in an expression, and the labels that the expression matches."""
 
     metric: str
     labels: frozenset[str]
@@ -29,12 +29,12 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """Every panel of the dashboard that shows something."""
+    """Every panel of the dashboard, without the rows that group them."""
     return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
 
 
 def expressions() -> dict[str, str]:
-    """Every expression, by where it is."""
+    """Every expression, by alert or panel."""
     found = {f"alert {rule['alert']}": rule["expr"] for rule in alerts()}
     for panel in panels():
         for target in panel["targets"]:
@@ -43,10 +43,10 @@ def expressions() -> dict[str, str]:
 
 
 def selectors(expression: str) -> set[Selector]:
-    """The metrics that an expression names.
+    """The metrics in an expression.
 
     Raises:
-        ValueError: it is no PromQL.
+        ValueError: it isn't PromQL.
     """
     return set(_selectors(promql_parser.parse(expression)))
 
@@ -63,7 +63,7 @@ def _selectors(node: Any) -> Iterator[Selector]:
 
 
 def family(metric: str) -> str:
-    """The name under which a metric's type is told: a histogram's without what its series end in."""
+    """The metric family of a series: a histogram's name without the suffix of its series."""
     for ending in ("_bucket", "_sum", "_count"):
         if metric.endswith(f"_seconds{ending}"):
             return metric.removesuffix(ending)

@@ -1,1 +1,1 @@
-"""What the operator costs and how fast it is, beside what the machine allows in the same run (docs/benchmarks.md)."""
+"""Costs and speed of the operator, beside the limits of the machine in the same run (docs/benchmarks.md)."""

@@ -1,7 +1,7 @@
-"""A bare kopf operator, as one would begin it: what Litclaw's CPU an agent is compared with. It runs as a process of its own.
+"""A bare kopf operator, as one would begin it: Litclaw's CPU an agent is compared with its. It runs as a process of its own.
 
-It makes a Secret and a ConfigMap of an agent with the Kubernetes client and writes a status; it makes no key, renders nothing and
-mends nothing. What kopf does unasked comes with it: finalizer, progress, last-handled configuration, events.
+It makes an agent's Secret and ConfigMap with the Kubernetes client and writes a status. It makes no key, renders no
+configuration and repairs nothing. kopf's defaults come with it: finalizer, progress, last-handled configuration, events.
 """
 
 from datetime import UTC, datetime
@@ -16,9 +16,9 @@ core: client.CoreV1Api
 
 @kopf.on.startup()
 async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Connect."""
+    """Connect to the cluster."""
     global core
-    settings.scanning.disabled = True  # of new kinds, of which there are none
+    settings.scanning.disabled = True  # the benchmark adds no CRDs
     await config.load_kube_config()
     core = client.CoreV1Api()
 
@@ -27,7 +27,7 @@ async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
 @kopf.on.update("litclaw.dev", "v1alpha1", "openclawagents")
 @kopf.on.resume("litclaw.dev", "v1alpha1", "openclawagents")
 async def make(body: kopf.Body, name: str, namespace: str, patch: kopf.Patch, **_: Any) -> None:
-    """Make an agent's Secret and ConfigMap, and say that it is ready."""
+    """Apply an agent's Secret and ConfigMap, and set its status to ready."""
     meta = {"name": f"{name}-bare", "labels": {"app.kubernetes.io/managed-by": "litclaw"}}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"LITELLM_API_KEY": name}}
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"openclaw.json": "{}"}}
@@ -48,7 +48,7 @@ async def make(body: kopf.Body, name: str, namespace: str, patch: kopf.Patch, **
 
 @kopf.on.delete("litclaw.dev", "v1alpha1", "openclawagents")
 async def end(**_: Any) -> None:
-    """Nothing: what it has made goes by its owner."""
+    """Nothing to do: the garbage collector deletes what the agent owns."""
 
 
 if __name__ == "__main__":

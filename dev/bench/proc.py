@@ -1,4 +1,4 @@
-"""What a process of this machine uses. Its text is also run in pods, so it needs nothing but Python."""
+"""CPU and memory of a process on this machine. Its text is also run in pods, so it needs nothing but Python."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ KB = 1024 / 1e6
 
 
 def use(pid: int = 1) -> dict[str, float]:
-    """CPU in seconds since the process's start, memory in MB now and at most."""
+    """CPU seconds since the process's start; resident memory and its peak, in MB."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What an operator's process uses, seen from beside it and not by itself: /proc, which costs it nothing."""
+"""CPU and memory of an operator's process, read from /proc, which costs the process nothing."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..cluster import ROOT, Cluster
 from . import proc
-from .stage import Operator
+from .operator_pods import Operator
 
 _USE = Path(proc.__file__).read_text() + "\nimport json\n"
 _NOW = _USE + "print(json.dumps(use()))"
@@ -60,7 +60,7 @@ _CALM_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Use:
-    """What a process has used: CPU in seconds since its start, memory in MB now and at most."""
+    """CPU seconds since the process's start; resident memory and its peak, in MB."""
 
     cpu: float
     rss: float
@@ -72,9 +72,9 @@ class Quiet:
     """A process that has nothing to do.
 
     Attributes:
-        since: when it began to have nothing to do, in seconds since 1970.
-        passes: how many agents it has looked at since its start.
-        writes: how often it has written to the Kubernetes API since its start, by its own count, without its Lease.
+        since: since when, in seconds since 1970.
+        passes: reconciles of agents since the process's start.
+        writes: writes to the Kubernetes API since the process's start, by its own count, without its Lease.
     """
 
     use: Use
@@ -84,16 +84,19 @@ class Quiet:
 
 
 def use(operator: Operator, pod: str) -> Use:
-    """What the operator's process in a pod has used."""
+    """CPU and memory of the operator's process in a pod."""
     return Use(**operator.python(pod, _NOW))
 
 
 def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: float = 1800) -> Quiet:
-    """Until the process has looked at a number of agents since its start, has none left to look at, and has used less than
-    a quarter of a core for three seconds.
+    """Wait until the process has reconciled a number of agents since its start, its queue has no agent, and it has used
+    less than a quarter of a core for three seconds.
+
+    Args:
+        limit: in seconds.
 
     Raises:
-        RuntimeError: it didn't come to rest.
+        RuntimeError: the limit is over.
     """
     found = operator.python(pod, _QUIET % (_CALM_SECONDS, _CALM_SHARE, passes, limit))
     seen = Use(cpu=found["cpu"], rss=found["rss"], peak=found["peak"])
@@ -102,7 +105,7 @@ def wait_for_quiet(operator: Operator, pod: str, *, passes: int = 0, limit: floa
 
 @contextlib.contextmanager
 def bare_operator(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
-    """A bare kopf operator at work (``bare.py``), as a process of this machine."""
+    """Run a bare kopf operator (``bare.py``) as a process of this machine."""
     env = {**os.environ, **({"KUBECONFIG": str(cluster.kubeconfig)} if cluster.kubeconfig else {})}
     _BARE_LOG.parent.mkdir(exist_ok=True)
     with (
@@ -116,10 +119,13 @@ def bare_operator(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def use_at_rest(started: subprocess.Popen[bytes], *, limit: float = 600) -> Use:
-    """What the bare operator has used once it takes less than a quarter of a core for three seconds.
+    """CPU and memory of the bare operator, once it uses less than a quarter of a core for three seconds.
+
+    Args:
+        limit: in seconds.
 
     Raises:
-        RuntimeError: it has ended, or didn't come to rest.
+        RuntimeError: it has ended, or the limit is over.
     """
     end = time.monotonic() + limit
     while started.poll() is None and time.monotonic() < end:
@@ -128,4 +134,4 @@ def use_at_rest(started: subprocess.Popen[bytes], *, limit: float = 600) -> Use:
         now = Use(**proc.use(started.pid))
         if now.cpu - before < _CALM_SHARE * _CALM_SECONDS:
             return now
-    raise RuntimeError(f"the bare kopf operator has ended, or still works after {limit:.0f} s: {_BARE_LOG}")
+    raise RuntimeError(f"the bare kopf operator has ended, or is still busy after {limit:.0f} s: {_BARE_LOG}")

@@ -1,6 +1,6 @@
-"""What the operator does for one agent: its writes to the cluster and its calls to LiteLLM, to be repeated by others.
+"""What the operator does for one agent: its writes to the cluster and its calls to LiteLLM, for clients that repeat them.
 
-Nothing of it is written down here, so that what the operator is compared with follows the operator.
+They are observed, not listed here. So the comparison follows the operator when it writes or calls less.
 """
 
 import json
@@ -11,34 +11,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from litclaw.api import names
+
 from ..demo import wait_until
 from . import process
-from .stage import AGENTS, HOME, Object, Operator, Stage
+from .operator_pods import Operator
+from .stage import AGENTS, HOME, INSTANT, Object, Stage, url_of
 from .writes import Counting, Write
 
 NAME = "samplebench"
 _APPLY = "application/apply-patch+yaml"
 _OF_SERVER = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink")
 _KEY = re.compile(r'"key": ?"(sk-[^"]+)"')
-_SPEC = {"routeRef": {"name": "instant", "namespace": HOME}, "key": {"maxBudget": "5"}}
 AGENT_PATH = f"/apis/litclaw.dev/v1alpha1/namespaces/{AGENTS}/openclawagents"
 
 
 @dataclass
 class Sample:
-    """One agent.
+    """One agent, and what the operator did for it.
 
     Attributes:
-        writes: how often what was written to make it ready.
+        agent: the agent, once it was ready.
+        cluster: uid of the cluster, as in the metadata of its keys.
+        children: its Secret and its ConfigMap, as they were applied.
+        writes: the writes that made it ready, by kind.
         requests: those writes, as requests.
         reconfiguring: the write that changes its ConfigMap, as a request.
         keys: its first and its second key.
-        making: the calls to LiteLLM that made the first.
-        rotating: those that replaced it by the second.
+        making: the calls to LiteLLM that made the first key.
+        rotating: the calls that replaced it by the second.
     """
 
-    uid: str = ""
+    agent: Object = field(default_factory=dict)
     cluster: str = ""
+    children: list[Object] = field(default_factory=list)
     writes: Counter[Write] = field(default_factory=Counter)
     requests: list[dict[str, str]] = field(default_factory=list)
     reconfiguring: list[dict[str, str]] = field(default_factory=list)
@@ -46,43 +52,67 @@ class Sample:
     making: list[Object] = field(default_factory=list)
     rotating: list[Object] = field(default_factory=list)
 
+    @property
+    def uid(self) -> str:
+        """The agent's uid."""
+        return str(self.agent["metadata"]["uid"])
+
+    def template(self) -> Object:
+        """What the compiled client needs to prepare agents like this one (`go/prepare.go`), besides the master key."""
+        return {
+            "sample": NAME,
+            "uid": self.uid,
+            "key": self.keys[0],
+            "finalizers": self.agent["metadata"]["finalizers"],
+            "status": self.agent["status"],
+            "children": self.children,
+            "digest": names.ANNOTATION_DIGEST,
+            "url": url_of(INSTANT),
+            "making": self.making,
+        }
+
+
+def agent_spec(route: str, namespace: str = HOME) -> Object:
+    """The spec of the benchmark's agents."""
+    return {"routeRef": {"name": route, "namespace": namespace}, "key": {"maxBudget": "5"}}
+
 
 def agent_manifest(name: str, spec: Object, **labels: str) -> Object:
-    """An agent of the benchmark's."""
+    """One of the benchmark's agents."""
     meta = {"name": name, "namespace": AGENTS, "labels": labels}
     return {"apiVersion": "litclaw.dev/v1alpha1", "kind": "OpenClawAgent", "metadata": meta, "spec": spec}
 
 
 def rotation_manifest(name: str, value: str, concurrent: int) -> Object:
-    """A rotation of the agents that have a label ``bench`` of a value."""
+    """A rotation of the agents whose label ``bench`` has a value."""
     meta = {"name": name, "labels": {"bench": "yes"}}
     spec = {"selector": {"matchLabels": {"bench": value}}, "gracePeriod": "1h", "maxConcurrent": concurrent}
     return {"apiVersion": "litclaw.dev/v1alpha1", "kind": "LiteLLMKeyRotation", "metadata": meta, "spec": spec}
 
 
 def take(stage: Stage, operator: Operator) -> Sample:
-    """Make an agent and rotate its key, and write down what the operator does for it. Both stay until the next `wipe`."""
+    """Make an agent, rotate its key, and record what the operator does for it. The agent stays until the next `wipe`."""
     stage.instant("forget")
     counting = Counting(stage.cluster, ("POST", "openclawagents"), ("APPLY", "litellmroutes/status"))
     found = Sample()
-    stage.cluster.run("create", "-f", "-", stdin=json.dumps(agent_manifest(NAME, _SPEC, bench="sample")))
+    stage.cluster.run("create", "-f", "-", stdin=json.dumps(agent_manifest(NAME, agent_spec(INSTANT), bench="sample")))
     stage.cluster.run("-n", AGENTS, "wait", f"openclawagent/{NAME}", "--for=condition=Ready", "--timeout=60s")
     process.wait_for_quiet(operator, operator.wait_for_leader())  # the event comes after the status
     found.writes = counting.done()
-    body = stage.get("-n", AGENTS, "openclawagent", NAME)
-    found.uid = body["metadata"]["uid"]
-    found.requests = list(_requests(stage, body, found.writes))
+    found.agent = stage.get("-n", AGENTS, "openclawagent", NAME)
+    found.children = [body for kind in ("secrets", "configmaps") for _, body in _children(stage, kind)]
+    found.requests = list(_requests(stage, found.agent, found.writes))
     found.reconfiguring = [_changed(each) for each in found.requests if "/configmaps/" in each["path"]]
     found.making = _key_calls(stage)
     stage.instant("forget")
     name = f"{NAME}-{int(time.time())}"
     stage.apply(rotation_manifest(name, "sample", 1))
 
-    def look() -> tuple[bool, str]:
+    def check() -> tuple[bool, str]:
         status = stage.get("litellmkeyrotation", name).get("status") or {}
         return status.get("rotated") == 1, str(status)
 
-    wait_until(look, seconds=60, what="the rotation of one key")
+    wait_until(check, seconds=60, what="the rotation of one key")
     time.sleep(1)
     found.rotating = _key_calls(stage)
     stage.cluster.run("delete", "litellmkeyrotation", name)
@@ -95,7 +125,7 @@ def take(stage: Stage, operator: Operator) -> Sample:
 
 
 def _key_calls(stage: Stage) -> list[Object]:
-    """What was called about single keys; the rest is the route's own, however many agents there are."""
+    """The calls about single keys. All others are the route's, and don't depend on the number of agents."""
     calls: list[Object] = stage.instant("journal")
     return [each for each in calls if each["path"].startswith("/key/") and each["path"] != "/key/list"]
 
@@ -109,7 +139,7 @@ def _forced(path: str) -> str:
 
 
 def _applied(body: Object) -> Object:
-    """An object as it was applied, by one who alone has applied it."""
+    """An object as it was applied, where it has one field manager."""
     meta = {name: value for name, value in body["metadata"].items() if name not in _OF_SERVER}
     return {**body, "metadata": meta}
 
@@ -118,7 +148,7 @@ def _requests(stage: Stage, agent: Object, counted: Counter[Write]) -> Iterator[
     """The writes as requests, in the order in which the operator makes them.
 
     Raises:
-        RuntimeError: it makes one that isn't known here.
+        RuntimeError: it makes a write that this function doesn't know.
     """
     left = dict(counted)
     frame = {"apiVersion": agent["apiVersion"], "kind": agent["kind"]}
@@ -143,7 +173,7 @@ def _requests(stage: Stage, agent: Object, counted: Counter[Write]) -> Iterator[
                 path, body = objects[number % len(objects)]
                 yield _request(verb, path, body)
     if left:
-        raise RuntimeError(f"the benchmark doesn't know how to make these writes of the operator's: {left}")
+        raise RuntimeError(f"the benchmark doesn't know how to repeat these writes of the operator: {left}")
 
 
 def _request(verb: str, path: str, body: Object) -> dict[str, str]:

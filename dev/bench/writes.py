@@ -1,4 +1,4 @@
-"""How often the Kubernetes API was written to, by the API server's own count."""
+"""Writes to the Kubernetes API, as the API server counts them."""
 
 import re
 from collections import Counter
@@ -14,30 +14,30 @@ _OURS = (
 )
 
 Write = tuple[str, str]
-"""Verb, and resource with its subresource, as the API server counts them; every PATCH is called an APPLY."""
+"""Verb, and resource with its subresource, as the API server counts them. Every PATCH counts as an APPLY."""
 
 
 def written(metrics: str) -> Counter[Write]:
-    """All writes to the kinds that the operator writes, by whomever, since the API server's start."""
+    """All clients' writes to the kinds that the operator writes, since the API server's start."""
     found: Counter[Write] = Counter()
     for line in _LINE.finditer(metrics):
         labels = dict(_LABEL.findall(line[1]))
         if labels["verb"] in _READS or labels["resource"] not in _OURS:
             continue
         if labels["verb"] == "PUT" and labels["subresource"]:
-            continue  # Kubernetes' own controllers, about pods that come and go: the operator applies
+            continue  # by Kubernetes' own controllers, as pods start and stop: the operator uses apply
         resource = "/".join(each for each in (labels["resource"], labels["subresource"]) if each)
-        # An apply whose content type has a parameter, as the operator's, is counted as a patch.
+        # The API server counts an apply as a PATCH if its content type has a parameter, as the operator's has.
         verb = "APPLY" if labels["verb"] == "PATCH" else labels["verb"]
         found[verb, resource] += int(float(line[2]))
     return found
 
 
 class Counting:
-    """The writes since it was made.
+    """Counts writes from its creation on.
 
     Args:
-        own: what the benchmark itself does meanwhile, which isn't counted.
+        own: the benchmark's own writes meanwhile, which aren't counted.
     """
 
     def __init__(self, cluster: Cluster, *own: Write) -> None:
@@ -46,7 +46,7 @@ class Counting:
         self._before = self._now()
 
     def done(self) -> Counter[Write]:
-        """What has been written."""
+        """The writes so far."""
         found = self._now() - self._before
         for each in self._own:
             found.pop(each, None)

@@ -1,4 +1,4 @@
-"""The benchmark's proxy that answers at once does what the operator's client wants of a LiteLLM."""
+"""The benchmark's instant proxy behaves like LiteLLM towards the operator's client."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ MASTER = SecretStr("sk-the-master-key-of-the-instant-proxy")
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A proxy of one's own."""
+    """An instant proxy of this module."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -57,7 +57,7 @@ async def test_it_is_a_litellm_with_a_model(url: str) -> None:
             await client.model_info()
 
 
-async def test_a_key_is_what_was_asked_for_wherever_it_is_read(url: str) -> None:
+async def test_a_key_has_the_requested_fields_in_every_answer(url: str) -> None:
     async with LiteLLM(url, MASTER) as client:
         value, made = await _make(client, "one", spend=1.5)
         assert await client.accepts(value)
@@ -95,8 +95,19 @@ async def test_many_keys_are_listed_a_hundred_a_call_and_counted(url: str) -> No
         tokens = [(await _make(client, f"many-{number}"))[1].token for number in range(250)]
         await bench.get("/bench/forget")
         assert [row.token async for row in client.list_keys()] == tokens
-        told = (await bench.get("/bench/counts")).json()
-        assert told == {"counts": {"GET /key/list 200": 3}, "keys": 250}
+        calls = (await bench.get("/bench/counts")).json()
+        assert calls == {"counts": {"GET /key/list 200": 3}, "keys": 250}
         await client.delete_keys(tokens)
         await client.delete_keys(tokens)
         assert not [row async for row in client.list_keys()]
+
+
+async def test_it_hangs_until_the_benchmark_lets_it_answer(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=1.0) as bench:
+        await bench.get("/bench/hang")
+        with pytest.raises(httpx.ReadTimeout):
+            await bench.get("/health/readiness")
+        with pytest.raises(httpx.ReadTimeout):
+            await bench.post("/key/update", json={"key": "sk-any"})
+        await bench.get("/bench/answer")
+        assert (await bench.get("/health/readiness")).json()["status"] == "healthy"

@@ -1,13 +1,11 @@
 package main
 
-// What a user does, and when the operator has followed.
+// A user's changes, and how long the operator takes to follow them.
 
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -41,7 +39,7 @@ type fleet struct {
 	Count, AtATime    int
 	Spec              json.RawMessage
 	Labels            map[string]string
-	Seconds           float64 // how long it may take
+	Seconds           float64 // time limit
 }
 
 func (f *fleet) name(number int) string { return fmt.Sprintf("%s-%05d", f.Prefix, number) }
@@ -51,19 +49,19 @@ func (f *fleet) of(resource string) string {
 	return fmt.Sprintf("/api/v1/namespaces/%s/%s", f.Namespace, resource)
 }
 
+func (f *fleet) manifest(number int, spec json.RawMessage) object {
+	return object{
+		"apiVersion": "litclaw.dev/v1alpha1",
+		"kind":       "OpenClawAgent",
+		"metadata":   object{"name": f.name(number), "labels": f.Labels},
+		"spec":       spec,
+	}
+}
+
 func (f *fleet) create(k *kube, seen func(number int, made *agent)) error {
 	return each(f.Count, f.AtATime, func(number int) error {
-		body, err := json.Marshal(object{
-			"apiVersion": "litclaw.dev/v1alpha1",
-			"kind":       "OpenClawAgent",
-			"metadata":   object{"name": f.name(number), "labels": f.Labels},
-			"spec":       f.Spec,
-		})
-		if err != nil {
-			return err
-		}
 		var made agent
-		if err := k.do(http.MethodPost, f.collection(), jsonType, body, &made); err != nil {
+		if err := send(k, http.MethodPost, f.collection(), f.manifest(number, f.Spec), &made); err != nil {
 			return err
 		}
 		seen(number, &made)
@@ -107,86 +105,12 @@ func converge(text []byte) (any, error) {
 	return object{"seconds": took.Seconds(), "creating": creating.Seconds()}, nil
 }
 
-// latencies changes one agent at a time and waits until the operator has followed.
-//
-// What is changed: the budget (followed when the status shows it), or the Secret is deleted (followed when it is there again with another key).
-func latencies(text []byte) (any, error) {
-	given := struct {
-		fleet
-		Changes int
-		What    string
-	}{}
-	k, err := start(text, &given)
-	if err != nil {
-		return nil, err
-	}
-	collection := given.collection()
-	if given.What == "secret" {
-		collection = given.of("secrets")
-	}
-	version, err := k.version(collection)
-	if err != nil {
-		return nil, err
-	}
-	type sight struct {
-		kind string
-		seen *agent
-		at   time.Time
-	}
-	sights := make(chan sight, 1000)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- watch(k, collection, version, given.limit(), func(kind string, seen *agent) bool {
-			sights <- sight{kind, seen, time.Now()}
-			return false
-		})
-	}()
-	var took []float64
-	for number := range given.Changes {
-		name := given.name(rand.IntN(given.Count))
-		budget := fmt.Sprintf("%d.25", 10+number)
-		began := time.Now()
-		followed := func(s sight) bool {
-			return s.seen.Metadata.Name == name && s.seen.isReady() && s.seen.Status.Budget == budget
-		}
-		if given.What == "secret" {
-			name += "-litellm"
-			ended := ""
-			followed = func(s sight) bool {
-				if s.seen.Metadata.Name != name {
-					return false
-				}
-				key := s.seen.Data["LITELLM_API_KEY"]
-				if s.kind == "DELETED" {
-					ended = key
-				}
-				return ended != "" && key != "" && key != ended
-			}
-			err = k.do(http.MethodDelete, collection+"/"+name, "", nil, nil)
-		} else {
-			patch := []byte(fmt.Sprintf(`{"spec":{"key":{"maxBudget":%q}}}`, budget))
-			err = k.do(http.MethodPatch, collection+"/"+name, mergeType, patch, nil)
-		}
-		if err != nil {
-			return nil, err
-		}
-		for done := false; !done; {
-			select {
-			case s := <-sights:
-				if done = followed(s) && s.at.After(began); done {
-					took = append(took, s.at.Sub(began).Seconds())
-				}
-			case err := <-ended:
-				return nil, fmt.Errorf("%s of %s isn't followed: %w", given.What, name, err)
-			}
-		}
-		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
-	}
-	slices.Sort(took)
-	return object{"seconds": took}, nil
+func (f *fleet) setBudget(k *kube, name, budget string) error {
+	patch := []byte(fmt.Sprintf(`{"spec":{"key":{"maxBudget":%q}}}`, budget))
+	return k.do(http.MethodPatch, f.collection()+"/"+name, mergeType, patch, nil)
 }
 
-// changeRoute patches a route and waits until as many ConfigMaps as there are agents say so.
+// changeRoute patches a route and waits until as many ConfigMaps as there are agents contain a marker.
 func changeRoute(text []byte) (any, error) {
 	given := struct {
 		fleet
@@ -224,7 +148,7 @@ func changeRoute(text []byte) (any, error) {
 
 const rotations = "/apis/litclaw.dev/v1alpha1/litellmkeyrotations"
 
-// rotate makes a rotation and waits until it counts so many keys as rotated.
+// rotate creates a rotation and waits until its status counts all keys as rotated.
 func rotate(text []byte) (any, error) {
 	given := struct {
 		fleet
@@ -260,17 +184,18 @@ func rotate(text []byte) (any, error) {
 	return object{"seconds": time.Since(began).Seconds()}, nil
 }
 
-// wipe takes away all that agents are and have in a namespace. The operator mustn't run: nobody else takes finalizers off.
+// wipe removes the finalizers of the agents of a namespace, and deletes the agents with all that they own. The operator must
+// be stopped, or it would put them back.
 func wipe(text []byte) (any, error) {
 	var given fleet
 	k, err := start(text, &given)
 	if err != nil {
 		return nil, err
 	}
-	var held []string
+	var finalized []string
 	_, err = all(k, given.collection(), func(_ string, seen *agent) bool {
 		if len(seen.Metadata.Finalizers) > 0 {
-			held = append(held, seen.Metadata.Name)
+			finalized = append(finalized, seen.Metadata.Name)
 		}
 		return false
 	})
@@ -279,21 +204,21 @@ func wipe(text []byte) (any, error) {
 	}
 	began := time.Now()
 	free := []byte(`{"metadata":{"finalizers":null}}`)
-	err = each(len(held), given.AtATime, func(number int) error {
-		return k.do(http.MethodPatch, given.collection()+"/"+held[number], mergeType, free, nil)
-	})
-	if err != nil {
+	tasks := []func() error{func() error {
+		return each(len(finalized), given.AtATime, func(number int) error {
+			return k.do(http.MethodPatch, given.collection()+"/"+finalized[number], mergeType, free, nil)
+		})
+	}}
+	for _, resource := range []string{"events", "secrets", "configmaps"} {
+		tasks = append(tasks, func() error {
+			ours := "?labelSelector=app.kubernetes.io/managed-by%3Dlitclaw"
+			return k.do(http.MethodDelete, given.of(resource)+ours, "", nil, nil)
+		})
+	}
+	if err := each(len(tasks), len(tasks), func(number int) error { return tasks[number]() }); err != nil {
 		return nil, err
 	}
-	// Before the agents, or the garbage collector would take the children one by one, twenty a second.
-	for _, collection := range []string{given.of("events"), given.of("secrets"), given.of("configmaps"), given.collection()} {
-		selector := ""
-		if collection != given.collection() {
-			selector = "?labelSelector=app.kubernetes.io/managed-by%3Dlitclaw"
-		}
-		if err := k.do(http.MethodDelete, collection+selector, "", nil, nil); err != nil {
-			return nil, err
-		}
-	}
-	return object{"seconds": time.Since(began).Seconds()}, nil
+	// After what they own, or the garbage collector would delete that one by one, twenty a second.
+	err = k.do(http.MethodDelete, given.collection(), "", nil, nil)
+	return object{"seconds": time.Since(began).Seconds()}, err
 }

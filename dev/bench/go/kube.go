@@ -1,6 +1,6 @@
 package main
 
-// A Kubernetes client of the leanest kind: HTTP/2 on one connection, as client-go has it, and nothing decoded that isn't asked for.
+// A minimal Kubernetes client: HTTP/2 on one connection, as client-go, and only the requested fields are decoded.
 
 import (
 	"bytes"
@@ -61,8 +61,8 @@ func (k *kube) open(ctx context.Context, method, path, contentType string, body 
 	return k.http.Do(request)
 }
 
-// do sends a request and decodes the answer into `into`, if that isn't nil. A server that asks to wait is waited for, and a
-// deletion of a collection that takes longer than the server's minute is asked for again.
+// do sends a request and decodes the answer into `into`, if that isn't nil. It obeys Retry-After, and repeats the deletion
+// of a collection that takes longer than the server's minute.
 func (k *kube) do(method, path, contentType string, body []byte, into any) error {
 	for attempt := 0; ; attempt++ {
 		answer, err := k.open(context.Background(), method, path, contentType, body)
@@ -101,17 +101,17 @@ type meta struct {
 	Continue        string   `json:"continue"`
 }
 
-// version is the resource version at which a collection is now.
+// version is a collection's current resource version.
 func (k *kube) version(collection string) (string, error) {
 	var found struct{ Metadata meta }
 	err := k.do(http.MethodGet, collection+"?limit=1", "", nil, &found)
 	return found.Metadata.ResourceVersion, err
 }
 
-// listing is what `all` and `watch` say of an object that a list has shown.
+// listing is the event type with which `all` and `watch` report an object of a list.
 const listing = "LISTED"
 
-// all hands every object of a collection to `see`, and returns the resource version that the list is of.
+// all passes every object of a collection to `see`, and returns the list's resource version.
 func all[T any](k *kube, collection string, see func(kind string, seen *T) bool) (string, error) {
 	for page := ""; ; {
 		var found struct {
@@ -130,8 +130,8 @@ func all[T any](k *kube, collection string, see func(kind string, seen *T) bool)
 	}
 }
 
-// watch hands every event of a collection to `see`, from a version on, until that says it has seen enough or time is up. A
-// watch that the server ends, as it does with one that is slow to read on a busy machine, goes on after a list.
+// watch passes every event of a collection to `see`, from a version on, until `see` returns true or time is up. Where the
+// server ends the watch, as it does when the client reads too slowly on a busy machine, it lists and watches again.
 func watch[T any](k *kube, collection, version string, limit time.Duration, see func(kind string, seen *T) bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -140,7 +140,7 @@ func watch[T any](k *kube, collection, version string, limit time.Duration, see 
 		if done || ctx.Err() != nil {
 			return cmp.Or(ctx.Err(), err)
 		}
-		fmt.Fprintf(os.Stderr, "the watch on %s goes on after a list: %v\n", collection, err)
+		fmt.Fprintf(os.Stderr, "the watch on %s has ended, listing again: %v\n", collection, err)
 		enough := false
 		version, err = all(k, collection, func(kind string, seen *T) bool {
 			enough = see(kind, seen)

@@ -1,6 +1,6 @@
-// The compiled half of the benchmark: a LiteLLM that answers at once, and clients that do nothing but what is measured.
+// The compiled half of the benchmark: a LiteLLM that answers at once, and clients that do only the measured work.
 //
-// Each command reads its settings as JSON from standard input, so that no argument holds a key, and prints JSON.
+// Each command reads its settings as JSON from standard input, so that no argument contains a key, and prints JSON.
 package main
 
 import (
@@ -18,6 +18,7 @@ var commands = map[string]func([]byte) (any, error){
 	"rotate":   rotate,
 	"wipe":     wipe,
 	"raw":      raw,
+	"prepare":  prepare,
 	"replay":   replay,
 	"ask":      ask,
 }

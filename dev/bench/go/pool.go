@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// each calls `work` with 0 to count-1, a number of them at a time, and returns the first error.
+// each calls `work` with 0 to count-1, at most `atATime` at once, and returns the first error.
 func each(count, atATime int, work func(number int) error) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]

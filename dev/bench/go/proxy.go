@@ -1,7 +1,7 @@
 package main
 
-// A LiteLLM in memory that answers at once: the part of the admin API that the operator uses, with rows as large as those
-// of LiteLLM 1.106.2. It makes nothing up beyond that: it has no budgets, no models to call, and forgets when it ends.
+// An in-memory LiteLLM that answers at once: the part of the admin API that the operator uses, with rows as large as those
+// of LiteLLM 1.106.2. It does nothing else: it enforces no budgets, serves no models, and its keys are gone when it ends.
 
 import (
 	"compress/gzip"
@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	pageSize     = 100 // the most that /key/list gives
-	gzipAtLeast  = 500 // bytes; LiteLLM's own middleware does so
+	pageSize     = 100 // the largest page of /key/list
+	gzipAtLeast  = 500 // bytes, as LiteLLM's own middleware
 	journalCalls = 20000
 )
 
 type object = map[string]any
 
-// keyRow is a virtual key; its answer is kept as text until something about it changes.
+// keyRow is a virtual key. Its JSON is cached until a field changes.
 type keyRow struct {
 	token  string
 	fields object
 	text   json.RawMessage
 }
 
-// call is one request as the journal keeps it.
+// call is one request in the journal.
 type call struct {
 	Method string          `json:"method"`
 	Path   string          `json:"path"`
@@ -48,9 +48,10 @@ type proxy struct {
 	aliases map[string]string
 	counts  map[string]int
 	journal []call
+	hanging chan struct{} // while it hangs: closed when it answers again
 }
 
-// failure is an answer with an error in it.
+// failure is an error response.
 type failure struct {
 	status        int
 	kind, message string
@@ -64,7 +65,7 @@ func serveProxy(address, master string) error {
 
 func tokenOf(key string) string {
 	if !strings.HasPrefix(key, "sk-") {
-		return key // it is one already
+		return key // already a token
 	}
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
@@ -72,7 +73,7 @@ func tokenOf(key string) string {
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/bench/") {
-		p.tell(w, r)
+		p.control(w, r)
 		return
 	}
 	var body json.RawMessage
@@ -83,6 +84,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	p.lock.Lock()
+	if hanging := p.hanging; hanging != nil {
+		p.lock.Unlock()
+		hang(r, hanging)
+	}
 	answer, failed := p.answer(r, bearer, body)
 	status := http.StatusOK
 	if failed != nil {
@@ -100,12 +105,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	send(w, r, status, text)
+	respond(w, r, status, text)
 }
 
 var compressors = sync.Pool{New: func() any { made, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return made }}
 
-func send(w http.ResponseWriter, r *http.Request, status int, text []byte) {
+func respond(w http.ResponseWriter, r *http.Request, status int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	if len(text) < gzipAtLeast || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.WriteHeader(status)
@@ -193,7 +198,7 @@ func (p *proxy) generate(given object) (any, *failure) {
 	key, _ := given["key"].(string)
 	alias, _ := given["key_alias"].(string)
 	if len(key) < 16 || !strings.HasPrefix(key, "sk-") {
-		return nil, &failure{http.StatusBadRequest, "bad_request_error", "A key of the caller's own is wanted: sk-…"}
+		return nil, &failure{http.StatusBadRequest, "bad_request_error", "The key must be given: sk-…"}
 	}
 	token := tokenOf(key)
 	if owner, taken := p.aliases[alias]; taken && owner != token {
@@ -277,32 +282,12 @@ func (p *proxy) freeAlias(row *keyRow) {
 	}
 }
 
-// tell is the bench's own door: what was called since it was last told to forget.
-func (p *proxy) tell(w http.ResponseWriter, r *http.Request) {
-	p.lock.Lock()
-	defer p.lock.Unlock()
-	switch r.URL.Path {
-	case "/bench/counts":
-		_ = json.NewEncoder(w).Encode(object{"counts": p.counts, "keys": len(p.rows)})
-	case "/bench/journal":
-		_ = json.NewEncoder(w).Encode(p.journal)
-	case "/bench/forget":
-		p.counts, p.journal = map[string]int{}, nil
-		_ = json.NewEncoder(w).Encode(object{})
-	case "/bench/empty":
-		p.rows, p.order, p.aliases = map[string]*keyRow{}, nil, map[string]string{}
-		_ = json.NewEncoder(w).Encode(object{})
-	default:
-		http.NotFound(w, r)
-	}
-}
-
 func (row *keyRow) set(name string, value any) {
 	row.fields[name] = value
 	row.text = nil
 }
 
-// take is what LiteLLM does with the fields of a new or changed key.
+// take applies the fields of a new or changed key as LiteLLM does.
 func (row *keyRow) take(given object) {
 	for name, value := range given {
 		switch name {
@@ -333,7 +318,7 @@ func (row *keyRow) isOver() bool {
 	return err == nil && end.Before(time.Now())
 }
 
-// listed is the row as /key/list has it; no call says more.
+// listed is the row as /key/list returns it; no other call returns more.
 func (row *keyRow) listed() json.RawMessage {
 	if row.text == nil {
 		row.text, _ = json.Marshal(row.fields)

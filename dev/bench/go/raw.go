@@ -1,6 +1,6 @@
 package main
 
-// The physical limits: the writes of the operator by a client that does nothing else, and its calls to LiteLLM likewise.
+// The machine's limits: the operator's writes and its calls to LiteLLM, repeated by a client that does nothing else.
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// start reads a command's settings and connects with the cluster.
+// start reads a command's settings and connects to the cluster.
 func start(text []byte, into any) (*kube, error) {
 	if err := json.Unmarshal(text, into); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ type write struct {
 	Method, Path, Type, Body string
 }
 
-// raw makes, for each of a number of agents, the writes that the operator makes for a sample of them, in the same order.
+// raw makes, for each of a number of agents, the writes that the operator made for the sample agent, in the same order.
 func raw(text []byte) (any, error) {
 	given := struct {
 		fleet
@@ -66,6 +66,11 @@ type litellm struct {
 	http        *http.Client
 }
 
+func dial(url, master string, atATime int) *litellm {
+	transport := &http.Transport{MaxIdleConnsPerHost: atATime, MaxConnsPerHost: atATime}
+	return &litellm{url, master, &http.Client{Transport: transport, Timeout: time.Minute}}
+}
+
 func (l *litellm) do(bearer string, one call, body string) error {
 	target := l.url + one.Path
 	if one.Query != "" {
@@ -98,7 +103,7 @@ func newKey() string {
 	return "sk-" + base64.RawURLEncoding.EncodeToString(random)
 }
 
-// ask hands on what the proxy that answers at once says of itself.
+// ask returns what an instant proxy answers at one of its /bench/ paths.
 func ask(text []byte) (any, error) {
 	var given struct{ URL string }
 	if err := json.Unmarshal(text, &given); err != nil {
@@ -109,16 +114,16 @@ func ask(text []byte) (any, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	said, err := io.ReadAll(answer.Body)
-	return json.RawMessage(said), err
+	found, err := io.ReadAll(answer.Body)
+	return json.RawMessage(found), err
 }
 
-// replaying is what of a recorded sequence of calls is another's with each repetition.
+// replaying is a recorded sequence of calls, with the parts that differ at each repetition.
 type replaying struct {
 	URL, Master    string
 	Sample         string   // the sample agent's name
 	Keys           []string // virtual keys, in the order in which the recorded calls make them
-	Cluster        string   // in its place another one is put, or the operator would delete the keys as nobody's
+	Cluster        string   // replaced, or the operator would delete the keys as orphans
 	Prepare, Calls []call   // Prepare isn't timed
 	Count, AtATime int
 }
@@ -126,22 +131,26 @@ type replaying struct {
 func (r *replaying) own(number int, keys []string) *strings.Replacer {
 	pairs := []string{r.Sample, fmt.Sprintf("bare-%d-%05d", runAt, number), r.Cluster, "00000000-0000-4000-8000-00000000bare"}
 	for at, key := range r.Keys {
-		was, is := tokenOf(key), tokenOf(keys[at])
-		pairs = append(pairs, key, keys[at], was, is, was[:16], is[:16], was[:8], is[:8])
+		pairs = append(pairs, keyPairs(key, keys[at])...)
 	}
 	return strings.NewReplacer(pairs...)
 }
 
+// keyPairs replaces a key, its token and the token's short forms by another key's; the longer ones go first.
+func keyPairs(before, now string) []string {
+	was, is := tokenOf(before), tokenOf(now)
+	return []string{before, now, was, is, was[:16], is[:16], was[:8], is[:8]}
+}
+
 var runAt = time.Now().UnixMilli()
 
-// replay makes the calls of the operator for an agent, for each of a number of agents.
+// replay makes the operator's calls for one agent, for each of a number of agents.
 func replay(text []byte) (any, error) {
 	var given replaying
 	if err := json.Unmarshal(text, &given); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: given.AtATime, MaxConnsPerHost: given.AtATime}
-	proxy := &litellm{given.URL, given.Master, &http.Client{Transport: transport, Timeout: time.Minute}}
+	proxy := dial(given.URL, given.Master, given.AtATime)
 	keys := make([][]string, given.Count)
 	for number := range keys {
 		for range given.Keys {
@@ -176,7 +185,7 @@ func replay(text []byte) (any, error) {
 	return object{"seconds": took}, forgetKeys(proxy, keys)
 }
 
-// forgetKeys deletes the keys that were made, a hundred a call.
+// forgetKeys deletes the keys of a replay, a hundred a call.
 func forgetKeys(proxy *litellm, keys [][]string) error {
 	var tokens []string
 	for _, some := range keys {

@@ -1,7 +1,7 @@
 package main
 
-// What LiteLLM 1.106.2 answers with, taken from the real one: every field that it has, so that to read an answer costs what
-// it costs with the real one.
+// Answers of a real LiteLLM 1.106.2 with all their fields, so that parsing them costs the client what it costs with the
+// real one.
 
 import (
 	_ "embed"
@@ -30,7 +30,7 @@ func modelInfo() object  { return parsed(modelText) }
 func parsed(text []byte) object {
 	var found object
 	if err := json.Unmarshal(text, &found); err != nil {
-		panic(err) // it is a part of this program
+		panic(err) // the text is part of this program
 	}
 	return found
 }

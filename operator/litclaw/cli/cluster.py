@@ -1,63 +1,51 @@
-"""The way to the cluster: the options that say which, and what to tell a user where it can't be asked."""
+"""The connection to the cluster, and what a user reads if it fails."""
 
 import asyncio
+import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-import typer
 import yaml
 
-from litclaw.cli.output import Exit, Fault
+from litclaw.api import names
+from litclaw.cli.errors import CommandError, Exit
 from litclaw.kube.client import Kube, own_namespace
 from litclaw.kube.errors import KubeError, UnavailableError
 
 T = TypeVar("T")
-_AWAY_SECONDS = 60.0
-_AGAIN_SECONDS = 1.0
 
-KubeconfigOption = Annotated[
-    str | None, typer.Option("--kubeconfig", help="Kubeconfig to use; left out: $KUBECONFIG or ~/.kube/config.")
-]
-ContextOption = Annotated[
-    str | None, typer.Option("--context", help="Context of the kubeconfig; left out: its current one.")
-]
+FIELD_MANAGER = f"{names.FIELD_MANAGER}-cli"
+"""Of everything that a command writes."""
+_OUTAGE_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
+_BAD_KUBECONFIG = (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError)
+"""What the library raises, beside ConfigException, for a file that is missing or isn't a kubeconfig."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which cluster is meant.
+    """The cluster of a command.
 
     Args:
-        kubeconfig: a file; None: kubectl's own default, or in a pod its service account.
+        kubeconfig: a file; None: kubectl's default, or in a pod its service account.
         context: one of its contexts; None: the current one.
     """
 
     kubeconfig: str | None = None
     context: str | None = None
 
-    @property
-    def named(self) -> str:
-        """For a message."""
+    def __str__(self) -> str:
         context = f"context {self.context!r} of " if self.context else ""
         return f"{context}{self.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
 
 
-def ask(target: Target, work: Callable[[Kube], Awaitable[T]]) -> T:
-    """Do something with the cluster.
-
-    Raises:
-        Fault: the cluster can't be asked.
-    """
-
-    return hold(target, lambda line: work(line.kube))
-
-
-class Line:
-    """A connection for a long wait: an API server that is away for a moment is waited for, and credentials that have run
-    out, as those of cloud providers do after minutes, are asked for anew.
+class LongConnection:
+    """A connection for a long wait: it tolerates an outage of the API server, and renews credentials once they have expired, as
+    those of cloud providers do after minutes.
     """
 
     def __init__(self, target: Target, kube: Kube, connect: Callable[[Target], Awaitable[Kube]]) -> None:
@@ -67,10 +55,10 @@ class Line:
         self._answered = False
 
     async def read(self, work: Callable[[Kube], Awaitable[T]]) -> T:
-        """Do something that may be done twice.
+        """Do something that may be repeated.
 
         Raises:
-            KubeError: it can't be done.
+            KubeError: the API server refuses it, was never reached, or is unavailable for more than a minute.
         """
         clock = asyncio.get_running_loop().time
         started, renewed = clock(), False
@@ -78,9 +66,9 @@ class Line:
             try:
                 found = await work(self.kube)
             except UnavailableError:
-                if not self._answered or clock() - started > _AWAY_SECONDS:
+                if not self._answered or clock() - started > _OUTAGE_SECONDS:
                     raise
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             except KubeError as error:
                 if error.status != 401 or renewed:
                     raise
@@ -96,96 +84,108 @@ class Line:
         await self.kube.__aexit__(None, None, None)
 
 
-def hold(target: Target, work: Callable[[Line], Awaitable[T]]) -> T:
+def with_cluster(target: Target, work: Callable[[Kube], Awaitable[T]]) -> T:
+    """Do something with the cluster.
+
+    Raises:
+        CommandError: the cluster can't be reached or refuses the request.
+    """
+    return with_long_connection(target, lambda connection: work(connection.kube))
+
+
+def with_long_connection(target: Target, work: Callable[[LongConnection], Awaitable[T]]) -> T:
     """Do something with the cluster that takes long.
 
     Raises:
-        Fault: the cluster can't be asked.
+        CommandError: the cluster can't be reached or refuses the request.
     """
 
     async def run() -> T:
-        line = Line(target, await connect(target), connect)
+        connection = LongConnection(target, await connect(target), connect)
         try:
-            return await work(line)
+            return await work(connection)
         except KubeError as error:
-            raise fault_of(error, line.kube.host, target) from None
+            raise error_for(error, connection.kube.host, target) from None
         finally:
-            await line.close()
+            await connection.close()
 
     return asyncio.run(run())
 
 
 async def connect(target: Target) -> Kube:
-    """Connect without asking anything.
+    """A connection; no request is sent yet.
 
     Raises:
-        Fault: there is no kubeconfig, or it can't be used.
+        CommandError: there is no usable kubeconfig.
     """
-    _quiet()
+    _prepare_library()
     remedy = "Name a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context."
-    return await _connect(target, target.named, remedy)
+    return await _connect(target, str(target), remedy)
 
 
-async def check_way() -> None:
-    """Whether the operator has a way to a cluster; nothing is asked.
+async def check_connection() -> None:
+    """Check that the operator has credentials for a cluster; no request is sent.
 
     Raises:
-        Fault: there is neither a service account nor a kubeconfig, or it can't be used.
+        CommandError: there is neither a service account nor a usable kubeconfig.
     """
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
     remedy = "Run it in a pod with a service account, or name a kubeconfig with $KUBECONFIG."
-    kube = await _connect(Target(), "the pod's service account" if in_pod else Target().named, remedy)
+    kube = await _connect(Target(), "the pod's service account" if in_pod else str(Target()), remedy)
     async with kube:
         pass
 
 
-async def _connect(target: Target, named: str, remedy: str) -> Kube:
-    # It takes half of the time that a command takes to start.
+async def _connect(target: Target, source: str, remedy: str) -> Kube:
     from kubernetes.aio.config import ConfigException
 
     try:
         return await Kube.connect(target.kubeconfig, target.context)
-    except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        # The library stumbles over a file that isn't there or isn't a kubeconfig.
-        why = str(error) if isinstance(error, (ConfigException, OSError)) else "it isn't there, or isn't a kubeconfig"
-        raise Fault(f"{named} can't be used: {why}", remedy, Exit.CLUSTER) from None
+    except (ConfigException, *_BAD_KUBECONFIG) as error:
+        why = str(error) if isinstance(error, (ConfigException, OSError)) else "it doesn't exist, or isn't a kubeconfig"
+        raise CommandError(f"{source} can't be used: {why}", remedy, Exit.CLUSTER) from None
 
 
-def _quiet() -> None:
-    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # what it would say is told here
+def _prepare_library() -> None:
+    """Silence the log of ``kubernetes.aio``, whose errors are reported here, and shorten its import.
+
+    The packages ``kubernetes`` and ``kubernetes.aio`` import the synchronous client, requests, OAuth and more, of which nothing is
+    used here: half of the library's CPU time. Their submodules can be imported without running the packages themselves.
+    """
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)
+    for name in ("kubernetes", "kubernetes.aio"):
+        if name not in sys.modules and (spec := importlib.util.find_spec(name)):
+            sys.modules[name] = importlib.util.module_from_spec(spec)
 
 
-def fault_of(error: KubeError, host: str, target: Target) -> Fault:
-    """What to tell of an API server that doesn't do as asked."""
+def error_for(error: KubeError, host: str, target: Target) -> CommandError:
+    """The message and remedy for a request that failed."""
     if isinstance(error, UnavailableError) and error.status == 0:
-        remedy = f"Does the cluster run, and is it the one that is meant? It is named in {target.named}."
-        return Fault(f"the API server {host} can't be reached: {error.message}", remedy, Exit.CLUSTER)
+        remedy = f"Check that the cluster runs, and that it is the right one: {target} names it."
+        return CommandError(f"the API server {host} can't be reached: {error.message}", remedy, Exit.CLUSTER)
     if error.status == 401:
-        return Fault(f"the API server {host} doesn't know you", f"Log in anew: see {target.named}.", Exit.CLUSTER)
+        message = f"the API server {host} rejects the credentials"
+        return CommandError(message, f"Log in again: {target} has the credentials.", Exit.CLUSTER)
     if error.status == 403:
-        remedy = "Ask the cluster's administrator for that right, or look at one namespace only with -n."
-        return Fault(f"you aren't allowed to: {error.message}", remedy, Exit.CLUSTER)
+        remedy = "Ask the cluster's administrator for the permission, or choose one namespace with -n."
+        return CommandError(f"you aren't allowed to: {error.message}", remedy, Exit.CLUSTER)
     if error.status == 404 and not error.reason:
         remedy = "Install Litclaw, or its CRDs alone: `litclaw crds | kubectl apply --server-side -f -`."
-        return Fault(f"the cluster {host} doesn't know Litclaw's resources", remedy, Exit.CLUSTER)
-    return Fault(f"the API server {host} refuses it: {error.message or error.reason}", "", Exit.CLUSTER)
+        return CommandError(f"the cluster {host} doesn't have Litclaw's CRDs", remedy, Exit.CLUSTER)
+    return CommandError(f"the API server {host} refuses the request: {error.message or error.reason}", "", Exit.CLUSTER)
 
 
 def current_namespace(target: Target) -> str:
-    """The namespace that is meant where none is named, as for kubectl: the context's, or the pod's own.
-
-    Raises:
-        Fault: the kubeconfig can't be used.
-    """
-    from kubernetes.aio.config import ConfigException, list_kube_config_contexts
-
+    """The default namespace, as for kubectl: the context's, or the pod's own."""
     if os.environ.get("KUBERNETES_SERVICE_HOST") and not (target.kubeconfig or target.context):
         return own_namespace() or "default"
-    _quiet()
+    _prepare_library()
+    from kubernetes.aio.config import ConfigException, list_kube_config_contexts
+
     try:
         contexts, current = list_kube_config_contexts(target.kubeconfig)
-    except (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):
-        return "default"  # connecting says what is wrong
+    except (ConfigException, *_BAD_KUBECONFIG):
+        return "default"  # connecting reports the problem
     wanted = target.context or current["name"]
     chosen: Mapping[str, Any] = next((each for each in contexts if each["name"] == wanted), {})
     return str((chosen.get("context") or {}).get("namespace") or "default")

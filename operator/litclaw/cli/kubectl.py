@@ -1,4 +1,4 @@
-"""``kubectl litclaw``: the same commands by kubectl's plugin mechanism, and what kubectl asks to complete their words."""
+"""``kubectl litclaw``: the same commands as a plugin of kubectl, and the completion of their words."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ def plugin() -> None:
 
 
 def complete() -> None:
-    """``kubectl_complete-litclaw``, which kubectl runs to complete the last of some words (since 1.26).
+    """``kubectl_complete-litclaw``, which kubectl (since 1.26) runs to complete the last of some words.
 
-    The answer is Cobra's: a candidate a line with its help after a tab, then a directive; 0 has the shell complete file
-    names where there are no candidates. Typer's answer to fish has the same lines.
+    The output has Cobra's form: one candidate per line, its help after a tab, then a directive. With directive 0 the shell completes
+    file names if there are no candidates. Typer prints the same lines for fish.
     """
     *before, last = sys.argv[1:] or [""]
     line = f"{shlex.join(['litclaw', *before])} {shlex.quote(last) if last else ''}"

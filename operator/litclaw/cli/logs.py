@@ -1,4 +1,4 @@
-"""Logging: lines for people at a terminal, JSON for machines. What is about a resource says about which."""
+"""Logging: lines for people on a terminal, JSON for machines. Each line about a resource names it."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-from litclaw.reconcile.core.log_context import subject
+from litclaw.reconcile.core.log_context import logged_request
 
 Format = Literal["auto", "text", "json"]
 
@@ -21,31 +21,31 @@ _RENAMED = {
     "resource_name": "name",
 }
 _QUIET = ("asyncio", "kopf", "kubernetes", "aiohttp")
-"""Libraries whose lines at INFO are about every single request."""
+"""Libraries that log every request at INFO."""
 
 
-def _name_subject(record: logging.LogRecord) -> bool:
-    found = subject()
+def _add_resource(record: logging.LogRecord) -> bool:
+    request = logged_request()
     record.about = ""
-    if found:
-        record.resource_kind, record.resource_namespace, record.resource_name = found
-        record.about = f"{found[0]} {found[1]}/{found[2]}: "
+    if request:
+        record.resource_kind, record.resource_namespace, record.resource_name = request
+        record.about = f"{request[0]} {request[1]}/{request[2]}: "
     return True
 
 
 class _Json(JsonFormatter):
-    """JSON without what is made up for the text lines."""
+    """JSON without the prefix of the text lines."""
 
     def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
         log_data.pop("about", None)
         return log_data
 
 
-def set_up(form: Format, level: str) -> None:
-    """Send every log record to standard error in one form."""
+def set_up(log_format: Format, level: str) -> None:
+    """Send every log record to standard error in one format."""
     handler = logging.StreamHandler()
-    handler.addFilter(_name_subject)
-    if form == "json" or (form == "auto" and not sys.stderr.isatty()):
+    handler.addFilter(_add_resource)
+    if log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()):
         handler.setFormatter(_Json(_FIELDS, rename_fields=_RENAMED))
     else:
         handler.setFormatter(logging.Formatter(_TEXT))

@@ -1,6 +1,6 @@
-"""Manifests from files: read as kubectl reads them, and checked as the API server would, as far as that needs no CEL.
+"""Manifests from files, read as kubectl reads them and validated as the API server would, except for rules in CEL.
 
-A message names file, document and field, and never a value: a manifest may hold a secret.
+A message names file, document and field, but never a value: a manifest may contain a secret.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,12 +29,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class BadInputError(Exception):
-    """Something can't be read. ``args``: a line a mistake."""
+    """The input is invalid. ``args``: one line per mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a manifest is written."""
+    """The place of a manifest."""
 
     file: str
     document: int
@@ -45,13 +45,13 @@ class Source:
 
 @dataclass(slots=True)
 class Manifests:
-    """What was read, in the order in which it was.
+    """The manifests, in the order of the input.
 
     Attributes:
-        namespaces: the labels of namespaces that are among the manifests.
+        namespaces: labels of the Namespaces.
         services: Services by namespace and name.
-        sources: where each of ours is written, by kind, namespace and name.
-        skipped: what a folder has beside manifests.
+        sources: the places of our resources, by kind, namespace and name.
+        skipped: documents in folders that aren't manifests.
     """
 
     routes: dict[tuple[str, str], LiteLLMRoute] = field(default_factory=dict)
@@ -60,18 +60,17 @@ class Manifests:
     services: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     sources: dict[tuple[str, str, str], Source] = field(default_factory=dict)
     skipped: list[Source] = field(default_factory=list)
-    other: int = 0
 
 
 class _Port(Model):
-    """A Service's port, as far as a NetworkPolicy is made of it."""
+    """A Service's port: the fields that a NetworkPolicy is rendered from."""
 
     port: StrictInt
     target_port: StrictInt | StrictStr | None = None
 
 
 class _ServiceSpec(Model):
-    """What of a Service is used."""
+    """A Service's spec: the fields that are used."""
 
     selector: dict[str, str] = Field(default_factory=dict)
     ports: list[_Port] = Field(default_factory=list)
@@ -84,7 +83,7 @@ class _Service(Model):
 
 
 class _Loader(yaml.SafeLoader):
-    """As Kubernetes reads YAML: what looks like a time is text."""
+    """YAML as Kubernetes reads it: a timestamp is text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -94,13 +93,13 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read(paths: Iterable[str], stdin: TextIO, namespace: str) -> Manifests:
-    """Read files, folders with all below them, and ``-`` for standard input.
+    """Read files, folders (recursively), and ``-`` for standard input.
 
     Args:
-        namespace: of what names none.
+        namespace: for manifests without one.
 
     Raises:
-        BadInputError: with every mistake that was found.
+        BadInputError: with every mistake.
     """
     found, mistakes, checker = Manifests(), list[str](), Checker()
     for file, text, walked in _texts(paths, stdin, mistakes):
@@ -110,14 +109,14 @@ def read(paths: Iterable[str], stdin: TextIO, namespace: str) -> Manifests:
                 found.skipped.append(source)
                 continue
             for body in _items(source, document, mistakes):
-                _take(found, source, body, namespace, checker, mistakes)
+                _add(found, source, body, namespace, checker, mistakes)
     if mistakes:
         raise BadInputError(*mistakes)
     return found
 
 
 def _texts(paths: Iterable[str], stdin: TextIO, mistakes: list[str]) -> Iterator[tuple[str, str, bool]]:
-    """Names of files, what is in them, and whether they were found in a folder rather than named."""
+    """Names of files, their text, and whether they were found in a folder rather than named."""
     for given in paths:
         if given == "-":
             yield "standard input", stdin.read(), False
@@ -147,7 +146,7 @@ def _documents(file: str, text: str, mistakes: list[str]) -> Iterator[Any]:
 
 
 def _is_no_object(document: Any) -> bool:
-    """Whether a document means to be no manifest, such as a chart's values."""
+    """True if a document isn't meant as a manifest, such as a chart's values."""
     return document is not None and not (isinstance(document, Mapping) and {"apiVersion", "kind"} & document.keys())
 
 
@@ -162,7 +161,7 @@ def _items(source: Source, document: Any, mistakes: list[str]) -> Iterator[Any]:
         yield document
 
 
-def _take(found: Manifests, source: Source, body: Any, namespace: str, checker: Checker, mistakes: list[str]) -> None:
+def _add(found: Manifests, source: Source, body: Any, namespace: str, checker: Checker, mistakes: list[str]) -> None:
     if not isinstance(body, Mapping) or not isinstance(body.get("kind"), str):
         mistakes.append(f"{source}: it isn't a Kubernetes object: kind is missing")
         return
@@ -170,7 +169,7 @@ def _take(found: Manifests, source: Source, body: Any, namespace: str, checker: 
     meta = body.get("metadata")
     name = meta.get("name") if isinstance(meta, Mapping) else None
     if not version.startswith(f"{names.GROUP}/"):
-        _take_other(found, source, body, namespace, mistakes)
+        _add_other(found, source, body, namespace, mistakes)
         return
     if isinstance(meta, Mapping) and (wrong := name_mistakes(meta)):
         mistakes += [f"{source}: {kind}: {field}: {wrong[field]}" for field in sorted(wrong)]
@@ -185,8 +184,8 @@ def _take(found: Manifests, source: Source, body: Any, namespace: str, checker: 
         return
     home = str(meta.get("namespace") or namespace)
     wrong = checker.mistakes(kind, body)
-    model, unread = _model({**body, "metadata": {**meta, "namespace": home}}, _MODELS[kind])
-    wrong = {**unread, **wrong}
+    model, invalid = _model({**body, "metadata": {**meta, "namespace": home}}, _MODELS[kind])
+    wrong = {**invalid, **wrong}
     mistakes += [f"{where}: {field}: {wrong[field]}" for field in sorted(wrong)]
     if wrong:
         return
@@ -201,7 +200,7 @@ def _take(found: Manifests, source: Source, body: Any, namespace: str, checker: 
 
 
 def _model(body: Mapping[str, Any], model: type[M]) -> tuple[M | None, dict[str, str]]:
-    """A resource as the operator reads it, or what it can't read, by field."""
+    """A resource as the operator reads it, or the mistakes that it finds, by field."""
     given = {key: value for key, value in body.items() if key != "status"}
     try:
         return model.model_validate(given), {}
@@ -210,9 +209,8 @@ def _model(body: Mapping[str, Any], model: type[M]) -> tuple[M | None, dict[str,
         return None, {path(each["loc"]): each["msg"].removeprefix("Value error, ") for each in found}
 
 
-def _take_other(found: Manifests, source: Source, body: Mapping[str, Any], namespace: str, mistakes: list[str]) -> None:
-    """Take what says something of ours."""
-    found.other += 1
+def _add_other(found: Manifests, source: Source, body: Mapping[str, Any], namespace: str, mistakes: list[str]) -> None:
+    """Add a Namespace or a Service, on which the rendering of our resources depends; ignore other kinds."""
     kind, meta = body["kind"], body.get("metadata")
     if body.get("apiVersion") != "v1" or kind not in ("Namespace", "Service"):
         return
@@ -225,8 +223,8 @@ def _take_other(found: Manifests, source: Source, body: Mapping[str, Any], names
             wrong = {"metadata.name": "must be a DNS label"}
         found.namespaces[name] = dict(labels) if isinstance(labels, Mapping) else {}
     elif body.get("spec") is not None:
-        service, unread = _model({"spec": body["spec"]}, _Service)
-        wrong = {**unread, **wrong}
+        service, invalid = _model({"spec": body["spec"]}, _Service)
+        wrong = {**invalid, **wrong}
         if service:
             home = str(meta.get("namespace") or namespace)
             spec = service.spec.model_dump(by_alias=True, exclude_none=True)

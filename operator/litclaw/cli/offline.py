@@ -1,6 +1,6 @@
-"""What the operator would make of resources, without a cluster: its own render functions over what manifests say.
+"""The objects that the operator would create from manifests, by its own render functions and without a cluster.
 
-What only a cluster or a proxy knows is a placeholder, or is told as a remark.
+A value that only a cluster or a proxy knows is a placeholder, or is left out with a remark.
 """
 
 import base64
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from litclaw.api import names
 from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.digest import digest
 from litclaw.api.models import OpenClawModel
 from litclaw.api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
 from litclaw.cli.manifests import Manifests
@@ -22,7 +23,7 @@ from litclaw.render.agent.configmap import agent_configmap
 from litclaw.render.agent.gateway import gateway_deployment, gateway_service, gateway_volume_claim
 from litclaw.render.agent.gateway_network_policy import gateway_network_policy
 from litclaw.render.agent.secret import agent_secret, gateway_token_secret
-from litclaw.render.metadata import Manifest, digest, sealed
+from litclaw.render.metadata import Manifest, sealed
 from litclaw.render.openclaw.config import ModelFacts, model_facts, openclaw_config
 from litclaw.render.openclaw.releases import TooOldError
 from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer
@@ -36,26 +37,26 @@ from litclaw.render.route.secret import generated_secret
 from litclaw.render.route.service import route_service, service_url
 
 MADE_UP: Final = "MADE-UP-BY-THE-OPERATOR"
-"""Stands for a secret value."""
+"""Placeholder for a secret value."""
 UNKNOWN: Final = "KNOWN-IN-THE-CLUSTER-ALONE"
-"""Stands for a uid, or a digest that depends on one or on secret values."""
-_JOB_DIGEST: Final = "xxxxxxxx"  # a name can't have capitals
+"""Placeholder for a uid, or for a digest that depends on one or on secret values."""
+_JOB_DIGEST: Final = "xxxxxxxx"  # a name can't have capital letters
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 R = TypeVar("R", LiteLLMRoute, OpenClawAgent)
 Info = Mapping[str, Mapping[str, Any]]
-"""What a proxy says of its models at /model/info, by name."""
+"""A proxy's data about its models, from /model/info, by model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What one resource becomes.
+    """The result for one resource.
 
     Attributes:
         owner: kind, namespace and name.
-        objects: what the operator would apply, in its order.
-        problem: why the resource wouldn't become ready, as ``reason: message``; empty: nothing is known.
-        remarks: what couldn't be known, or was left out.
+        objects: the objects that the operator would apply, in its order.
+        problem: why the resource wouldn't become ready, as ``reason: message``; empty: no problem is known.
+        remarks: differences from a cluster.
     """
 
     owner: tuple[str, str, str]
@@ -65,18 +66,18 @@ class Made:
 
 
 def make_all(given: Manifests, *, operator_namespace: str, info: Info | None) -> list[Made]:
-    """What the operator would make of all that was read.
+    """The results for all routes and agents.
 
     Args:
-        operator_namespace: where the operator runs.
-        info: what the proxy says of its models; None: not known.
+        operator_namespace: the operator's namespace.
+        info: the proxy's data about its models; None: unknown.
     """
     routes = [make_route(route, operator_namespace) for route in given.routes.values()]
     return routes + [make_agent(agent, given, info) for agent in given.agents.values()]
 
 
 def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
-    """What a route becomes."""
+    """The result for a route."""
     route = _with_uid(given)
     owner = (ROUTE_KIND, route.metadata.namespace, route.metadata.name)
     if problem := _problem(route):
@@ -115,13 +116,13 @@ def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
     )
     remarks = []
     if managed.monitoring.enabled:
-        remarks.append("the PodMonitor is made only where the cluster knows that kind.")
+        remarks.append("the PodMonitor is created only if the cluster knows that kind.")
     objects = [*secrets, *database, configmap, route_service(route, managed), *around, job, deployment]
     return Made(owner, [_finished(each) for each in objects], remarks=tuple(remarks))
 
 
 def _problem(route: LiteLLMRoute) -> str:
-    """Why nothing could be called at a route, as ``reason: message``; empty: something could."""
+    """Why a route can't be used, as ``reason: message``; empty: it can."""
     external = route.spec.external
     if (route.spec.managed is None) == (external is None):
         return "InvalidSpec: exactly one of spec.managed and spec.external must be set."
@@ -134,14 +135,14 @@ def _problem(route: LiteLLMRoute) -> str:
 
 
 def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) -> Made:
-    """What an agent becomes."""
+    """The result for an agent."""
     agent = _with_uid(given)
     owner = (AGENT_KIND, agent.metadata.namespace, agent.metadata.name)
     where = f"LiteLLMRoute {'/'.join(agent.route_key)}"
     route = manifests.routes.get(agent.route_key)
     if route is None:
         return Made(
-            owner, problem=f"RouteNotFound: {where} isn't among the manifests: add its file, or mend spec.routeRef."
+            owner, problem=f"RouteNotFound: {where} isn't among the manifests: add its file, or fix spec.routeRef."
         )
     if problem := _problem(route):
         return Made(owner, problem=f"RouteNotReady: {where} wouldn't be: {problem}")
@@ -153,9 +154,7 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
         return Made(owner, problem=f"{NOT_ALLOWED}: {message}")
     facts = _facts(route, info, remarks)
     if not facts:
-        return Made(
-            owner, problem=f"NoModels: {where} leaves its models to its proxy: say with --model-info what that has."
-        )
+        return Made(owner, problem=f"NoModels: {where} leaves its models to its proxy: list them with --model-info.")
     url, where_it_is = _address(route, remarks)
     try:
         models = models_of(agent, where, facts)
@@ -168,13 +167,13 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
     except Blocked as why:
         return Made(owner, problem=f"{why.reason}: {why.message}")
     except TooOldError as error:
-        message = f"OpenClawTooOld: {error}: use a newer one, or mend spec.config.openclawVersion."
+        message = f"OpenClawTooOld: {error}: use a newer one, or fix spec.config.openclawVersion."
         return Made(owner, problem=message)
     remarks += config.remarks
     authorities = ""
     if route.spec.external and route.spec.external.ca_bundle_secret_ref:
         authorities = f"{UNKNOWN}\n"
-        remarks.append("ca.crt is what the Secret of the route's caBundleSecretRef holds.")
+        remarks.append("ca.crt is the value in the Secret of the route's caBundleSecretRef.")
     configmap = agent_configmap(agent, config.text, authorities)
     objects = [_key_secret(agent, url), configmap]
     if gateway := agent.spec.gateway:
@@ -190,7 +189,7 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
 
 
 def _with_uid(given: R) -> R:
-    """The resource with a placeholder where its manifest has no uid, as one from a cluster has."""
+    """The resource with a uid: a placeholder, unless its manifest is from a cluster and has one."""
     meta = given.metadata
     return given if meta.uid else given.model_copy(update={"metadata": meta.model_copy(update={"uid": UNKNOWN})})
 
@@ -202,7 +201,7 @@ def _may_use(route: LiteLLMRoute, agent: OpenClawAgent, manifests: Manifests, re
     if labels is not None:
         labels = {**labels, **named}
     elif allowed.selector and set(allowed.selector.match_labels) == {_NAMESPACE_NAME}:
-        labels = named  # the one label that every namespace has
+        labels = named  # the only label that every namespace has
     answer = allows(allowed, route.metadata.namespace, namespace, labels)
     if answer is None:
         remarks.append(
@@ -212,7 +211,7 @@ def _may_use(route: LiteLLMRoute, agent: OpenClawAgent, manifests: Manifests, re
 
 
 def _facts(route: LiteLLMRoute, info: Info | None, remarks: list[str]) -> tuple[ModelFacts, ...]:
-    """The route's models, by the resource and, where it is given, by what the proxy says."""
+    """The route's models, from the resource and, if given, the proxy's data."""
     given = {model.name: model for model in route.spec.models}
     if info is None and given:
         remarks.append(
@@ -223,7 +222,7 @@ def _facts(route: LiteLLMRoute, info: Info | None, remarks: list[str]) -> tuple[
     facts = []
     for name in given or known:
         openclaw = given[name].openclaw if name in given else OpenClawModel()
-        # LiteLLM repeats a model's own model_info at /model/info, over what it knows itself.
+        # At /model/info, LiteLLM merges a model's own model_info into its built-in data.
         facts.append(model_facts(name, openclaw, known.get(name) or (given[name].model_info if name in given else {})))
     return tuple(facts)
 
@@ -236,9 +235,7 @@ def _address(route: LiteLLMRoute, remarks: list[str]) -> tuple[str, Reach]:
     url = base_url(route.spec.external.url)
     where = reach(url)
     if where is Reach.PUBLIC:
-        remarks.append(
-            f"{url} is taken for public: where its name resolves to a private address, openclaw.json says so."
-        )
+        remarks.append(f"{url} is treated as public: if its name resolves to a private address, openclaw.json differs.")
     return url, where
 
 
@@ -256,7 +253,7 @@ def _peer(route: LiteLLMRoute, url: str, manifests: Manifests, remarks: list[str
 
 def _key_secret(agent: OpenClawAgent, url: str) -> Manifest:
     secret = agent_secret(agent, key=MADE_UP, token=UNKNOWN, base_url=url)
-    secret["metadata"]["annotations"][names.ANNOTATION_KEY] = UNKNOWN  # which has only the token's first characters
+    secret["metadata"]["annotations"][names.ANNOTATION_KEY] = UNKNOWN  # the token's first characters
     return secret
 
 
@@ -267,7 +264,7 @@ def _with_known_digest(deployment: Manifest, *, known: bool) -> Manifest:
 
 
 def _finished(manifest: Manifest) -> Manifest:
-    """As it is applied, with a Secret's values as text and a digest only where all is known that it covers."""
+    """The manifest as it is applied, with a Secret's values as text, and with a digest if everything that it covers is known."""
     out = sealed(manifest)
     if UNKNOWN in json.dumps(manifest) or _JOB_DIGEST in manifest["metadata"]["name"]:
         meta = out["metadata"]

@@ -1,4 +1,4 @@
-"""Rendered objects on standard output or in files, and what is to be said of them."""
+"""Rendered objects on standard output or in files, with notes and problems on standard error."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,19 +9,21 @@ import yaml
 
 from litclaw.api import names
 from litclaw.cli import output
+from litclaw.cli.errors import CommandError, Exit
 from litclaw.cli.manifests import Manifests
 from litclaw.cli.offline import MADE_UP, UNKNOWN, Info, Made
-from litclaw.cli.output import Exit, Fault, plural
+from litclaw.cli.options import OutputFormat
+from litclaw.cli.output import plural
 from litclaw.render.metadata import Manifest
 
 _FILES = (names.CONFIG_YAML, names.OPENCLAW_JSON)
 
 
-def model_info(path: Path | None) -> Info | None:
-    """What a proxy's /model/info says, by model.
+def read_model_info(path: Path | None) -> Info | None:
+    """A proxy's response at /model/info, by model.
 
     Raises:
-        Fault: the file isn't that.
+        CommandError: the file has something else.
     """
     if path is None:
         return None
@@ -29,12 +31,12 @@ def model_info(path: Path | None) -> Info | None:
         entries = json.loads(path.read_text(encoding="utf-8"))["data"]
         return {str(entry["model_name"]): dict(entry.get("model_info") or {}) for entry in reversed(entries)}
     except (OSError, ValueError, LookupError, TypeError):
-        remedy = 'Get it with: curl -H "Authorization: Bearer $LITELLM_MASTER_KEY" $URL/model/info'
-        raise Fault(f"{path} isn't what LiteLLM answers at /model/info", remedy, Exit.USAGE) from None
+        remedy = 'Save it with: curl -H "Authorization: Bearer $LITELLM_MASTER_KEY" $URL/model/info'
+        raise CommandError(f"{path} isn't LiteLLM's response at /model/info", remedy, Exit.USAGE) from None
 
 
 class _Dumper(yaml.SafeDumper):
-    """Files as blocks that people can read, and no anchors."""
+    """Multi-line text as blocks, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -56,7 +58,7 @@ def show(made: list[Made], given: Manifests, *, as_json: bool) -> None:
     """Print every object."""
     if as_json:
         items = [manifest for each in made for manifest in each.objects]
-        output.data({"apiVersion": "v1", "kind": "List", "items": items}, output.Form.JSON)
+        output.data({"apiVersion": "v1", "kind": "List", "items": items}, OutputFormat.JSON)
         return
     for each in made:
         for manifest in each.objects:
@@ -69,10 +71,10 @@ def _head(each: Made, given: Manifests) -> str:
 
 
 def write(folder: Path, made: list[Made], given: Manifests) -> None:
-    """Write every object, and both configurations as they are.
+    """Write one file per object, and one per config.yaml and openclaw.json.
 
     Raises:
-        Fault: the folder can't be written, or what is in it leads out of it.
+        CommandError: the folder can't be written, or a link in it leads out of it.
     """
     count, top = 0, folder.resolve()
     try:
@@ -81,14 +83,14 @@ def write(folder: Path, made: list[Made], given: Manifests) -> None:
                 for name, text in _files_of(manifest, _head(each, given)):
                     path = folder / manifest["metadata"]["namespace"] / name
                     if not path.resolve().is_relative_to(top):
-                        raise Fault(f"{path} leads out of {folder}", "Name an empty folder.", Exit.USAGE)
+                        raise CommandError(f"{path} leads out of {folder}", "Name an empty folder.", Exit.USAGE)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
                     count += 1
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"
-        raise Fault(message, "Name a folder that can be written with --output-dir.", Exit.USAGE) from None
-    output.tell(f"{plural(count, 'file')} in {folder}.")
+        raise CommandError(message, "Name a writable folder with --output-dir.", Exit.USAGE) from None
+    output.info(f"{plural(count, 'file')} in {folder}.")
 
 
 def _files_of(manifest: Manifest, head: str) -> Iterator[tuple[str, str]]:
@@ -100,20 +102,20 @@ def _files_of(manifest: Manifest, head: str) -> Iterator[tuple[str, str]]:
             yield f"{name}.{file}", data[file]
 
 
-def tell(made: list[Made]) -> None:
-    """What isn't as it would be in the cluster, and what wouldn't become ready. A remark of many is told once."""
+def report(made: list[Made]) -> None:
+    """Print the resources that wouldn't become ready, and the differences from a cluster: each remark once, with its resources."""
     remarks: dict[str, list[str]] = {}
     for each in made:
         kind, namespace, name = each.owner
         if each.problem:
-            output.tell_fault(Fault(f"{kind} {namespace}/{name} wouldn't become ready: {each.problem}"))
+            output.error(CommandError(f"{kind} {namespace}/{name} wouldn't become ready: {each.problem}"))
         for remark in each.remarks:
             remarks.setdefault(remark, []).append(f"{namespace}/{name}")
     for remark, owners in remarks.items():
         more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
-        output.tell(f"note: {', '.join(owners[:3])}{more}: {remark}")
+        output.info(f"note: {', '.join(owners[:3])}{more}: {remark}")
     objects = [manifest for each in made for manifest in each.objects]
     text = json.dumps(objects)
-    for mark, what in ((MADE_UP, "a secret value"), (UNKNOWN, "what only the cluster knows")):
-        if mark in text:
-            output.tell(f"note: {mark} stands for {what}.")
+    for placeholder, meaning in ((MADE_UP, "a secret value"), (UNKNOWN, "what only the cluster knows")):
+        if placeholder in text:
+            output.info(f"note: {placeholder} stands for {meaning}.")

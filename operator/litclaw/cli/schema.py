@@ -1,4 +1,4 @@
-"""Resources against their CRDs' own schemas, without a cluster: what the API server refuses, but for rules in CEL."""
+"""Validates resources against the schemas of their CRDs, without a cluster. Rules in CEL need an API server."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 def _unique(_: Any, kind: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """The two kinds of lists whose entries differ."""
+    """Lists of type ``set`` and ``map`` have no duplicates."""
     if not isinstance(instance, list):
         return
     keys = schema.get("x-kubernetes-list-map-keys", [])
@@ -32,7 +32,7 @@ _Validator = validators.extend(Draft202012Validator, {_LIST_TYPE: _unique})  # t
 
 
 class Checker:
-    """Checks resources against the CRDs of this release."""
+    """Validates resources against the CRDs of this release."""
 
     def __init__(self) -> None:
         self._validators = {
@@ -41,20 +41,22 @@ class Checker:
         }
 
     def mistakes(self, kind: str, body: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong, by field; no value is repeated."""
+        """The mistakes, by field. No message contains a value."""
         given = {key: body[key] for key in ("apiVersion", "kind", "spec") if key in body}
-        return {field: text for error in self._validators[kind].iter_errors(given) for field, text in _told(error)}
+        return {
+            field: text for error in self._validators[kind].iter_errors(given) for field, text in _mistakes_of(error)
+        }
 
 
 def is_dns_label(text: str) -> bool:
-    """Whether a text can be the name of a namespace (RFC 1123)."""
+    """True if a text can be the name of a namespace (RFC 1123)."""
     return len(text) <= 63 and re.fullmatch(_LABEL, text) is not None
 
 
 def name_mistakes(meta: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with name and namespace of an object's metadata, by field; what isn't there isn't wrong.
+    """Mistakes in the name and namespace of an object's metadata, by field; both may be missing.
 
-    The API server has this apart from schemas.
+    The API server checks them apart from the schema.
     """
     out = {}
     name, namespace = meta.get("name"), meta.get("namespace")
@@ -66,7 +68,7 @@ def name_mistakes(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A structural schema as JSON Schema: null is left out, and what isn't known isn't allowed."""
+    """A structural schema as JSON Schema: null counts as missing, and unknown fields aren't allowed."""
     out: dict[str, Any] = {key: value for key, value in schema.items() if key not in ("default", "format", "nullable")}
     if "properties" in out:
         out["properties"] = {name: _plain(part) for name, part in out["properties"].items()}
@@ -84,7 +86,7 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _told(error: ValidationError) -> Iterator[tuple[str, str]]:
+def _mistakes_of(error: ValidationError) -> Iterator[tuple[str, str]]:
     kind, wanted = str(error.validator), cast(Any, error.validator_value)
     if kind == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}

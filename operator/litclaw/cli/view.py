@@ -1,34 +1,44 @@
-"""What a resource's own status says of it, in the words of the command line."""
+"""Resources as the command line shows them: their health, and agents and routes as rows."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from litclaw.cli.output import condition
+from litclaw.kube.objects import condition_of, is_deleting, route_key_of
 
 Body = Mapping[str, Any]
 
 
 def title(body: Body) -> str:
-    """Namespace and name."""
+    """namespace/name."""
     return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
 
 
-def moment(text: str | None) -> datetime | None:
-    """A time of a status."""
+def name_of(body: Body) -> tuple[str, str]:
+    """Namespace and name."""
+    return (body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A time of a status; None: it isn't set."""
     return datetime.fromisoformat(text) if text else None
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a resource is as it should be.
+    """Whether a resource works.
 
     Attributes:
-        ready: True, False, or None where the operator hasn't looked at it as it is now.
-        stalled: whether somebody has to do something.
-        reason: one word.
-        message: a sentence that says what to do.
+        ready: None: the operator hasn't seen the current generation, or the resource is being deleted.
+        stalled: whether it needs a user's change.
+        reason: the deciding condition's reason.
+        message: its message; empty: it is ready.
     """
 
     ready: bool | None
@@ -37,38 +47,32 @@ class Health:
     message: str
 
     @property
-    def fine(self) -> bool:
-        """Whether there is nothing to say."""
+    def ok(self) -> bool:
+        """Whether there is no problem."""
         return self.ready is True
 
 
 def health(body: Body) -> Health:
-    """A resource's health, by its conditions. An agent that has spent its budget isn't well: it gets no answers."""
+    """A resource's health, from its conditions. An agent without budget isn't ready: its requests are refused."""
     meta, status = body["metadata"], body.get("status") or {}
-    ready = condition(body, "Ready")
-    if "deletionTimestamp" in meta:
+    ready = condition_of(body, "Ready")
+    if is_deleting(body):
         return Health(None, False, "Deleting", "It is being deleted.")
     if not ready or status.get("observedGeneration", 0) < meta.get("generation", 0):
-        message = "The operator hasn't looked at it as it is now. If that stays so: `litclaw doctor`."
+        message = "The operator hasn't seen its current generation. If that doesn't change, run `litclaw doctor`."
         return Health(None, False, "NotSeen", message)
     if ready["status"] == "True":
-        budget = condition(body, "WithinBudget")
+        budget = condition_of(body, "WithinBudget")
         if budget.get("status") == "False":
             return Health(False, True, budget["reason"], budget["message"])
         return Health(True, False, ready["reason"], "")
-    stalled = condition(body, "Stalled").get("status") == "True"
+    stalled = condition_of(body, "Stalled").get("status") == "True"
     return Health(False, stalled, ready["reason"], ready["message"])
-
-
-def route_of(agent: Body) -> tuple[str, str]:
-    """Namespace and name of the route that an agent asks for."""
-    ref = agent["spec"]["routeRef"]
-    return (ref.get("namespace") or agent["metadata"]["namespace"], ref["name"])
 
 
 @dataclass(frozen=True, slots=True)
 class AgentRow:
-    """One agent. Amounts are US dollars as text, times as Kubernetes writes them."""
+    """One agent. Amounts are US dollars as text, times as Kubernetes writes them; empty: unknown."""
 
     namespace: str
     name: str
@@ -88,7 +92,7 @@ class AgentRow:
 
     @property
     def share(self) -> float | None:
-        """How much of the budget is spent, 1.0 being all; None where there is none."""
+        """The spent share of the budget, 1.0 being all of it; None: there is no budget."""
         if not self.budget:
             return None
         budget = float(self.budget)
@@ -106,7 +110,7 @@ def agent_row(body: Body) -> AgentRow:
         stalled=seen.stalled,
         reason=seen.reason,
         message=seen.message,
-        route="/".join(route_of(body)),
+        route="/".join(route_key_of(body)),
         model=status.get("defaultModel") or spec.get("defaultModel") or "",
         spend=status.get("spend") or "",
         budget=status.get("budget") or "",
@@ -120,7 +124,7 @@ def agent_row(body: Body) -> AgentRow:
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One route. Spend is US dollars as text."""
+    """One route. Spend is US dollars as text; empty: unknown."""
 
     namespace: str
     name: str
@@ -158,16 +162,11 @@ def route_row(body: Body) -> RouteRow:
     )
 
 
-def camel(row: Any) -> dict[str, Any]:
-    """A row for programs: its fields in camelCase, as Kubernetes has them."""
-    return {_camel(name): value for name, value in asdict(row).items()}
+def as_json(row: AgentRow | RouteRow) -> dict[str, Any]:
+    """A row for programs, with field names in camelCase as in Kubernetes."""
+    return {_camel_case(name): value for name, value in asdict(row).items()}
 
 
-def _camel(name: str) -> str:
+def _camel_case(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
-
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)

@@ -235,6 +235,6 @@ class Operator:
                     await self._kube.ping()
                 wrong = ""
             except (KubeError, TimeoutError) as error:
-                wrong = f"the API server doesn't answer: {str(error) or 'no answer in time'}"
+                wrong = f"the API server doesn't answer: {str(error) or 'no response in time'}"
             self._pinged = (time.monotonic(), wrong)
         return wrong or (self._election.trouble if self._election else "")

@@ -9,7 +9,7 @@ import kopf
 async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Watch in pages, and write nothing: this operator's events and finalizers are its own."""
     settings.posting.enabled = False
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100  # an agent may be 1 MB large
     settings.process.ultimate_exiting_timeout = None  # `operator` ends the process, after the running passes
 
 

@@ -1,9 +1,9 @@
 """The objects that the operator works with, as the watches and our own writes have shown them.
 
 Of two versions of an object the newer one stays, whichever way it came, so that a late watch event can't undo the response
-to a write. Nobody who may create objects can fill the operator's memory: of foreign objects nothing is kept, of large ones
-only what other resources need (`is_trimmed`), and of Secrets and ConfigMaps a SHA-256 instead of each value, which is
-enough to notice a change. Whoever needs more reads the object from the API server.
+to a write. Memory is bounded against people who may create objects: foreign objects aren't kept, of large resources only the
+fields that other resources need (`is_trimmed`), and of each value in a Secret or ConfigMap its SHA-256, which is enough to
+notice a change. Code that needs more reads the object from the API server.
 """
 
 import base64
@@ -30,8 +30,11 @@ _WITH_VALUES = (SECRET.kind, CONFIG_MAP.kind)
 _OUR_PREFIX = f"{names.GROUP}/"
 
 _LARGEST_PART = 16 * 1024
+"""Characters of a route's or an agent's spec, or of its metadata; a larger one is trimmed."""
 _LARGEST_METADATA = 64 * 1024
+"""Characters of an owned object's metadata; an object with more isn't cached."""
 _MOST_DATA_KEYS = 300
+"""Keys of a Secret or ConfigMap; one with more isn't cached. Each takes 80 bytes or more, however short its value (measured)."""
 _TRIMMED = "trimmed"
 
 
@@ -113,13 +116,13 @@ def _trim(body: Mapping[str, Any]) -> dict[str, Any]:
 
     It doesn't validate as a model, so that a trimmed spec is never taken for the whole one.
     """
-    spec, meta = body["spec"], body["metadata"]
+    spec, meta = body.get("spec") or {}, body["metadata"]
     if body["kind"] == AGENT.kind:
         kept = {name: spec[name] for name in ("routeRef", "suspend") if name in spec}
         kept["key"] = {name: value for name, value in (spec.get("key") or {}).items() if name == "secretName"}
         kept["config"] = _TRIMMED
     else:
-        kept = {name: spec[name] for name in ("allowedNamespaces",) if name in spec}
+        kept = {"allowedNamespaces": spec.get("allowedNamespaces") or {}}
         kept["models"] = [{"name": model.get("name")} for model in spec.get("models") or ()]
         for name in ("managed", "external"):
             if proxy := spec.get(name):
@@ -183,9 +186,9 @@ class Cache:
 
     @contextmanager
     def writing(self, key: Key) -> Iterator[None]:
-        """Hold back watch events for an object while we write it.
+        """Defer watch events for an object while we write it.
 
-        An event may be our own write, and may arrive before the response.
+        Such an event may be our own write, and may arrive before the response.
 
         Raises:
             ConflictError: another pass writes the object.
@@ -203,10 +206,10 @@ class Cache:
                 handle()
 
     def defer(self, body: Mapping[str, Any], handle: Callable[[], None]) -> bool:
-        """Hold back a watch event if we are writing its object: ``handle`` is then called after the response.
+        """Defer a watch event while we write its object: ``handle`` is then called after the response.
 
         Returns:
-            True if the event is held back; False if the caller handles it now.
+            True if the event is deferred; False if the caller must handle it now.
         """
         if (deferred := self._writing.get(key_of(body))) is None:
             return False
@@ -222,8 +225,10 @@ class Cache:
                 meanwhile, the watch event counts as theirs.
         """
         self.store(response)
-        if self.get(*key_of(response)) and (before is None or _intent(before) == _intent(response)):
-            self._written[response["metadata"]["uid"]] = _version(response)
+        uid, cached = response["metadata"]["uid"], self.get(*key_of(response))
+        is_cached = cached is not None and cached["metadata"]["uid"] == uid
+        if is_cached and (before is None or _intent(before) == _intent(response)):
+            self._written[uid] = _version(response)
 
     def is_own_write(self, body: Mapping[str, Any]) -> bool:
         """True if a watch event shows our last write of the object. Call it once per event: the record is consumed."""

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
@@ -124,8 +124,8 @@ class Connection:
             raise UnavailableError(status, "Unreadable", "the API server's response isn't JSON") from error
         return parsed
 
-    async def _lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """The lines of a response that the API server goes on writing. One that it hasn't finished is left out.
+    async def _lines(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """The lines of a response that the API server continues to write. An unfinished line is left out.
 
         Raises:
             KubeError: the API server refuses the request, is silent for too long, or the connection is lost.

@@ -1,4 +1,7 @@
-"""Lists and watches one kind: a page at a time at first, then every change."""
+"""Lists and watches one kind of the objects that the operator owns: a page at a time at first, then every change.
+
+kopf would give each of them a stream and a task (docs/design/reconciling.md).
+"""
 
 import asyncio
 import logging

@@ -35,9 +35,9 @@ class Breaker:
         Raises:
             UnreachableError: the proxy hung a moment ago.
         """
-        left = self._open_until - self._clock()
-        if left > 0:
-            raise UnreachableError(f"{url} didn't answer in time; calls go on in {left:.0f} s")
+        if self._clock() < self._open_until:
+            # No seconds: a message that changes with each call would be a status write with each pass.
+            raise UnreachableError(f"{url} didn't answer in time, so it isn't called for a while")
 
     def answered(self, path: str) -> None:
         """Note an answer. Only an answer about a key shows that such calls don't hang: health checks are answered elsewhere."""

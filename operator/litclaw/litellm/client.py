@@ -96,7 +96,7 @@ class LiteLLM:
         await self._transport.close()
 
     def now(self, ours: datetime) -> datetime:
-        """The time by the proxy's own clock, by which keys expire and budgets are reset; ours where they hardly differ.
+        """The time by the proxy's own clock, which decides when keys expire and budgets are reset; ours if they hardly differ.
 
         Args:
             ours: the time by our clock.

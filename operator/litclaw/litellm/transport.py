@@ -1,9 +1,11 @@
 """Requests to one LiteLLM proxy's own URL, and to nowhere else. The one module that knows the HTTP libraries.
 
-Requests and responses are httpx's; aiohttp sends them (httpx-aiohttp), which takes a tenth of the CPU time of httpx's own
-transport. They go to the transport and not through `httpx.AsyncClient`, so that there are no redirects, cookies, proxies
-from the environment, credentials from the URL, or log lines to switch off. An address is checked when its connection is
-made: a name may resolve to another address than it did at an earlier check.
+Requests and responses are httpx's, and aiohttp sends them (httpx-aiohttp). They go straight to httpx's transport, past
+`httpx.AsyncClient`, so that there are no redirects, cookies, proxies from the environment, credentials from the URL or log
+lines to switch off. CPU time of a request with a response of 2 kB, measured with uvloop: 0.25 ms; with aiohttp alone 0.15,
+through `httpx.AsyncClient` 0.4, with httpx's own transport 1.0.
+
+An address is checked when its connection is made: a name may resolve to another address than at an earlier check.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import certifi
@@ -36,7 +39,7 @@ _MOST_CONNECTIONS = 32
 _KEEP_ALIVE_SECONDS = 4.0  # uvicorn, in which LiteLLM runs, closes an idle connection after 5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"litclaw/{__version__}"}
 _REFUSED = "a link-local or metadata address"
-_parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # parsing takes longer than the rest of httpx's part
+_parsed = functools.lru_cache(maxsize=512)(httpx.URL)  # parsing a URL is a third of httpx's part of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Transport:
         payload: Mapping[str, Any] | None,
         params: Mapping[str, str] | None,
     ) -> httpx.Request:
-        url = _parsed(f"{self._url}{path}")
+        query = f"?{urlencode(params)}" if params else ""
         headers, content = dict(self._headers), None
         if bearer:
             headers["Authorization"] = f"Bearer {bearer.get_secret_value()}"
@@ -140,7 +143,7 @@ class Transport:
             content = json.dumps(payload).encode()
         return httpx.Request(
             method,
-            url.copy_merge_params(params) if params else url,
+            _parsed(f"{self._url}{path}{query}"),
             headers=headers,
             content=content,
             extensions={"timeout": _TIMEOUTS},

@@ -41,19 +41,26 @@ class Cluster:
     namespaces: tuple[str, ...] = ()
     events: EventRateLimit = field(default_factory=EventRateLimit)
 
-    async def write(self, manifest: Mapping[str, Any], before: Mapping[str, Any] | None = None, **options: Any) -> None:
+    async def write(
+        self, manifest: Mapping[str, Any], before: Mapping[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Apply a manifest and store the response. The watch event of the write enqueues nothing.
 
         Args:
             before: see `Cache.store_written`.
             options: of `Kube.apply`.
 
+        Returns:
+            The object as it is now.
+
         Raises:
             ConflictError: another pass writes to the same object.
             KubeError: the API server refuses it or can't be reached.
         """
         with self.cache.writing(key_of(manifest)):
-            self.cache.store_written(await self.kube.apply(manifest, **options), before)
+            response = await self.kube.apply(manifest, **options)
+            self.cache.store_written(response, before)
+        return response
 
     async def full(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """A resource with its whole spec, which the cache doesn't keep where it is large; None if it is gone.

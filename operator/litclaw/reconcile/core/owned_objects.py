@@ -54,11 +54,16 @@ def check_ours(live: dict[str, Any] | None, wanted: Manifest, condition: Conditi
     raise Blocked(condition, "NameTaken", message, stalled=True, retry=intervals.NAME_TAKEN)
 
 
-async def apply(cluster: Cluster, manifest: Manifest, live: dict[str, Any] | None, condition: ConditionType) -> None:
+async def apply(
+    cluster: Cluster, manifest: Manifest, live: dict[str, Any] | None, condition: ConditionType
+) -> dict[str, Any]:
     """Apply a manifest to the object that was read, or create it where there was none.
 
     A Secret that was read is written only in that version: the cache may be behind, and a value that another process has
     written isn't replaced. For the same reason a write that was given up and is carried out late can't restore an old value.
+
+    Returns:
+        The object as it is now.
 
     Raises:
         Blocked: the API server refuses it, and will again.
@@ -71,7 +76,7 @@ async def apply(cluster: Cluster, manifest: Manifest, live: dict[str, Any] | Non
         wanted["metadata"] = {**wanted["metadata"], **{each: live["metadata"][each] for each in same}}
     try:
         # No force at the first apply: a field that somebody else has set meanwhile is then a conflict, not overwritten.
-        await cluster.write(wanted, force=live is not None)
+        return await cluster.write(wanted, force=live is not None)
     except InvalidError as error:
         meta = manifest["metadata"]
         message = f"{manifest['kind']} {meta['namespace']}/{meta['name']} is refused by the API server: {error.message}"
@@ -92,8 +97,9 @@ async def ensure(cluster: Cluster, manifest: Manifest, condition: ConditionType)
     live = await get_live(cluster, *key)
     check_ours(live, manifest, condition)
     if live is None or not is_settled(live, sealed(manifest)):
-        await apply(cluster, manifest, live, condition)
-    return cluster.cache.get(*key) or live or {}
+        written = await apply(cluster, manifest, live, condition)
+        return cluster.cache.get(*key) or compact(written)
+    return live
 
 
 async def remove_others(cluster: Cluster, owner_uid: str, wanted: Iterable[Key], kinds: Iterable[str]) -> None:

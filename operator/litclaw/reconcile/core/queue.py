@@ -140,6 +140,7 @@ class WorkQueue(Generic[K]):
             limits = self._limits(request)
             if full := next((group for group, most in limits if self._occupied[group] >= most), None):
                 self._parked.setdefault(full, deque()).append(request)
+                self._release(group for group, _ in limits if group != full)  # others may have its places there
                 continue
             self._waiting.pop(request, None)
             self._working[request] = asyncio.get_running_loop().time()
@@ -158,11 +159,16 @@ class WorkQueue(Generic[K]):
                 self.enqueue_after(request, requeue_after)
 
     def _leave(self, limits: Limits) -> None:
-        """Give a pass's places back, and make ready as many parked requests as there are places now."""
+        """Give a pass's places back."""
         for group, _ in limits:
             self._occupied[group] -= 1
             if not self._occupied[group]:
                 del self._occupied[group]
+        self._release(group for group, _ in limits)
+
+    def _release(self, groups: Iterable[Hashable]) -> None:
+        """Make ready as many parked requests of each group as there are places now."""
+        for group in groups:
             parked, taken = self._parked.get(group), self._occupied[group]
             while parked:
                 most = next((most for each, most in self._limits(parked[0]) if each == group), None)

@@ -139,7 +139,7 @@ def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
         )
         return Blocked(ConditionType.KEY_READY, "Rejected", message, stalled=True, retry=intervals.REFUSED)
     if isinstance(error, RejectedError):
-        message = f"LiteLLM refuses the key: {error}. Correct spec.key."
+        message = f"LiteLLM refuses the key: {error}. Correct spec.key, or the proxy's settings."
         return Blocked(ConditionType.KEY_READY, "Rejected", message, stalled=True)
     if isinstance(error, UnauthorizedError):
         message = f"{error}: the route's conditions tell what to do."
@@ -228,7 +228,9 @@ async def _read_secret(context: Context, agent: OpenClawAgent) -> dict[str, Any]
 
 
 def _newer(session: ProxySession, agent: OpenClawAgent, row: KeyRow) -> list[str]:
-    """Tokens of keys newer than the delivered one: created but never written to the Secret; one may hold the alias."""
+    """Tokens of keys that were created after the delivered one, or beside it, and never delivered; one may hold the alias."""
     assert row.mark is not None
-    others = [other for other in session.table.of(agent.metadata.uid) if other.expires is None and other.mark]
-    return [other.token for other in others if other.mark and other.mark.generation > row.mark.generation]
+    others = [
+        other for other in session.table.of(agent.metadata.uid) if other.expires is None and other.token != row.token
+    ]
+    return [other.token for other in others if other.mark and other.mark.generation >= row.mark.generation]

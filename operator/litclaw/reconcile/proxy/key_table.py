@@ -22,7 +22,7 @@ class KeyTable:
         self._by_agent: dict[str, set[str]] = {}
         self._by_retained: dict[str, set[str]] = {}
         self.complete = False
-        self._touched: dict[str, KeyRow | None] | None = None
+        self._touched: list[dict[str, KeyRow | None]] = []  # of each read that runs: what we changed meanwhile
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -75,16 +75,16 @@ class KeyTable:
         """Store a key that the proxy has just shown or created, unless it is another cluster's."""
         if row.mark is None or row.mark.cluster != self._cluster:
             return
-        if self._touched is not None:
-            self._touched[row.token] = row
+        for touched in self._touched:
+            touched[row.token] = row
         self._unlink(row.token)
         self._link(row)
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Remove keys that the proxy has just deleted."""
         for token in tokens:
-            if self._touched is not None:
-                self._touched[token] = None
+            for touched in self._touched:
+                touched[token] = None
             self._unlink(token)
 
     def _link(self, row: KeyRow) -> None:
@@ -113,7 +113,7 @@ class KeyTable:
             LiteLLMError: the table stays as it was.
         """
         touched: dict[str, KeyRow | None] = {}
-        self._touched = touched
+        self._touched.append(touched)
         try:
             seen = {
                 row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
@@ -123,7 +123,7 @@ class KeyTable:
                 if row := await client.key(token):
                     seen[token] = row
         finally:
-            self._touched = None
+            self._touched = [each for each in self._touched if each is not touched]
         for token, row in touched.items():
             if row is None:
                 seen.pop(token, None)

@@ -236,7 +236,7 @@ class ProxySession:
             error: LiteLLMError = UnreachableError(f"{self.url} doesn't answer within {intervals.OBSERVE_LIMIT:g} s")
         except LiteLLMError as failed:
             error = failed
-        except Exception as failed:  # noqa: BLE001 - an answer that nobody expected must not end the session
+        except Exception as failed:
             log.exception("%s can't be observed", self.url)
             error = NotLiteLLMError(f"{self.url} answers what LiteLLM doesn't: {type(failed).__name__}")
         return replace(found, error=error)
@@ -255,9 +255,8 @@ class ProxySession:
             began = clock()
             if self.observation and self.observation.error is None:
                 await self._read_keys()
-            took = clock() - began
-            # One slow response isn't a large table: after a hiccup of half a minute, keys would go unread for ten.
-            self._read_seconds = min(took, 2 * self._read_seconds or took)
+                if self.read_error is None:
+                    self._read_seconds = expected_read(self._read_seconds, clock() - began)
             least = intervals.READ_KEYS_SHARE * self._read_seconds
             hurries = self._now() < self.hurry_until or self.read_error is not None
             pause = max(least, intervals.HURRY if hurries else intervals.OBSERVE)
@@ -275,14 +274,26 @@ class ProxySession:
             error = UnreachableError(f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s")
         except LiteLLMError as failed:
             error = failed
-        except Exception as failed:  # noqa: BLE001 - as above
+        except Exception as failed:
             log.exception("the keys of %s can't be read", self.url)
             error = NotLiteLLMError(f"{self.url} lists what LiteLLM doesn't: {type(failed).__name__}")
         before, self.read_error = self.read_error, error
         if changed and not first:
             self._on_keys_changed(self, changed)
-        if first or _text(before) != _text(error):
+        if (first and self.keys_read) or _text(before) != _text(error):
             self._on_observed(self)
+
+
+def expected_read(before: float, took: float) -> float:
+    """How long the next read of the keys takes, in seconds: as long as the last one, but at most twice as long as expected.
+
+    One slow response isn't a large table: after a hiccup of half a minute, keys would go unread for ten.
+
+    Args:
+        before: what was expected of the last read; 0: nothing yet.
+        took: the last read.
+    """
+    return min(took, 2 * before or took)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -249,8 +249,7 @@ def _count_agent(
     if not rows and not had_key:
         return  # any key that it gets is a new one
     old = [row for row in rows if is_older(context, row, started)]
-    delivered = _delivered(context, body)
-    live = session.table.get(delivered) if session and delivered else None
+    live = _delivered(context, body, rows)
     if live is None or is_older(context, live, started) or any(_stays_valid(session, row, latest) for row in old):
         usable = connection is not None and connection.usable
         waits = not usable and context.cache.get(ROUTE.kind, *route_key_of(body)) is not None
@@ -283,6 +282,11 @@ def _left(session: ProxySession, uid: str, known: Sequence[KeyRow], started: dat
             yield row
 
 
-def _delivered(context: Context, body: Mapping[str, Any]) -> str | None:
+def _delivered(context: Context, body: Mapping[str, Any], rows: Sequence[KeyRow]) -> KeyRow | None:
+    """The key that an agent's Secret has or, where the cache doesn't keep that Secret, the one that its status shows."""
     secret = context.cache.get(SECRET.kind, body["metadata"]["namespace"], agent_secret_name_of(body))
-    return ((secret or {}).get("data") or {}).get(names.API_KEY)
+    if secret is not None:
+        token = (secret.get("data") or {}).get(names.API_KEY)
+        return next((row for row in rows if row.token == token), None)
+    shown = ((body.get("status") or {}).get("key") or {}).get("hash")
+    return next((row for row in rows if shown and row.token.startswith(shown)), None)

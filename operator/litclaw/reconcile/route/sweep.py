@@ -11,6 +11,7 @@ from litclaw.api import names
 from litclaw.kube.objects import agent_secret_name_of, is_deleting, route_key_of
 from litclaw.kube.resources import AGENT, SECRET
 from litclaw.reconcile.context import Context
+from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.end import end_keys
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 
@@ -62,7 +63,7 @@ def _names_another_proxy(context: Context, agent: Mapping[str, Any], session: Pr
 async def _has_moved(context: Context, agent: Mapping[str, Any], session: ProxySession) -> bool:
     """True if an agent has a key of another route's proxy in its Secret."""
     other = context.routes[route_key_of(agent)]
-    secret = context.cache.get(SECRET.kind, agent["metadata"]["namespace"], agent_secret_name_of(agent))
+    secret = await get_live(context, SECRET.kind, agent["metadata"]["namespace"], agent_secret_name_of(agent))
     delivered = ((secret or {}).get("data") or {}).get(names.API_KEY)
     if delivered is None or other.session.table.get(delivered) is None or session.table.get(delivered) is not None:
         return False

@@ -1,4 +1,4 @@
-"""The operator: whether it runs, of which release it is, whether it leads, and whether it may do what it has to."""
+"""The operator: its pods, its release, its leader, and its permissions."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from typing import Any
 
 from litclaw import __version__
 from litclaw.api import names
-from litclaw.cli.checks.check import Check, fail, objects, ok, skip, warn
+from litclaw.cli.doctor.check import Check, fail, objects, ok, skip, warn
+from litclaw.cli.doctor.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING, Permission
 from litclaw.cli.output import age, plural
-from litclaw.cli.permissions import IN_CLUSTER, IN_NAMESPACES, LEADING, Permission
-from litclaw.cli.view import moment, now
+from litclaw.cli.view import now, parse_time, title
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
 from litclaw.kube.resources import ACCESS_REVIEW, DEPLOYMENT, LEASE
@@ -20,18 +20,19 @@ OPERATOR_LABELS = f"{names.LABEL_NAME}={names.MANAGED_BY}"
 _INSTALL = "kubectl apply --server-side -k deploy/default"
 _LEASE = "litclaw"
 _SYSTEM = "kube-system"
-_AT_A_TIME = 16
+_CONCURRENCY = 16
+_MOST_MISSING = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The operator's Deployment, and how it is told to run."""
+class OperatorDeployment:
+    """The operator's Deployment, and the options of its command."""
 
     body: Mapping[str, Any]
 
     @property
     def namespace(self) -> str:
-        """Where it is."""
+        """Its namespace."""
         return str(self.body["metadata"]["namespace"])
 
     @property
@@ -46,7 +47,7 @@ class Found:
 
     @property
     def account(self) -> str:
-        """Its service account."""
+        """The name of its service account."""
         return str(self._pod.get("serviceAccountName") or "default")
 
     @property
@@ -59,7 +60,7 @@ class Found:
         return [str(each) for each in self._pod["containers"][0].get("args") or []]
 
     def option(self, name: str) -> str:
-        """What it is told by an option; empty: nothing."""
+        """The value of an option; empty: it isn't set."""
         for index, arg in enumerate(self._args):
             option, equals, value = arg.partition("=")
             if option == name:
@@ -68,20 +69,20 @@ class Found:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where it watches and acts; empty: in the whole cluster."""
+        """The namespaces that it watches; empty: all."""
         return tuple(sorted({name.strip() for name in self.option("--namespaces").split(",")} - {""}))
 
     @property
     def elects(self) -> bool:
-        """Whether it works only as the leader."""
+        """Whether it elects a leader."""
         return "--no-leader-elect" not in self._args
 
 
-async def find_operator(kube: Kube, namespace: str | None) -> tuple[Found | None, list[Check]]:
-    """The operator's Deployment.
+async def find_operator(kube: Kube, namespace: str | None) -> tuple[OperatorDeployment | None, list[Check]]:
+    """The operator's Deployment, and problems with finding it.
 
     Args:
-        namespace: where to look; None: in the whole cluster.
+        namespace: its namespace; None: all are searched.
     """
     name = "operator"
     if namespace:
@@ -89,55 +90,52 @@ async def find_operator(kube: Kube, namespace: str | None) -> tuple[Found | None
     else:
         found = await objects(kube, DEPLOYMENT, labels=OPERATOR_LABELS)
     if isinstance(found, str):
-        remedy = "Say where it is with --operator-namespace, or ask the cluster's administrator."
+        remedy = "Name its namespace with --operator-namespace, or ask the cluster's administrator."
         return None, [skip(name, "you aren't allowed to list Deployments in all namespaces", remedy)]
     if not found:
         where = f"in namespace {namespace}" if namespace else "in the cluster"
         return None, [fail(name, f"there is no Deployment with label {OPERATOR_LABELS} {where}", _INSTALL)]
     if len(found) > 1:
-        places = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
-        remedy = (
-            "Two operators over the same namespaces undo each other's work: --operator-namespace says which is meant."
-        )
-        return Found(found[0]), [warn(name, f"there are several: {places}", remedy)]
-    return Found(found[0]), []
+        remedy = "Two operators for the same namespaces undo each other's work. --operator-namespace chooses the one to check."
+        return OperatorDeployment(found[0]), [warn(name, f"there are several: {', '.join(map(title, found))}", remedy)]
+    return OperatorDeployment(found[0]), []
 
 
-def check_operator(found: Found) -> list[Check]:
-    """Whether it runs, and of which release it is."""
+def check_operator(found: OperatorDeployment) -> list[Check]:
+    """Whether its pods are ready, and its release."""
     spec, status = found.body["spec"], found.body.get("status") or {}
     wanted, ready = int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
     where = f"Deployment {found.namespace}/{found.name}"
-    look = (
+    inspect = (
         f"kubectl -n {found.namespace} describe pods -l {OPERATOR_LABELS}; "
         f"kubectl -n {found.namespace} logs deployment/{found.name}"
     )
     scope = f", for {', '.join(found.namespaces)}" if found.namespaces else ""
     if wanted == 0:
         remedy = f"kubectl -n {found.namespace} scale deployment/{found.name} --replicas=1"
-        running = fail("operator", f"{where} is scaled to zero", remedy)
+        pods = fail("operator", f"{where} is scaled to zero", remedy)
     elif ready == 0:
-        running = fail("operator", f"no pod of {where} is ready", look)
+        pods = fail("operator", f"no pod of {where} is ready", inspect)
     elif ready < wanted:
-        running = warn("operator", f"{ready} of {plural(wanted, 'pod')} of {where} ready", look)
+        pods = warn("operator", f"{ready} of {plural(wanted, 'pod')} of {where} ready", inspect)
     else:
-        running = ok("operator", f"{where}, {plural(ready, 'pod')} ready{scope}")
-    return [running, _check_release(found)]
+        pods = ok("operator", f"{where}, {plural(ready, 'pod')} ready{scope}")
+    return [pods, _check_release(found)]
 
 
-def _check_release(found: Found) -> Check:
+def _check_release(found: OperatorDeployment) -> Check:
     tag = found.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     release = tag.removeprefix("v")
     if release == __version__:
         return ok("release", f"{found.image}, as this litclaw")
     if not release[:1].isdigit():
         return ok("release", f"{found.image}, whose tag names no release")
-    remedy = "Use a litclaw of the operator's release: what they render and what their CRDs have differs."
+    remedy = "Use a litclaw of the operator's release: other releases render other objects and have other CRDs."
     return warn("release", f"{found.image}, and this litclaw is {__version__}", remedy)
 
 
-async def check_lease(kube: Kube, found: Found) -> list[Check]:
-    """Whether somebody leads, where several could."""
+async def check_lease(kube: Kube, found: OperatorDeployment) -> list[Check]:
+    """Whether there is a leader, if the operator elects one."""
     name = "leader"
     try:
         lease = await kube.get(LEASE, found.namespace, _LEASE)
@@ -146,64 +144,70 @@ async def check_lease(kube: Kube, found: Found) -> list[Check]:
             raise
         return [skip(name, f"you aren't allowed to read Leases in {found.namespace}")]
     if lease is None:
-        return []  # one that doesn't elect
+        return []
     spec = lease["spec"]
     holder = spec.get("holderIdentity")
-    look = f"kubectl -n {found.namespace} logs -l {OPERATOR_LABELS} --prefix --tail=20"
+    logs = f"kubectl -n {found.namespace} logs -l {OPERATOR_LABELS} --prefix --tail=20"
     if not holder:
-        return [fail(name, f"nobody holds Lease {found.namespace}/{_LEASE}", look)]
-    renewed = moment(spec.get("renewTime"))
-    lasts = float(spec.get("leaseDurationSeconds") or 15)
+        return [fail(name, f"Lease {found.namespace}/{_LEASE} has no holder", logs)]
+    renewed = parse_time(spec.get("renewTime"))
+    duration = float(spec.get("leaseDurationSeconds") or 15)
     seconds = (now() - renewed).total_seconds() if renewed else 0.0
-    if seconds > 4 * lasts:  # this machine's clock and the cluster's may differ
-        return [fail(name, f"{holder} leads, and was last heard of {age(seconds)} ago", look)]
-    # Behind the pod's name is what makes the process one of a kind.
-    return [ok(name, f"{holder.partition('_')[0]} holds Lease {found.namespace}/{_LEASE}")]
+    if seconds > 4 * duration:  # tolerates some difference between this machine's clock and the cluster's
+        return [fail(name, f"{holder} leads, but last renewed its Lease {age(seconds)} ago", logs)]
+    pod = holder.partition("_")[0]  # a random suffix identifies the process
+    return [ok(name, f"{pod} holds Lease {found.namespace}/{_LEASE}")]
 
 
-async def check_permissions(kube: Kube, found: Found) -> Check:
-    """Whether the operator's service account may do what this release does."""
+async def check_permissions(kube: Kube, found: OperatorDeployment) -> Check:
+    """Whether the operator's service account has the permissions that this release uses."""
     name = "permissions"
     user = f"system:serviceaccount:{found.namespace}:{found.account}"
-    asked = [(each, found.namespace) for each in LEADING] if found.elects else []
+    wanted = [(each, found.namespace) for each in LEADING] if found.elects else []
     if found.namespaces:
-        asked += [(each, where) for each in IN_NAMESPACES for where in found.namespaces]
+        wanted += [(each, namespace) for each in IN_NAMESPACES for namespace in found.namespaces]
         if not found.option("--cluster-id"):
-            asked.append((Permission("", "namespaces", "get", _SYSTEM), _SYSTEM))  # whose uid stands for the cluster
+            wanted.append((Permission("", "namespaces", "get", _SYSTEM), _SYSTEM))  # its uid identifies the cluster
     else:
-        asked += [(each, "") for each in (*IN_NAMESPACES, *IN_CLUSTER)]
-    limit = asyncio.Semaphore(_AT_A_TIME)
+        wanted += [(each, "") for each in (*IN_NAMESPACES, *IN_CLUSTER)]
+    limit = asyncio.Semaphore(_CONCURRENCY)
 
-    async def may(permission: Permission, where: str) -> bool:
+    async def may(permission: Permission, namespace: str) -> bool:
         async with limit:
-            return await _may(kube, user, found.namespace, permission, where)
+            return await _may(kube, user, found.namespace, permission, namespace)
 
     try:
-        answers = await asyncio.gather(*(may(*each) for each in asked))
+        answers = await asyncio.gather(*(may(*each) for each in wanted))
     except KubeError as error:
         if error.status != 403:
             raise
-        remedy = "It takes the right to create subjectaccessreviews, which changes nothing in the cluster."
-        return skip(name, f"you aren't allowed to ask what {user} may do", remedy)
-    lacking = [_said(*each) for each, allowed in zip(asked, answers, strict=True) if not allowed]
-    if lacking:
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        return fail(name, f"{user} may not {'; '.join(lacking[:5])}{more}", _INSTALL)
-    return ok(name, f"{user} may do all that this release does ({plural(len(asked), 'verb')})")
+        remedy = "It takes the permission to create subjectaccessreviews, which changes nothing in the cluster."
+        return skip(name, f"you aren't allowed to check what {user} may do", remedy)
+    missing = [_text_of(*each) for each, allowed in zip(wanted, answers, strict=True) if not allowed]
+    if missing:
+        more = f" and {len(missing) - _MOST_MISSING} more" if len(missing) > _MOST_MISSING else ""
+        return fail(name, f"{user} may not {'; '.join(missing[:_MOST_MISSING])}{more}", _INSTALL)
+    return ok(name, f"{user} may do all that this release does ({plural(len(wanted), 'verb')})")
 
 
-def _said(permission: Permission, where: str) -> str:
-    return f"{permission}{f' in {where}' if where else ''}"
+def _text_of(permission: Permission, namespace: str) -> str:
+    return f"{permission}{f' in {namespace}' if namespace else ''}"
 
 
-async def _may(kube: Kube, user: str, home: str, permission: Permission, where: str) -> bool:
+async def _may(kube: Kube, user: str, home: str, permission: Permission, namespace: str) -> bool:
+    """True if the API server would allow it.
+
+    Args:
+        home: the namespace of the service account.
+        namespace: where; empty: in the whole cluster.
+    """
     resource, _, subresource = permission.resource.partition("/")
     attributes = {
         "group": permission.group,
         "resource": resource,
         "subresource": subresource,
         "verb": permission.verb,
-        "namespace": where,
+        "namespace": namespace,
         "name": permission.name,
     }
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{home}", "system:authenticated"]

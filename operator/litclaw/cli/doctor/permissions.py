@@ -1,4 +1,4 @@
-"""What the operator of this release may do, for `litclaw doctor`. A test holds it to what deploy/ grants."""
+"""The permissions that the operator of this release uses, for `litclaw doctor`. A test compares them with deploy/."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -10,10 +10,10 @@ class Permission(NamedTuple):
     """One verb on one resource.
 
     Attributes:
-        group: API group; empty: the core's.
-        resource: its plural name, with its subresource after a slash.
+        group: API group; empty: the core group.
+        resource: plural name, with a subresource after a slash.
         verb: get, list, watch, create, patch, update or delete.
-        name: of the only object that is meant; empty: any.
+        name: of the only object; empty: any.
     """
 
     group: str
@@ -22,7 +22,6 @@ class Permission(NamedTuple):
     name: str = ""
 
     def __str__(self) -> str:
-        """As a person would say it."""
         return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}"
 
 
@@ -32,34 +31,34 @@ def _each(group: str, resources: str, verbs: str, name: str = "") -> Iterator[Pe
             yield Permission(group, resource, verb, name)
 
 
-_MAKES: Final = "get list watch create patch delete"
-_KEEPS: Final = "get list watch create patch"
+_OWNS: Final = "get list watch create patch delete"
+_NEVER_DELETES: Final = "get list watch create patch"
 IN_NAMESPACES: Final = (
     *_each(names.GROUP, "litellmroutes openclawagents", "list watch patch"),
     *_each(names.GROUP, "litellmroutes/status openclawagents/status", "patch"),
     *_each(names.GROUP, "litellmroutes/finalizers openclawagents/finalizers", "update"),
-    *_each("", "secrets configmaps services", _MAKES),
-    *_each("apps", "deployments", _MAKES),
-    *_each("batch", "jobs", _MAKES),
-    *_each("autoscaling", "horizontalpodautoscalers", _MAKES),
-    *_each("policy", "poddisruptionbudgets", _MAKES),
-    *_each("networking.k8s.io", "networkpolicies", _MAKES),
-    *_each("", "persistentvolumeclaims", _KEEPS),
-    *_each("apps", "statefulsets", _KEEPS),
-    *_each("monitoring.coreos.com", "podmonitors", _MAKES),
+    *_each("", "secrets configmaps services", _OWNS),
+    *_each("apps", "deployments", _OWNS),
+    *_each("batch", "jobs", _OWNS),
+    *_each("autoscaling", "horizontalpodautoscalers", _OWNS),
+    *_each("policy", "poddisruptionbudgets", _OWNS),
+    *_each("networking.k8s.io", "networkpolicies", _OWNS),
+    *_each("", "persistentvolumeclaims", _NEVER_DELETES),
+    *_each("apps", "statefulsets", _NEVER_DELETES),
+    *_each("monitoring.coreos.com", "podmonitors", _OWNS),
     *_each("", "events", "create patch"),
     *_each("", "namespaces", "get"),
 )
-"""In every namespace where it acts."""
+"""In every namespace that it watches."""
 IN_CLUSTER: Final = (
     *_each(names.GROUP, "litellmkeyrotations", "list watch"),
     *_each(names.GROUP, "litellmkeyrotations/status", "patch"),
     *_each("", "namespaces", "list watch"),
     *_each("apiextensions.k8s.io", "customresourcedefinitions", "list watch"),
 )
-"""On top, where it acts in the whole cluster."""
+"""In addition, if it watches the whole cluster."""
 LEADING: Final = (
     *_each("coordination.k8s.io", "leases", "create"),
     *_each("coordination.k8s.io", "leases", "get update", name="litclaw"),
 )
-"""In its own namespace, by which it elects a leader."""
+"""In its own namespace, for leader election."""

@@ -1,0 +1,75 @@
+"""Whether the operator's costs grow linearly: 50,000 agents beside 10,000, both prepared by the compiled client."""
+
+import time
+from dataclasses import dataclass
+
+from . import process
+from .figures import at_most, at_most_times
+from .run import KEYS_A_CALL, Run, Started
+from .stage import INSTANT
+from .writes import Counting
+
+_MORE = 500  # agents that the operator makes beside the prepared ones
+_IDLE_SECONDS = 60.0
+_LINEAR = 1.2
+_FOR_GOALS = 10000  # with fewer agents, the costs of an agent are smaller than the noise
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Costs of one size: of a start and in memory those above an operator without agents."""
+
+    started: Started
+    rss: float
+    idle_writes: int
+    start_ms: float
+    resident_kb: float
+    making_ms: float
+
+
+def with_scale(run: Run) -> None:
+    """Both sizes, one after the other."""
+    small, large = run.plan.scale
+    run.clean()
+    empty = process.wait_for_quiet(run.operator, run.operator.wait_for_leader()).use
+    before = _costs(run, small, 0, empty)
+    now = _costs(run, large, small + _MORE, empty)
+    section, linear = f"scale, {large:,} agents", _LINEAR if small >= _FOR_GOALS else None
+    run.add(
+        at_most(section, "a start, until in sync", now.started.seconds, "s"),
+        at_most(section, "a start, writes", now.started.writes, "", 0),
+        at_most(section, "a start, calls about keys", now.started.key_calls, "", -(-large // KEYS_A_CALL)),
+        at_most(section, f"writes in an idle time of at least {_IDLE_SECONDS:.0f} s", now.idle_writes, "", 0),
+        at_most(section, "resident", now.rss, "MB"),
+    )
+    section = f"scale, {large:,} agents beside {small:,}"
+    run.add(
+        at_most_times(section, "CPU of a start, an agent", now.start_ms, "ms", before.start_ms, linear),
+        at_most_times(section, "resident, an agent", now.resident_kb, "kB", before.resident_kb, linear),
+        at_most_times(section, f"CPU of each of {_MORE} more agents", now.making_ms, "ms", before.making_ms, linear),
+    )
+
+
+def _costs(run: Run, count: int, standing: int, empty: process.Use) -> _Costs:
+    run.operator.stop()
+    run.log(f"the compiled client: {count - standing} agents as the operator leaves them")
+    run.prepare(count - standing, [INSTANT], f"prepared-{count}")
+    run.stage.set_route_counts(count)
+    run.log(f"the operator: a start with {count} prepared agents")
+    started = run.start(count)
+    run.operator.wait_for_rollout()
+    counting = Counting(run.stage.cluster)
+    time.sleep(_IDLE_SECONDS)
+    run.wait_for_keys_read()
+    idle_writes = counting.done().total()
+    rss = process.use(run.operator, started.leader).rss
+    run.log(f"the operator: {_MORE} more agents beside {count}")
+    made = run.make(_MORE, prefix=f"more-{count}")
+    return _Costs(
+        started,
+        rss,
+        idle_writes,
+        start_ms=(started.use.cpu - empty.cpu) / count * 1000,
+        resident_kb=(rss - empty.rss) / count * 1000,
+        making_ms=made.cpu / _MORE * 1000,
+    )

@@ -1,1 +1,0 @@
-"""What ``litclaw doctor`` looks at. Every check reads, and none changes anything."""

@@ -1,0 +1,1 @@
+"""``litclaw doctor``: checks of an installation. A check only reads."""

@@ -1,0 +1,1 @@
+"""``litclaw rotate``: new keys for agents."""

@@ -1,0 +1,1 @@
+"""``litclaw status``: routes and agents in tables."""
