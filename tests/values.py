@@ -1,7 +1,7 @@
-"""Specs in which one field after the other has a good, a boundary or an absurd value, from the CRDs' own schemas.
+"""Specs with a good, a boundary or an absurd value in one field, for each field of the CRDs' schemas.
 
-What is tried follows from a field's type and bounds, so that a new field is tried as soon as it is in the schema. A
-pattern has its samples here, and a new one without any fails.
+The values follow from a field's type and bounds, so a new field is covered as soon as it is in the schema. Each pattern
+has its samples here; a new pattern without samples fails.
 """
 
 import copy
@@ -14,7 +14,7 @@ from litclaw.api.crd import custom_resource_definitions
 
 Schema = dict[str, Any]
 Path = tuple[str, ...]
-"""Names of fields; ``[]`` is a list's first item, ``{}`` the value of a map's only entry."""
+"""Names of fields; ``[]`` is the first item of a list, ``{}`` the value of the only entry of a map."""
 
 _PLAIN: Final = ("ordinary", "b-2")
 _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
@@ -82,7 +82,7 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         "1E",
     ),
 }
-"""What a pattern takes: an ordinary value first, then what is at its edges."""
+"""Values that match each pattern: an ordinary one first, then edge cases."""
 
 _ABSURD: Final = (
     ("empty", ""),
@@ -144,7 +144,7 @@ _OWN_WORDS: Final[dict[str, dict[str, Any]]] = {
         "labelSelector": 5,
     },
 }
-"""Of free-form objects, what their readers might stumble over."""
+"""Values of free-form objects that may break the code that reads them."""
 _TOO_LARGE: Final[dict[str, dict[str, Any]]] = {
     "affinity": {
         "podAntiAffinity": {
@@ -161,7 +161,7 @@ _TOO_LARGE: Final[dict[str, dict[str, Any]]] = {
         "minDomains": 2**31,
     },
 }
-"""Of those that the API server reads, numbers that don't fit into 32 bits: of some it makes others, to some it answers 500."""
+"""Numbers beyond 32 bits, in fields that the API server reads: some it changes, some it answers with 500."""
 
 _LEAST: Final[dict[str, Any]] = {
     "env[]": {"name": "EXTRA", "value": "x"},
@@ -177,7 +177,7 @@ _LEAST: Final[dict[str, Any]] = {
     "litellmParams": {"model": "openai/gpt-4o", "mock_response": "x"},
     "imageModel": {"name": "gpt-4o"},
 }
-"""What a part must have at least where the schema's own `required` doesn't say it."""
+"""The smallest valid values, where the schema's `required` isn't enough."""
 _BESIDE: Final[dict[str, dict[str, Any]]] = {
     "tolerations[].key": {"operator": "Exists"},
     "tolerations[].operator": {"key": "k"},
@@ -185,7 +185,7 @@ _BESIDE: Final[dict[str, dict[str, Any]]] = {
     "tolerations[].tolerationSeconds": {"key": "k", "operator": "Exists", "effect": "NoExecute"},
     "allowedNamespaces.selector": {"from": "Selector"},
 }
-"""What must stand beside a field."""
+"""The fields that another field needs beside it."""
 _RIVALS: Final = (
     {"value", "valueFrom"},
     {"secretKeyRef", "configMapKeyRef"},
@@ -202,7 +202,7 @@ class Case:
     """One resource with one value in one field, or with several.
 
     Attributes:
-        changes: path, value in words, value.
+        changes: path, description of the value, value.
     """
 
     kind: str
@@ -226,10 +226,10 @@ def schema_of(kind: str) -> Schema:
 
 
 def cases(kind: str, base: dict[str, Any]) -> list[Case]:
-    """Every field of a kind's spec with each of its values, in the schema's order.
+    """Every field of a kind's spec with each of its values, in the order of the schema.
 
     Args:
-        base: a good spec, which is left as it is but for the field.
+        base: a good spec; only the field is changed.
     """
     schema = schema_of(kind)
     return [
@@ -240,7 +240,7 @@ def cases(kind: str, base: dict[str, Any]) -> list[Case]:
 
 
 def few(given: Iterable[Case], of_each: int, seed: int) -> list[Case]:
-    """Some values of each field, other ones with another seed; the first, which is an ordinary one, always."""
+    """Some values of each field, chosen by a seed; always including the first, which is an ordinary one."""
     by_field: dict[str, list[Case]] = {}
     for case in given:
         by_field.setdefault(case.field, []).append(case)
@@ -253,7 +253,7 @@ def few(given: Iterable[Case], of_each: int, seed: int) -> list[Case]:
 
 
 def mixed(base: dict[str, Any], given: Sequence[Case], count: int, seed: int) -> Iterator[Case]:
-    """Resources of the same kind with the values of two to eight of the given cases at once."""
+    """Resources with the values of two to eight of the given cases, which are of one kind."""
     schema, chosen = schema_of(given[0].kind), random.Random(seed)
     for _ in range(count):
         changes = tuple(case.changes[0] for case in chosen.sample(given, min(len(given), chosen.randint(2, 8))))
@@ -264,7 +264,7 @@ def mixed(base: dict[str, Any], given: Sequence[Case], count: int, seed: int) ->
 
 
 def shown(path: Path) -> str:
-    """A path as docs/fields.md writes it."""
+    """A path in the notation of docs/fields.md."""
     return ".".join(path).replace(".[]", "[]").replace(".{}", "{}")
 
 
@@ -279,14 +279,14 @@ def _fields(schema: Schema, at: Path) -> Iterator[tuple[Path, Schema]]:
 
 
 def changed(base: dict[str, Any], schema: Schema, path: Path, value: Any) -> dict[str, Any]:
-    """A copy of a spec with a value at a path; what must be there for that is made, and rivals are taken out."""
+    """A copy of a spec with a value at a path. Missing parents are added, and rivals are removed."""
     spec = copy.deepcopy(base)
     at: Any = spec
     for depth, name in enumerate(path):
         here, last = shown(path[: depth + 1]), depth == len(path) - 1
         schema = schema["items"] if name == "[]" else _below(schema, name)
         if not isinstance(at, (dict, list)):
-            break  # in a mix, another field has already put something odd there
+            break  # in a mix, another field has put an odd value here
         if name == "[]":
             if not isinstance(at, list):
                 break
@@ -357,7 +357,7 @@ def _nested(levels: int) -> dict[str, Any]:
 
 
 def _values(path: str, schema: Schema) -> list[tuple[str, Any]]:
-    """What a field is tried with; the first is an ordinary value."""
+    """The values for a field; the first is an ordinary one."""
     if schema.get("x-kubernetes-int-or-string"):
         found = [*_strings(schema), *_integers({"minimum": 0, "maximum": 2**31 - 1})]
     elif schema["type"] == "object":
@@ -381,7 +381,7 @@ def _strings(schema: Schema) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = [(f"{value[:40]!r}", value) for value in _samples(schema)]
     longest = schema.get("maxLength")
     if longest:
-        # Digits, letters alone: of what has no shape of its own, the longest is a good value.
+        # For a string without a pattern, the longest is a good value.
         found += [("the longest", "x" * longest), ("one too long", "x" * (longest + 1))]
     return [*found, *_ABSURD, ("an integer", 7), ("an object", {"a": "b"}), ("a list", ["a"])]
 
@@ -443,7 +443,7 @@ def _arrays(path: str, schema: Schema) -> list[tuple[str, Any]]:
 
 
 def _other(item: Any, number: int) -> Any:
-    """The like of an item that differs from it where lists want items to differ."""
+    """A similar item that differs in what must be unique in a list."""
     if isinstance(item, str):
         return f"{item}{number}"
     return {**item, "name": f"{item['name']}{number}"} if isinstance(item, dict) and "name" in item else item

@@ -1,1 +1,1 @@
-"""The fault campaign: the operator in a world that fails it on purpose. docs/design/faults.md says how."""
+"""The fault campaign: the operator in a world with injected faults. docs/design/faults.md describes it."""

@@ -1,6 +1,6 @@
 """Run the fault campaign: docs/design/faults.md.
 
-Usage: make chaos [CASE=…] [ARGS=…]    (ARGS=--help tells which; CLUSTER as in dev/cluster.py; default litclaw-chaos)
+Usage: make chaos [CASE=…] [ARGS=…]    (ARGS=--help lists them; CLUSTER as in dev/cluster.py, by default litclaw-chaos)
 """
 
 from .campaign import app

@@ -1,4 +1,4 @@
-"""The command: a cluster, a real LiteLLM, the world before both, the groups one after the other, and the report."""
+"""The command: a cluster, real LiteLLMs, the faulty world in front of both, the groups in order, and the report."""
 
 import asyncio
 import contextlib
@@ -16,17 +16,20 @@ from litclaw.kube.client import Kube
 
 from dev.cluster import KUBECONFIG, ROOT, Cluster, sayer, tools, up
 from dev.page import commit
-from tests.e2e.support import AI, make_main, managed_route
-from tests.e2e.support import Kube as Objects
+from tests.e2e.kube import Kube as Objects
+from tests.e2e.main_route import make_main
+from tests.e2e.resources import AI, managed_route
 
 from . import report, troubles
+from .cases import Case, Outcome, drawn
 from .faults import KILLS, KINDS
+from .lifecycle import Say
 from .master_keys import KINDS as MASTER_KEY_KINDS
 from .master_keys import MasterKeys
 from .process import OperatorProcess
 from .stage import NAMESPACE_NAME, Stage
 from .stories import STORIES
-from .sweep import Case, Outcome, Say, Sweep, drawn
+from .sweep import Sweep
 from .troubles import Pair
 from .upstream import ApiServer, Proxies
 from .world import World
@@ -34,15 +37,15 @@ from .world import World
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 SYSTEM = "litclaw-system"
 WORKERS = "--workers=100"
-"""More than cases at a time, since a worker is held with each call that waits for a kill."""
+"""More than there are cases at a time, because a call that waits for a kill occupies a worker."""
 GROUPS = ("calls", "kills", "watches", "starts", "leaders", "clock", "master-keys")
 _REPORT = ROOT / "build" / "chaos"
-_LEFT_SECONDS = 120
+_LEFT_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class LiteLLM:
-    """A real one.
+    """A real LiteLLM.
 
     Attributes:
         service: as ``<namespace>/<name>``.
@@ -55,22 +58,22 @@ class LiteLLM:
 
 @dataclass
 class Campaign:
-    """What a campaign needs, while it is there.
+    """The parts of a campaign that runs.
 
     Attributes:
         folder: for kubeconfigs, clocks and logs of the operators.
         operators: all that were made.
-        told: what was said of their logs.
+        reported: the lines of their logs that were reported already.
     """
 
     stage: Stage
     world: World
     folder: Path
     operators: list[OperatorProcess] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
     async def operator(self, name: str, *options: str) -> OperatorProcess:
-        """An operator behind a door of its own, not started yet."""
+        """An operator with a door of its own, not started yet."""
         door, litellm = await self.world.door(name), f"http://127.0.0.1:{self.world.litellm_port}"
         folder = self.folder / f"{len(self.operators):02}-{name}"
         folder.mkdir()
@@ -80,7 +83,7 @@ class Campaign:
 
     @contextlib.asynccontextmanager
     async def running(self, *options: str) -> AsyncIterator[OperatorProcess]:
-        """One operator at work, with nothing left of an earlier one's cases."""
+        """One running operator, after the cases of an earlier one are gone."""
         operator = await self.operator("one", WORKERS, *options)
         await operator.start()
         try:
@@ -90,25 +93,25 @@ class Campaign:
             if operator.runs:
                 await operator.end()
 
-    async def said_by_operators(self) -> list[str]:
-        """What no operator may have written into its log, and hasn't been told of yet."""
-        await self.stage.see_secrets()
+    async def log_violations(self) -> list[str]:
+        """What may not be in an operator's log, and wasn't reported yet: unexpected errors, secrets."""
+        await self.stage.collect_secrets()
         wrong = []
         for operator in self.operators:
             where = operator.log.parent.name
             wrong += [f"{where}: {line}" for line in operator.trouble()]
             wrong += [f"{where}: a secret is in the log: {each}" for each in operator.leaks(self.world.secrets)]
-        new = [line for line in dict.fromkeys(wrong) if line not in self.told]
-        self.told.update(new)
+        new = [line for line in dict.fromkeys(wrong) if line not in self.reported]
+        self.reported.update(new)
         return new
 
 
 @contextlib.asynccontextmanager
 async def campaign(cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path) -> AsyncIterator[Campaign]:
-    """The world in front of a cluster and the LiteLLMs in it.
+    """A campaign on a cluster and the LiteLLMs in it.
 
     Args:
-        litellms: by what their tenants' names end with; an empty end is all others'.
+        litellms: by the end of their tenants' names; the empty end is for all others.
         folder: for logs.
     """
     assert cluster.kubeconfig
@@ -129,57 +132,57 @@ async def campaign(cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Pa
 
 @contextlib.contextmanager
 def installed_operator_away(cluster: Cluster) -> Iterator[None]:
-    """Have the operator that is installed in the cluster rest: two would work on the same resources."""
+    """Scale the installed operator to zero: two operators would work on the same resources."""
     scale = ("-n", SYSTEM, "scale", "deployment/litclaw")
     pods = ("pod", "-l", "app.kubernetes.io/name=litclaw")
     cluster.run(*scale, "--replicas=0")
-    cluster.run("-n", SYSTEM, "wait", "--for=delete", *pods, "--timeout=120s")
+    cluster.run("-n", SYSTEM, "wait", "--for=delete", *pods, "--timeout=300s")
     try:
         yield
     finally:
         cluster.run(*scale, "--replicas=2")
-        cluster.run("-n", SYSTEM, "rollout", "status", "deployment/litclaw", "--timeout=180s")
+        cluster.run("-n", SYSTEM, "rollout", "status", "deployment/litclaw", "--timeout=300s")
 
 
-def there() -> Cluster:
-    """The cluster of an earlier run, as it is."""
+def existing() -> Cluster:
+    """The cluster of an earlier run, unchanged."""
     kubectl = tools()[1]
     assert kubectl and KUBECONFIG.exists(), "there is no cluster of an earlier run"
     return Cluster(kubectl, KUBECONFIG)
 
 
 def litellms(cluster: Cluster) -> dict[str, LiteLLM]:
-    """Two real LiteLLMs with PostgreSQL in a cluster: a second for the routes that agents move to (`stories`)."""
+    """Two real LiteLLMs with PostgreSQL in a cluster; the second is for the routes that agents move to (`stories`)."""
     kube = Objects(cluster)
     found = {"": LiteLLM(f"{AI}/main-litellm", make_main(kube))}
     kube.apply(managed_route("other"))
-    kube.wait_ready("litellmroute", AI, "other", timeout=400)
+    kube.wait_ready("litellmroute", AI, "other", timeout=600)
     return {**found, "-b": LiteLLM(f"{AI}/other-litellm", kube.secret(AI, "other-master-key")["LITELLM_MASTER_KEY"])}
 
 
 @app.command()
 def main(
-    case: Annotated[list[str] | None, typer.Option(help="These cases only, as a failure names them.")] = None,
-    group: Annotated[list[str] | None, typer.Option(help=f"These groups only: {', '.join(GROUPS)}.")] = None,
-    story: Annotated[list[str] | None, typer.Option(help="These stories only.")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="These faults only, by the names in the report.")] = None,
-    seed: Annotated[int, typer.Option(help="By which cases are drawn.")] = 1,
-    sample: Annotated[int, typer.Option(help="How many cases of each of the groups calls and kills; 0: all.")] = 0,
-    size: Annotated[int, typer.Option(help="How many cases at a time.", max=60)] = 60,
-    add: Annotated[bool, typer.Option(help="Add to what earlier runs of a group have found.")] = False,
-    page: Annotated[bool, typer.Option(help="Put the table of all groups' last runs into docs/faults.md.")] = False,
+    case: Annotated[list[str] | None, typer.Option(help="Run only these cases, as a failure names them.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help=f"Run only these groups: {', '.join(GROUPS)}.")] = None,
+    story: Annotated[list[str] | None, typer.Option(help="Run only these stories.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Run only these faults, by their names in the report.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed that cases are drawn with.")] = 1,
+    sample: Annotated[int, typer.Option(help="The number of cases of each of the groups calls and kills; 0: all.")] = 0,
+    size: Annotated[int, typer.Option(help="The number of cases at a time.", max=60)] = 60,
+    add: Annotated[bool, typer.Option(help="Add to the results of earlier runs of a group.")] = False,
+    page: Annotated[bool, typer.Option(help="Write the table of all groups' last runs into docs/faults.md.")] = False,
 ) -> None:
-    """Break the world around the operator, call by call. Exits with 1 where something didn't survive."""
+    """Inject faults around the operator, call by call. Exits with 1 if a case failed."""
     for given, known in ((group, GROUPS), (story, STORIES)):
         if unknown := {*(given or ())} - {*known}:
-            raise typer.BadParameter(f"there is no {', '.join(unknown)}: there are {', '.join(known)}")
+            raise typer.BadParameter(f"no {', '.join(unknown)}: there are {', '.join(known)}")
     groups = tuple(name for name in GROUPS if name in (group or GROUPS))
     plan = Plan(tuple(case or ()), groups, tuple(story or STORIES), frozenset(kind or ()), seed, sample, size)
     if page and not (plan.is_whole or add):
         raise typer.BadParameter("--page is for whole groups: leave --case, --story, --kind and --sample out, or --add")
     say = sayer()
     os.environ.setdefault("CLUSTER", "litclaw-chaos")
-    cluster = there() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
+    cluster = existing() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
     say("two LiteLLMs with PostgreSQL")
     found = litellms(cluster)
     folder = Path(tempfile.mkdtemp(prefix="litclaw-chaos-"))
@@ -191,7 +194,7 @@ def main(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run; see `main`."""
+    """The cases to run; see `main`."""
 
     cases: tuple[str, ...]
     groups: tuple[str, ...]
@@ -202,16 +205,16 @@ class Plan:
     size: int
 
     def means(self, kind: str) -> bool:
-        """Whether a kind of fault is to be tried."""
+        """Whether a kind of fault is part of the run."""
         return not self.kinds or kind in self.kinds
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of its groups is left out."""
+        """Whether its groups are complete."""
         return not (self.cases or self.kinds or self.sample or set(self.stories) != set(STORIES))
 
     def __str__(self) -> str:
-        """What of its groups is run, in words."""
+        """The part of its groups that is run, in words."""
         if self.is_whole:
             return "every case"
         if self.cases:
@@ -224,7 +227,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Keeping:
-    """What becomes of what was found; see `main`."""
+    """Where the results go; see `main`."""
 
     add: bool
     page: bool
@@ -233,14 +236,14 @@ class Keeping:
 async def _run(
     cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Path, plan: Plan, keeping: Keeping, say: Say
 ) -> bool:
-    """Run the groups, and report each when it has ended; returns whether something didn't survive."""
+    """Run the groups, and report each at its end; returns whether a case failed."""
     failed = False
     async with campaign(cluster, litellms, folder) as found:
         groups = Groups(found, plan, say)
         for name in ("cases",) if plan.cases else plan.groups:
             started = time.monotonic()
             outcomes = await groups.run(name)
-            log = await found.said_by_operators()
+            log = await found.log_violations()
             minutes = (time.monotonic() - started) / 60
             run = f"{plan}, commit {commit()}, {minutes:.0f} minutes, {os.cpu_count()} cores"
             table = report.text({name: report.summary(outcomes, run, log)})
@@ -265,15 +268,15 @@ class Groups:
 
     async def _record(self) -> None:
         """Tell each story without a fault."""
-        told = [*self._stories, troubles.AGEING]
+        stories = [*self._stories, troubles.AGEING]
         if self._plan.cases:
-            told = list({case.story.name: case.story for case in map(Case.parse, self._plan.cases)}.values())
+            stories = list({case.story.name: case.story for case in map(Case.parse, self._plan.cases)}.values())
         async with self._one():
-            await self._sweep.record(told)
+            await self._sweep.record(stories)
         self._say("the stories are told without a fault")
 
     async def run(self, name: str) -> list[Outcome]:
-        """One of `GROUPS`, or the plan's single ``cases``."""
+        """Run one of `GROUPS`, or ``cases``: those that the plan names."""
         sweep, world, means = self._sweep, self._found.world, self._plan.means
         if not sweep.recorded and name != "master-keys":
             await self._record()
@@ -299,13 +302,13 @@ class Groups:
 
     @contextlib.asynccontextmanager
     async def _one(self) -> AsyncIterator[OperatorProcess]:
-        """One operator in one namespace."""
+        """One operator, in one namespace."""
         async with self._found.running(f"--namespaces={NAMESPACE_NAME}") as operator:
             self._sweep.operator = operator
             yield operator
 
     async def _pair(self) -> Pair:
-        """Two of which one leads."""
+        """Two operators, of which one leads."""
         options = (WORKERS, "--leader-elect", f"--namespaces={NAMESPACE_NAME}")
         self._sweep.operator = None
         one, other = await self._found.operator("a", *options), await self._found.operator("b", *options)

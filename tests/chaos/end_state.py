@@ -1,4 +1,4 @@
-"""What a case has come to, without what differs from one case to the next: names, times, hashes, resource versions."""
+"""The end state of a case, without what differs from case to case: names, times, hashes, resource versions."""
 
 import base64
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 from litclaw.kube.resources import AGENT, CONFIG_MAP, ROUTE, SECRET
 
-from .faults import case_of
+from .calls import case_of
 from .stage import Object, Snapshot, token_of
 
 _TIMES = {"lastTransitionTime", "rotatedAt", "nextRotation", "budgetResetsAt", "retiringUntil"}
@@ -22,16 +22,16 @@ _TOKEN = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def seen(snapshot: Snapshot, case: str) -> Object:
-    """A case's end state, to be compared with another's."""
+    """A case's end state, for comparison with another's."""
     out: Object = {}
     for kind in (AGENT.kind, ROUTE.kind, SECRET.kind, CONFIG_MAP.kind):
         for name, body in snapshot.objects[kind].items():
             if case_of(name) == case and name != f"{case}-master":
                 out[f"{kind} {name.replace(case, 'CASE')}"] = _object(body, case)
     secret = snapshot.get(SECRET.kind, f"{case}-litellm")
-    held = _value(secret, "LITELLM_API_KEY")
+    delivered = _value(secret, "LITELLM_API_KEY")
     rows = snapshot.keys.get(case, [])
-    out["keys"] = sorted((_row(row, case, held) for row in rows), key=repr)
+    out["keys"] = sorted((_row(row, case, delivered) for row in rows), key=repr)
     return out
 
 
@@ -58,9 +58,9 @@ def _object(body: Mapping[str, Any], case: str) -> Object:
 
 def _clean(value: Any, case: str) -> Any:
     if isinstance(value, Mapping):
-        # That a time is known counts, and not which it is.
+        # Whether a time is set counts, and not its value.
         out = {key: "TIME" if key in _TIMES else _clean(each, case) for key, each in value.items()}
-        if "hash" in out and "generation" in out:  # status.key: a fault may cost a key more than without it
+        if "hash" in out and "generation" in out:  # status.key: with a fault, one key more may be made
             del out["hash"], out["generation"]
         if "uid" in out:
             out["uid"] = "UID"
@@ -72,19 +72,19 @@ def _clean(value: Any, case: str) -> Any:
     return value
 
 
-def _row(row: Mapping[str, Any], case: str, held: str) -> Object:
+def _row(row: Mapping[str, Any], case: str, delivered: str) -> Object:
     out: Object = {name: row.get(name) for name in _ROW}
     out["key_alias"] = _RETIRED.sub("#RETIRED", str(out["key_alias"]).replace(case, "CASE"))
     out["expires"] = out["expires"] is not None
     out["spend"] = round(float(out["spend"] or 0), 6)
-    out["in the Secret"] = bool(held) and row["token"] == token_of(held)
+    out["in the Secret"] = bool(delivered) and row["token"] == token_of(delivered)
     mark = (row.get("metadata") or {}).get("litclaw") or {}
     out["mark"] = {name: mark.get(name) for name in ("namespace", "held", "retained", "asked", "anew_at")}
     return out
 
 
 def difference(wanted: Any, got: Any, path: str = "") -> list[str]:
-    """Where two end states differ, in lines."""
+    """The differences between two end states, a line each."""
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):
         lines = []
         for key in sorted({*wanted, *got}, key=str):

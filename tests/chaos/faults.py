@@ -1,24 +1,19 @@
-"""What can go wrong at a call, and how a call is named."""
+"""The faults: one at a call, or one of the watches."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
-KUBE: Final = "kube"
-LITELLM: Final = "litellm"
+from .calls import KUBE, LITELLM, Name
 
 STATUSES: Final = (409, 410, 429, 500, 503)
 KINDS: Final = ("drop-request", "drop-answer", "late", "delay", "504-done", *(str(status) for status in STATUSES))
-"""What any call may meet."""
+"""The faults that any call may meet."""
 KILLS: Final = ("kill-before", "kill-after")
 STALE: Final = "stale"
 HALF_DONE: Final = ("504-done", "late", "drop-answer", "kill-after")
-"""What differs from the other faults only at a call that changes something."""
+"""The faults that differ from the others only at a call that changes something."""
 EVERY: Final = "*"
-"""For a fault that strikes the n-th call of each name, at both doors."""
-
-_KUBE_PATH = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)(?:/([^/]+))?(/[^/]+)?$")
-_CASE = re.compile(r"c\d{3,}|main(?![^-.])")
+"""In place of a call: the fault strikes the n-th call of each name, at both doors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +22,8 @@ class Fault:
 
     Attributes:
         door: kube or litellm.
-        call: such as ``PATCH secrets`` or ``POST /key/update``; `EVERY`: the n-th of each name.
-        nth: at the how many-th such call.
+        call: such as ``PATCH secrets`` or ``POST /key/update``; `EVERY`: each name.
+        nth: which call of that name, from 1.
         kind: one of `KINDS`, `KILLS`, or ``stale``.
     """
 
@@ -40,8 +35,8 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.door}:{self.call}:{self.nth}:{self.kind}"
 
-    def is_at(self, door: str, name: "Name", number: int) -> bool:
-        """Whether it strikes a call that is the number-th of its name at a door."""
+    def is_at(self, door: str, name: Name, number: int) -> bool:
+        """Whether it strikes the call with this number among the calls of its name at a door."""
         if self.call == EVERY:
             return number == self.nth and not (name.reads and self.kind in HALF_DONE)
         return (self.door, self.call, self.nth) == (door, name.call, number)
@@ -51,7 +46,7 @@ class Fault:
         """A fault as `str` writes it.
 
         Raises:
-            ValueError: it isn't one.
+            ValueError: the text is no fault.
         """
         door, call, nth, kind = text.split(":")
         if door not in (KUBE, LITELLM) or kind not in (*KINDS, *KILLS, STALE):
@@ -59,43 +54,20 @@ class Fault:
         return cls(door, call, int(nth), kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What a request is.
+@dataclass
+class WatchTrouble:
+    """A fault of all watches, for as long as it lasts.
 
     Attributes:
-        case: whose it is; empty: nobody's alone, such as a list.
-        call: its name.
-        reads: whether it changes nothing.
+        kind: ``cut``, ``gone`` or ``refuse``; empty: none.
+        after: the number of events of a stream after which it begins.
+        status: the status of a refusal.
+        seconds: how long it lasts after the stories' changes are made.
+        stale: whether lists are answered as they were when the trouble began.
     """
 
-    case: str
-    call: str
-    reads: bool
-
-
-def case_of(name: str) -> str:
-    """Whose an object or a tenant is, by how its name begins; empty: nobody's."""
-    found = _CASE.match(name)
-    return found[0] if found else ""
-
-
-def kube_name(method: str, path: str) -> Name:
-    """What a request to the API server is; the names of a case's objects begin with the case's."""
-    reads = method == "GET"
-    match = _KUBE_PATH.match(path)
-    if match is None:
-        return Name("", f"{method} {path}", reads)
-    _, plural, name, sub = match.groups()
-    what = plural if name else f"{plural} (list)"
-    return Name(case_of(name or ""), f"{method} {what}{sub or ''}", reads)
-
-
-def litellm_name(method: str, tenant: str, path: str) -> Name:
-    """What a request to a LiteLLM is.
-
-    Args:
-        tenant: the first part of the path that the operator calls, such as ``c017`` or ``c017-b``.
-        path: the rest, as LiteLLM knows it.
-    """
-    return Name(case_of(tenant), f"{method} {path}", method == "GET")
+    kind: str = ""
+    after: int = 1
+    status: int = 0
+    stale: bool = False
+    seconds: float = 15.0

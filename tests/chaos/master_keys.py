@@ -1,6 +1,6 @@
-"""Rotation of a managed route's master key: in each, the n-th call of every name fails, or kills the operator.
+"""Rotations of a managed route's master key; in each, the n-th call of every name fails or kills the operator.
 
-A route of its own for each call, as the other stories have, would be a LiteLLM for each.
+All use one route: a route for each call, as the other stories have, would need a LiteLLM for each.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from litclaw.api import names
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, SECRET
 
-from .faults import EVERY, KILLS, KUBE, Fault, case_of
+from .calls import KUBE, case_of
+from .cases import Outcome
+from .faults import EVERY, KILLS, Fault
 from .faults import KINDS as OF_CALLS
 from .process import OperatorProcess
+from .rest import last_writes
 from .stage import MANAGER, SPENT, Object, Stage, token_of
-from .sweep import Outcome
 
 ROUTE, NAMESPACE = "main", "ai"
 SERVICE = f"{ROUTE}-litellm"
@@ -25,18 +27,16 @@ MEMBER, TEAM = "main-member", "team-a"
 """An agent of that route, and its namespace."""
 KINDS = (*OF_CALLS, *KILLS)
 DEPTH = 3
-"""Up to the how many-th call of each name fails."""
-_SECONDS = 420.0
-_READY_SECONDS = 120.0
-_QUIET_SECONDS = 15.0
-_LOOKS = 3
+"""The first so many calls of each name fail, one in each rotation."""
+_SECONDS = 600.0
+_READY_SECONDS = 300.0
 
 
 class MasterKeys:
     """Rotations of one route's master key.
 
     Args:
-        operator: one that works in the whole cluster, started already.
+        operator: an operator of the whole cluster that runs already.
     """
 
     def __init__(self, stage: Stage, operator: OperatorProcess, say: Callable[[str], None]) -> None:
@@ -61,9 +61,9 @@ class MasterKeys:
         return found
 
     async def _join(self) -> None:
-        """An agent with a key that has spent something: no rotation of a master key may be felt by it."""
+        """Make an agent with a key that has spent something; no rotation of a master key may affect it."""
         self._world.cases[ROUTE].ending = False
-        for left in await self._kube.objects(ROTATION):  # by a campaign that was ended
+        for left in await self._kube.objects(ROTATION):  # of a campaign that was ended
             if case_of(left["metadata"]["name"]) == ROUTE:
                 await self._kube.delete(ROTATION, None, left["metadata"]["name"], uid=left["metadata"]["uid"])
         meta = {"name": MEMBER, "namespace": TEAM}
@@ -73,10 +73,10 @@ class MasterKeys:
         async with asyncio.timeout(_READY_SECONDS):
             while not (key := await self._stage.key_of(MEMBER, TEAM)):
                 await asyncio.sleep(1)
-        master = (await self._held())[names.MASTER_KEY]
+        master = (await self._secret())[names.MASTER_KEY]
         body = {"key": token_of(key), "spend": SPENT}
-        status, said = await self._stage.litellm(TENANT, "POST", "/key/update", key=master, body=body)
-        assert status == 200, said
+        status, answer = await self._stage.litellm(TENANT, "POST", "/key/update", key=master, body=body)
+        assert status == 200, answer
 
     async def _leave(self) -> None:
         self._world.cases[ROUTE].ending = True
@@ -87,9 +87,9 @@ class MasterKeys:
                 await asyncio.sleep(1)
 
     async def _rotate(self, kind: str, nth: int) -> Outcome:
-        # Its name begins as the route's does, so its own calls are the case's too.
+        # Its name begins like the route's, so its own calls belong to the case too.
         name, case = f"{ROUTE}-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
-        old, key = (await self._held())[names.MASTER_KEY], await self._stage.key_of(MEMBER, TEAM)
+        old, key = (await self._secret())[names.MASTER_KEY], await self._stage.key_of(MEMBER, TEAM)
         generation = await self._generation()
         self._world.lay(ROUTE, Fault(KUBE, EVERY, nth, kind))
         started = time.monotonic()
@@ -102,11 +102,11 @@ class MasterKeys:
         except TimeoutError:
             wrong.append(f"not completed within {_SECONDS:.0f} s: {await self._phase(name)}")
         took = time.monotonic() - started
-        watched = self._world.cases[ROUTE]
-        reached, calls = bool(watched.struck), [f"{call.door} {call.name.call} {call.fault}" for call in watched.calls]
-        wrong += watched.wrong
+        record = self._world.cases[ROUTE]
+        reached, calls = bool(record.struck), [f"{call.door} {call.name.call} {call.fault}" for call in record.calls]
+        wrong += record.wrong
         self._world.lay(ROUTE, None)
-        await self._kill_if_held()
+        await self._kill_if_waiting()
         wrong += await self._look(old, generation)
         wrong += await self._look_at_member(key)
         if rotation := await self._kube.get(ROTATION, None, name):
@@ -117,12 +117,12 @@ class MasterKeys:
         async with asyncio.timeout(_SECONDS):
             while (await self._phase(name)) not in ("Completed", "Failed", "Stopped"):
                 await asyncio.sleep(1)
-                await self._kill_if_held()
+                await self._kill_if_waiting()
 
-    async def _kill_if_held(self) -> None:
+    async def _kill_if_waiting(self) -> None:
         if self._world.waiting:
             await self._operator.end()
-            self._world.let_go()
+            self._world.release()
             await self._operator.start()
 
     async def _phase(self, name: str) -> str:
@@ -130,13 +130,13 @@ class MasterKeys:
         return str(((found or {}).get("status") or {}).get("phase", ""))
 
     async def _look(self, old: str, generation: int) -> list[str]:
-        """What isn't as it should be after a rotation."""
-        held = await self._held()
-        new = held.get(names.MASTER_KEY, "")
+        """What is wrong after a rotation."""
+        secret = await self._secret()
+        new = secret.get(names.MASTER_KEY, "")
         wrong = []
         if new == old:
             wrong.append("the master key is the old one")
-        if names.MASTER_KEY_BEFORE in held:
+        if names.MASTER_KEY_BEFORE in secret:
             wrong.append("the old master key is still in the Secret")
         if (made := await self._generation()) > generation + 2:
             wrong.append(f"the Deployment was changed {made - generation} times")
@@ -144,19 +144,15 @@ class MasterKeys:
             status, _ = await self._stage.litellm(TENANT, "GET", "/key/list?size=1", key=key)
             if (status == 200) != accepted:
                 wrong.append(f"LiteLLM answers {status} to the {'new' if accepted else 'old'} master key")
-        for _ in range(_LOOKS):  # a call that was held back may be the last of several
-            start = len(self._world.calls)
-            await asyncio.sleep(_QUIET_SECONDS)
-            writes = [call.name.call for call in self._world.calls[start:] if not call.name.reads]
-            if not writes:
-                return wrong
-        return [*wrong, f"writes where nothing changes: {writes[:5]}"]
+        for writes in (await last_writes(self._stage, [ROUTE])).values():
+            wrong.append(f"writes where nothing changes: {writes[:5]}")
+        return wrong
 
     async def _look_at_member(self, key: str) -> list[str]:
-        """What isn't as it was with the agent's key."""
+        """What has changed for the agent's key."""
         if await self._stage.key_of(MEMBER, TEAM) != key:
             return ["the agent's key is another one"]
-        master = (await self._held())[names.MASTER_KEY]
+        master = (await self._secret())[names.MASTER_KEY]
         path = "/key/list?size=100&return_full_object=true"
         _, body = await self._stage.litellm(TENANT, "GET", path, key=master)
         rows = [row for row in body.get("keys", []) if (row.get("key_alias") or "").startswith(f"{TEAM}/{MEMBER}")]
@@ -166,11 +162,12 @@ class MasterKeys:
             wrong.append("the agent's key is refused")
         return wrong
 
-    async def _held(self) -> dict[str, str]:
+    async def _secret(self) -> dict[str, str]:
+        """The Secret with the master key, decoded."""
         found = await self._kube.get(SECRET, NAMESPACE, names.route_master_key(ROUTE))
-        held = {key: base64.b64decode(value).decode() for key, value in ((found or {}).get("data") or {}).items()}
-        self._world.secrets.update(held.values())
-        return held
+        values = {key: base64.b64decode(value).decode() for key, value in ((found or {}).get("data") or {}).items()}
+        self._world.secrets.update(values.values())
+        return values
 
     async def _generation(self) -> int:
         found: Object = await self._kube.get(DEPLOYMENT, NAMESPACE, SERVICE) or {}

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, behind a door of the faulty world."""
+"""The operator as a separate process, behind a door of the faulty world."""
 
 import asyncio
 import base64
@@ -16,14 +16,14 @@ from .detour import DOOR, NAME
 
 
 class OperatorProcess:
-    """One operator process; it may be started again and again.
+    """One operator process, which can be started again after its end.
 
     Args:
-        name: by which the world knows it.
-        door: URL of the API server as it sees it.
+        name: its name in the faulty world.
+        door: URL of its door to the API server.
         litellm: URL of the door to in-cluster proxies.
         folder: for its kubeconfig, its clock and its log.
-        options: of `litclaw run`.
+        options: for `litclaw run`.
     """
 
     def __init__(self, name: str, door: str, litellm: str, folder: Path, options: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class OperatorProcess:
         self._process: asyncio.subprocess.Process | None = None
 
     def set_clock(self, ahead: float) -> None:
-        """Set the process's clock ahead of the machine's, by some seconds."""
+        """Set the process's clock some seconds ahead of the machine's."""
         part = self._clock.with_suffix(".new")
         part.write_text(str(ahead))
         part.rename(self._clock)
@@ -69,36 +69,36 @@ class OperatorProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and hasn't ended."""
+        """Whether it runs."""
         return self._process is not None and self._process.returncode is None
 
     def tell(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal, if the process still runs."""
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
-        """End it, and wait for that; returns its exit status."""
+        """End the process and wait for it; returns its exit status."""
         assert self._process
         self.tell(number)
         return await self._process.wait()
 
     async def wait(self, seconds: float) -> int:
-        """Wait until it ends by itself; returns its exit status.
+        """Wait until the process ends by itself; returns its exit status.
 
         Raises:
-            TimeoutError: it doesn't.
+            TimeoutError: it doesn't end in time.
         """
         assert self._process
         return await asyncio.wait_for(self._process.wait(), seconds)
 
     def trouble(self) -> list[str]:
-        """Lines of the log that say that something went wrong which nobody thought of."""
+        """Lines of the log that report an unexpected error."""
         return [line[:2000] for line in self.log.read_text().splitlines() if _is_trouble(line)]
 
     def leaks(self, secrets: Iterable[str]) -> list[str]:
-        """The first characters of secrets that are in the log, plain or in base64."""
+        """The first characters of each secret that is in the log, plain or in base64."""
         text = self.log.read_text()
         long = [secret for secret in secrets if len(secret) > 8]
         return [f"{each[:5]}…" for each in long if each in text or base64.b64encode(each.encode()).decode() in text]
@@ -106,9 +106,11 @@ class OperatorProcess:
 
 def _is_trouble(line: str) -> bool:
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return bool(line.strip())
-    # One that has lost its lease ends itself, and kopf says of each try that it has failed.
-    expected = said["logger"].startswith(("litclaw.kube.fence", "kopf._cogs.clients", "kopf._core.reactor.observation"))
-    return said["level"] in ("ERROR", "CRITICAL") and not expected or "exc_info" in said
+    # An operator that has lost its lease ends itself, and kopf logs each attempt that fails.
+    expected = entry["logger"].startswith(
+        ("litclaw.kube.fence", "kopf._cogs.clients", "kopf._core.reactor.observation")
+    )
+    return entry["level"] in ("ERROR", "CRITICAL") and not expected or "exc_info" in entry

@@ -1,4 +1,4 @@
-"""What a campaign has found: all of it as JSON, a group at a time, and in short as docs/faults.json and the table beside it."""
+"""The results of a campaign: in full as JSON, a file a group, and summed up in docs/faults.json and its table."""
 
 import json
 from collections import defaultdict
@@ -9,21 +9,20 @@ from typing import Any
 from dev.cluster import ROOT
 from dev.page import between
 
-from .sweep import Outcome
+from .cases import Outcome
 
 PAGE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
 Summary = dict[str, dict[str, Any]]
-"""By group: ``run``, how it was run; ``faults``, a row for each kind; ``log``, what the operators' logs had to hide."""
+"""By group: ``run``, how it was run; ``faults``, a row for each kind; ``log``, the number of violations in the logs."""
 
 
 def summary(outcomes: Sequence[Outcome], run: str, log: Sequence[str]) -> dict[str, Any]:
-    """A group in short.
+    """The summary of a group.
 
     Args:
-        outcomes: the group's.
         run: how it was run, in words.
-        log: what the operators' logs say that they shouldn't.
+        log: the violations in the operators' logs.
     """
     kinds: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -62,7 +61,7 @@ def text(found: Summary) -> str:
 
 
 def failures(outcomes: Sequence[Outcome]) -> str:
-    """What didn't survive: what is wrong, what was called, and what repeats it."""
+    """The cases that failed: what is wrong, the calls, and the command that repeats the case."""
     parts = []
     for outcome in outcomes:
         if outcome.wrong:
@@ -72,20 +71,22 @@ def failures(outcomes: Sequence[Outcome]) -> str:
 
 
 def _again(outcome: Outcome) -> str:
-    """The command that repeats a case: it alone, or its kind of trouble where that is one for all cases at a time."""
+    """The command that repeats a case: the case alone, or its group's fault where that strikes all cases at a time."""
     if outcome.group in ("calls", "kills"):
         return f'make chaos CASE="{outcome.case}"'
-    kind = "" if outcome.group == "clock" else f' --kind="{outcome.kind}"'  # a clock is set back after it was forward
+    kind = (
+        "" if outcome.group == "clock" else f' --kind="{outcome.kind}"'
+    )  # the clock is set back after it was set forward
     return f"make chaos ARGS='--group={outcome.group}{kind}'"
 
 
 def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], folder: Path, *, add: bool) -> Summary:
-    """Write what was found in a group; returns the summaries of all groups, of those that weren't run here the page's.
+    """Write a group's results; returns the summaries of all groups, from the page for those that weren't run here.
 
     Args:
         run: how it was run, in words.
-        log: what the operators' logs say that they shouldn't.
-        add: to what earlier runs of the group have found, in place of the same cases; otherwise that is left out.
+        log: the violations in the operators' logs.
+        add: whether to keep the results of earlier runs of the group, except for the same cases.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept, path = folder / f"{group}.json", folder / "summary.json"
@@ -103,6 +104,6 @@ def keep(group: str, outcomes: Sequence[Outcome], run: str, log: Sequence[str], 
 
 
 def into_page(found: Summary, page: Path = PAGE) -> None:
-    """Put the table into a page, between its marks, and what it is made from beside it."""
+    """Write the table into a page, between its marks, and its data beside it."""
     page.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     page.write_text(between(page.read_text(), BEGIN, END, text(found)))

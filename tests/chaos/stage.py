@@ -1,4 +1,4 @@
-"""The real cluster as the campaign sets it up and sees it, past the faulty world."""
+"""The real cluster as the campaign changes and reads it, without the faulty world in between."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
 from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, ROUTE, SECRET, Resource
 
-from .faults import case_of
+from .calls import case_of
 from .upstream import Proxies
 from .world import NOT_SECRET, World
 
@@ -27,7 +27,7 @@ Object = dict[str, Any]
 
 @dataclass
 class Snapshot:
-    """Everything that belongs to cases, at one moment: objects by kind and name, keys by case."""
+    """Everything that belongs to cases at one moment: objects by kind and name, keys by case."""
 
     objects: dict[str, dict[str, Object]] = field(default_factory=dict)
     keys: dict[str, list[Object]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Snapshot:
 
 
 class Stage:
-    """What people do with the cluster, as the administrator.
+    """Changes to the cluster that people make, with an administrator's rights.
 
     Args:
         kube: the real API server.
@@ -53,7 +53,7 @@ class Stage:
         self._masters = masters
 
     async def open(self) -> None:
-        """Have the namespace there."""
+        """Make the namespace."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         meta = {"name": NAMESPACE_NAME, "labels": labels}
         await self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, manager=MANAGER)
@@ -72,7 +72,7 @@ class Stage:
         return _resource("OpenClawAgent", case, {"routeRef": {"name": route or case}, "key": key, **spec})
 
     async def master(self, case: str) -> None:
-        """The Secret with the master keys for a case's routes."""
+        """Make the Secret with the master keys for a case's routes."""
         masters = {f"{_MASTER_KEY}{end}": self.master_of(f"{case}{end}") for end in self.proxies.ends}
         self.world.secrets.update(masters.values())
         data = {key: base64.b64encode(value.encode()).decode() for key, value in masters.items()}
@@ -84,7 +84,7 @@ class Stage:
         return self._masters[self.proxies.service(tenant)]
 
     def is_one_litellm(self, tenant: str, other: str) -> bool:
-        """Whether two tenants' LiteLLMs are one, with one book of what was spent."""
+        """Whether two tenants have the same LiteLLM, which keeps one record of their spend."""
         return self.proxies.service(tenant) == self.proxies.service(other)
 
     async def apply(self, manifest: Object) -> Object:
@@ -99,16 +99,16 @@ class Stage:
         raise AssertionError("unreachable")
 
     async def change(self, manifest: Object, spec: Mapping[str, Any]) -> None:
-        """Apply a manifest with another spec: what is given is merged into it."""
+        """Apply a manifest with changes merged into its spec."""
         await self.apply(_merged(manifest, {"spec": spec}))
 
     async def annotate(self, manifest: Object, **annotations: str) -> None:
-        """Apply a manifest with annotations of Litclaw's."""
+        """Apply a manifest with annotations of Litclaw."""
         given = {f"litclaw.dev/{name}": value for name, value in annotations.items()}
         await self.apply(_merged(manifest, {"metadata": {"annotations": given}}))
 
     async def delete(self, resource: Resource, name: str) -> None:
-        """Delete without waiting; done where there is none."""
+        """Delete without waiting. An object that isn't there is no error."""
         if found := await self.kube.get(resource, NAMESPACE_NAME, name):
             await self.kube.delete(resource, NAMESPACE_NAME, name, uid=found["metadata"]["uid"])
 
@@ -117,7 +117,7 @@ class Stage:
     async def litellm(
         self, tenant: str, method: str, path: str, *, key: str = "", body: Object | None = None
     ) -> tuple[int, Object]:
-        """A call to a tenant's LiteLLM, with the master key where none is given."""
+        """Call a tenant's LiteLLM, with the master key unless another is given."""
         headers = {"Authorization": f"Bearer {key or self.master_of(tenant)}", "Content-Type": "application/json"}
         given = json.dumps(body).encode() if body is not None else b""
         for wait in (0.2, 1.0, 3.0, 0.0):
@@ -132,25 +132,25 @@ class Stage:
         raise AssertionError("unreachable")
 
     async def spend(self, case: str, token: str) -> None:
-        """Have a key have spent something."""
-        status, said = await self.litellm(case, "POST", "/key/update", body={"key": token, "spend": SPENT})
-        assert status == 200, said
+        """Set what a key has spent to `SPENT`."""
+        status, answer = await self.litellm(case, "POST", "/key/update", body={"key": token, "spend": SPENT})
+        assert status == 200, answer
 
     async def key_of(self, agent: str, namespace: str = NAMESPACE_NAME) -> str:
-        """The virtual key that an agent's Secret holds; empty: none yet."""
+        """The virtual key in an agent's Secret; empty: none yet."""
         found = await self.kube.get(SECRET, namespace, f"{agent}-litellm")
         return base64.b64decode((found or {}).get("data", {}).get("LITELLM_API_KEY", "")).decode()
 
     async def is_accepted(self, tenant: str, key: str) -> bool:
-        """Whether a LiteLLM takes a virtual key for a call to a model."""
+        """Whether a LiteLLM accepts a virtual key for a call to a model."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
         status, _ = await self.litellm(tenant, "POST", "/v1/chat/completions", key=key, body=body)
         return status == 200
 
-    # What is there
+    # Reads
 
-    async def see_secrets(self) -> None:
-        """Take up every secret value of the cluster, so that it is searched for in logs."""
+    async def collect_secrets(self) -> None:
+        """Collect every secret value of the cluster, to search logs for it."""
         for secret in await self.kube.objects(SECRET):
             for key, value in (secret.get("data") or {}).items():
                 if key not in NOT_SECRET:
@@ -188,7 +188,7 @@ class Stage:
             page += 1
 
     async def clear(self, cases: Iterable[str] | None = None) -> None:
-        """Delete what is left of cases, without waiting.
+        """Delete the objects of cases, without waiting.
 
         Args:
             cases: their names; None: all.
@@ -201,7 +201,7 @@ class Stage:
                     await self.delete(BY_KIND[kind], name)
 
     async def wait_empty(self) -> None:
-        """Wait until no agent or route of an earlier campaign is there; an operator must run."""
+        """Wait until no agent or route of an earlier campaign is left; an operator must run."""
         while True:
             found = (await self.snapshot()).objects
             if not any(map(is_numbered, [*found[AGENT.kind], *found[ROUTE.kind]])):
@@ -209,7 +209,7 @@ class Stage:
             await asyncio.sleep(1.0)
 
     async def forget_keys(self) -> None:
-        """Delete the keys that an earlier campaign has left."""
+        """Delete the keys of an earlier campaign."""
         for end in self.proxies.ends:
             rows = await self.rows(end)
             tokens = [row["token"] for row in rows if (row.get("key_alias") or "").startswith(f"{NAMESPACE_NAME}/")]
@@ -233,10 +233,10 @@ def _merged(into: Mapping[str, Any], given: Mapping[str, Any]) -> Object:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether an object is of a case that has a number, as all have but that of the one managed route."""
+    """Whether an object belongs to a numbered case: every case but that of the managed route has a number."""
     return case_of(name)[1:].isdigit()
 
 
 def token_of(key: str) -> str:
-    """What LiteLLM calls a key."""
+    """The token of a key, which LiteLLM knows it by."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What is done to an agent and its route while something fails."""
+"""The stories: changes to an agent or its route, made while something fails."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,13 +16,12 @@ class Story:
     """One story.
 
     Attributes:
-        name: of the story.
-        act: what is done.
-        there: whether there is a route and an agent with a key at the beginning; otherwise nothing but the master key.
-        second: whether there is a second route to begin with.
-        prepare: what is done before that, without a fault.
-        accepted: whether the key must be accepted in the end; None: there is none any more.
-        tenant: what is added to the case's name for the LiteLLM that is the agent's in the end.
+        act: the change.
+        there: whether the story begins with a route and an agent that has a key; otherwise only with the master key.
+        second: whether there is a second route at the beginning.
+        prepare: an earlier change, made without a fault.
+        accepted: whether the key must be accepted in the end; None: the agent has no key then.
+        tenant: the suffix of the case's name that gives the tenant whose LiteLLM the agent has in the end.
     """
 
     name: str
@@ -106,7 +105,7 @@ STORIES: Final = {
 
 
 def is_begun(snapshot: Snapshot, story: Story, case: str) -> bool:
-    """Whether a story's beginning is there."""
+    """Whether the beginning of a story is set up."""
     routes = [case, f"{case}-b"] if story.second else [case]
     if not story.there:
         return True
@@ -116,7 +115,7 @@ def is_begun(snapshot: Snapshot, story: Story, case: str) -> bool:
 
 
 def is_ready(snapshot: Snapshot, kind: str, name: str) -> bool:
-    """Whether a resource is ready, by the status of its present generation."""
+    """Whether a resource is ready, by the status of its current generation."""
     body = snapshot.get(kind, name)
     status = (body or {}).get("status") or {}
     if body is None or status.get("observedGeneration") != body["metadata"]["generation"]:

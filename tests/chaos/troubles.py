@@ -1,4 +1,4 @@
-"""What goes wrong with more than one call, or with nobody's: watches that end, lists at a start, two operators, the clock."""
+"""Faults that aren't one call's: watches that end, calls at a start, two operators, the clock."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,21 @@ from litclaw.kube.election import LEASE_SECONDS
 from litclaw.kube.fence import EXIT_STATUS
 from litclaw.kube.resources import AGENT
 
-from .faults import EVERY, HALF_DONE, KINDS, KUBE, Fault
+from .calls import KUBE
+from .cases import Outcome
+from .faults import EVERY, HALF_DONE, KINDS, Fault, WatchTrouble
+from .lifecycle import until
 from .process import OperatorProcess
 from .stage import Stage
 from .stories import Story
-from .sweep import Outcome, Sweep
-from .world import WatchTrouble, World
+from .sweep import Sweep
+from .world import World
 
 Means = Callable[[str], bool]
-"""Whether a trouble, by its name, is to be tried."""
+"""Whether a fault, by its name, is part of the run."""
 _START_SECONDS = 20.0
-_TAKE_OVER_SECONDS = LEASE_SECONDS + 12.0
+_TAKE_OVER_SECONDS = LEASE_SECONDS + 120.0
+_END_SECONDS = 120.0
 
 WATCHES = {
     "watch cut after each event": WatchTrouble("cut", 1),
@@ -45,7 +49,7 @@ async def _watches(world: World, trouble: WatchTrouble) -> AsyncIterator[None]:
 
 
 async def watches(sweep: Sweep, world: World, stories: Sequence[Story], means: Means) -> list[Outcome]:
-    """All stories under each trouble of watches."""
+    """All stories during each fault of watches."""
     found = []
     for name, trouble in WATCHES.items():
         if not means(name):
@@ -57,12 +61,12 @@ async def watches(sweep: Sweep, world: World, stories: Sequence[Story], means: M
 # Starts
 
 STARTS = tuple(kind for kind in KINDS if kind not in HALF_DONE)
-"""The calls that are nobody's alone only read, so nothing of them can be half done."""
+"""The calls that belong to no single case only read, so none of them can be half done."""
 
 
 @contextlib.asynccontextmanager
 async def _start(operator: OperatorProcess, world: World, kind: str) -> AsyncIterator[None]:
-    """Kill the operator, have the stories told while none runs, and start another, whose common calls fail."""
+    """Kill the operator, tell the stories while none runs, and start another, whose common calls fail."""
     await operator.end()
     yield
     world.trouble_calls([Fault(KUBE, EVERY, nth, kind) for nth in (1, 3)])
@@ -95,7 +99,7 @@ def _always(kind: str) -> Lease:
 
 
 def _now_and_then(operator: str, number: int) -> str:
-    """Every other lease call of the leader's fails, each time in another way; it goes on leading."""
+    """Every fourth lease call of the leader fails, each in another way; it goes on leading."""
     kinds = ("drop-request", "drop-answer", "409", "429", "500", "503", "504-done", "late")
     return kinds[number // 4 % len(kinds)] if operator == "a" and number % 4 == 3 else ""
 
@@ -106,7 +110,7 @@ LEASES: dict[str, Lease] = {
     "lease calls answered late": _always("slow"),
     "lease calls answered 500": _always("500"),
 }
-"""What costs the leader its lease, by name."""
+"""The faults that cost the leader its lease, by name."""
 
 
 class Pair:
@@ -117,10 +121,10 @@ class Pair:
         self._a, self._b = a, b
 
     async def start(self) -> None:
-        """Start the first, and the other when that leads."""
+        """Start the first, and the other once the first leads."""
         self._world.lease = lambda operator, number: ""
         await self._a.start()
-        await self._leads("a", 40)
+        await self._leads("a", _TAKE_OVER_SECONDS)
         await self._b.start()
         await asyncio.sleep(3)
 
@@ -146,7 +150,7 @@ class Pair:
         raise AssertionError(f"{name} doesn't lead")
 
     def overlap(self, since: int) -> list[str]:
-        """Writes of the first one's after the other had begun to write; there may be none."""
+        """Writes of the first operator after the other had begun to write; there must be none."""
         calls = [call for call in self._world.calls[since:] if not call.name.reads and _is_work(call.name.call)]
         begun = min((call.at for call in calls if call.operator == "b"), default=None)
         late = [call for call in calls if call.operator == "a" and begun is not None and call.at > begun]
@@ -161,13 +165,13 @@ class Pair:
 
     @contextlib.asynccontextmanager
     async def partition(self) -> AsyncIterator[None]:
-        """The leader doesn't reach the API server any more, and the other takes over."""
+        """The leader can't reach the API server any more, and the other takes over."""
         yield
         with self._world.cut_off("a"):
             await self._lost()
 
     async def _lost(self) -> None:
-        status = await self._a.wait(20)
+        status = await self._a.wait(_END_SECONDS)
         assert status == EXIT_STATUS, f"the leader that lost its lease ended with {status}"
         await self._leads("b", _TAKE_OVER_SECONDS)
 
@@ -181,24 +185,24 @@ class Pair:
 
     @contextlib.asynccontextmanager
     async def pause(self) -> AsyncIterator[None]:
-        """The leader is stopped in the midst of its work for longer than the lease, and goes on then."""
+        """The leader is paused in the middle of its work for longer than the lease, and then resumed."""
         yield
         self._a.tell(signal.SIGSTOP)
         self._world.strikes += 1
         await self._leads("b", _TAKE_OVER_SECONDS)
         await asyncio.sleep(2)
         self._a.tell(signal.SIGCONT)
-        status = await self._a.wait(20)
+        status = await self._a.wait(_END_SECONDS)
         assert status == EXIT_STATUS, f"the leader that was paused ended with {status}"
 
     @contextlib.asynccontextmanager
     async def leave(self) -> AsyncIterator[None]:
-        """The leader is told to stop in the midst of its work."""
+        """The leader receives SIGTERM in the middle of its work."""
         yield
         self._a.tell(signal.SIGTERM)
         self._world.strikes += 1
-        assert await self._a.wait(20) == 0
-        await self._leads("b", 12)
+        assert await self._a.wait(_END_SECONDS) == 0
+        await self._leads("b", _TAKE_OVER_SECONDS)
 
 
 def _is_work(call: str) -> bool:
@@ -223,7 +227,7 @@ OF_LEADERS: dict[str, Callable[[Pair], AbstractAsyncContextManager[None]]] = {
 
 
 async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[Story], means: Means) -> list[Outcome]:
-    """The stories with two operators, of which the first loses the lease in each way that there is, or doesn't."""
+    """The stories with two operators, of which the first loses the lease in each possible way, or keeps it."""
     found: list[Outcome] = []
     for name, trouble in OF_LEADERS.items():
         if not means(name):
@@ -247,10 +251,9 @@ async def leaders(sweep: Sweep, world: World, make: MakePair, stories: Sequence[
 
 _AHEAD = 40 * 86_400.0
 """In seconds: more than a month, the period of the agents' budgets."""
-
-
 _LOOKED_AT_SECONDS = 85.0
-"""No agent is left alone for longer, whatever the clock was when it was last looked at (`under_test.SHORTER`)."""
+"""Each agent is reconciled within this time, whatever the clock was at the last pass (`under_test.SHORTER`)."""
+_ROTATED_SECONDS = 180.0
 
 
 async def _interval(stage: Stage, case: str) -> None:
@@ -258,29 +261,33 @@ async def _interval(stage: Stage, case: str) -> None:
 
 
 AGEING = Story("interval", _interval)
-"""An agent whose key is to be rotated once a day."""
+"""An agent whose key is rotated once a day."""
 
 
 @contextlib.asynccontextmanager
 async def _set(stage: Stage, operator: OperatorProcess, ahead: float, generation: int) -> AsyncIterator[None]:
-    """Set the clock in the midst of the stories.
+    """Set the clock in the middle of the stories.
 
     Args:
-        generation: of the key that an agent with an interval must have then.
+        generation: of the key that an agent with an interval must have afterwards.
     """
     yield
     await asyncio.sleep(3)
     operator.set_clock(ahead)
     stage.world.strikes += 1
     await asyncio.sleep(_LOOKED_AT_SECONDS)
-    agents = (await stage.snapshot()).objects[AGENT.kind].values()
-    ageing = [body for body in agents if "interval" in body["spec"]["key"].get("rotation", {})]
-    found = [body["status"]["key"]["generation"] for body in ageing]
-    assert found == [generation], f"an agent with an interval has a key of generation {found}"
+
+    async def rotated() -> None:
+        agents = (await stage.snapshot()).objects[AGENT.kind].values()
+        ageing = [body for body in agents if "interval" in body["spec"]["key"].get("rotation", {})]
+        found = [body["status"]["key"]["generation"] for body in ageing]
+        assert found == [generation], f"an agent with an interval has a key of generation {found}"
+
+    await until(rotated, _ROTATED_SECONDS)
 
 
 async def clock(sweep: Sweep, stage: Stage, operator: OperatorProcess, stories: Sequence[Story]) -> list[Outcome]:
-    """The stories while the operator's clock is set 40 days forward, and while it is set right again."""
+    """The stories while the operator's clock is set 40 days forward, and while it is set back."""
     told = [*stories, AGEING]
     found = await sweep.run_under("clock", "clock set 40 days forward", partial(_set, stage, operator, _AHEAD, 2), told)
     return found + await sweep.run_under(

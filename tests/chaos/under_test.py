@@ -1,6 +1,6 @@
 """The operator with shorter waits and a clock that can be set; otherwise it is `litclaw run`.
 
-Usage: python -m tests.chaos.under_test <file> run …    The file has the number of seconds by which the clock is ahead.
+Usage: python -m tests.chaos.under_test <file> run …    The file has the seconds that the clock is ahead.
 """
 
 import sys

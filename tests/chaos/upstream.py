@@ -1,4 +1,4 @@
-"""What is real behind the faulty world: the API server of a kubeconfig, and LiteLLMs by port-forward."""
+"""The real servers behind the faulty world: the API server of a kubeconfig, and LiteLLMs by port-forward."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,14 @@ _HEADERS_OF_LITELLM.add(OPERATOR_HEADER.lower())
 Answer = tuple[int, dict[str, str], bytes]
 _SAME_FOR_ALL = ("/health/readiness", "/health/readiness/details", "/model/info", "/key/list")
 _SHARED_SECONDS = 5.0
+_FORWARD_SECONDS = 120.0
 OPERATOR_USER = "system:serviceaccount:litclaw-system:litclaw"
 
 
 class ApiServer:
-    """The real API server, called as the administrator of a kubeconfig who says that he is the operator's service account.
+    """The real API server, called as a kubeconfig's administrator who impersonates the operator's service account.
 
-    So the operator has the permissions of `deploy/permissions`, and no more.
+    So the operator has exactly the permissions of `deploy/permissions`.
     """
 
     def __init__(self, configuration: Any) -> None:
@@ -40,12 +41,12 @@ class ApiServer:
         if token := configuration.api_key.get("BearerToken"):
             self._headers["Authorization"] = token
         connector = aiohttp.TCPConnector(ssl=context, limit=0)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=60)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
 
     @classmethod
     async def connect(cls, kubeconfig: Path) -> Self:
-        """By a kubeconfig's current context."""
+        """Connect by a kubeconfig's current context."""
         configuration = Configuration()
         await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
         return cls(configuration)
@@ -79,7 +80,7 @@ class Proxies:
     """Real LiteLLMs behind port-forwards.
 
     Args:
-        services: ``<namespace>/<service>`` by what a tenant's name ends with; an empty end is all others'.
+        services: ``<namespace>/<service>`` by the end of a tenant's name; the empty end is for all others.
     """
 
     def __init__(self, cluster: Cluster, services: Mapping[str, str]) -> None:
@@ -89,7 +90,7 @@ class Proxies:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._lock = asyncio.Lock()
         self._shared: dict[tuple[str, ...], tuple[float, asyncio.Future[Answer]]] = {}
-        # LiteLLM ends a connection that has been idle for 5 s, and a port-forward tells of that late.
+        # LiteLLM ends a connection that has been idle for 5 s, and a port-forward reports that late.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.5)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))
 
@@ -107,22 +108,22 @@ class Proxies:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """What tenants' names end with: one for each LiteLLM."""
+        """The ends of tenants' names, one for each LiteLLM."""
         return tuple(self._services)
 
     def service(self, tenant: str) -> str:
-        """Which LiteLLM is a tenant's; ``<service>.<namespace>`` is that very one."""
+        """The LiteLLM of a tenant, as ``<namespace>/<service>``; a tenant may also be ``<service>.<namespace>``."""
         name, dot, namespace = tenant.partition(".")
         return f"{namespace}/{name}" if dot else self._services[self.end(tenant)]
 
     def end(self, tenant: str) -> str:
-        """Which of the ends a tenant's name has."""
+        """The one of `ends` that a tenant's name has."""
         return next((end for end in self._services if end and tenant.endswith(end)), "")
 
     async def read(self, tenant: str, path: str, headers: Mapping[str, str]) -> Answer:
-        """`call`, of a GET. What is the same for all tenants is asked once in 5 s, unless something has changed since.
+        """Pass a GET on. What is the same for all tenants is read once in 5 s, unless something was written since.
 
-        Each case has a route, and each route asks its LiteLLM the same again and again; the real one would do little else.
+        Each case has a route, and each route reads the same all the time: a large load for the real LiteLLM.
         """
         service, loop = self.service(tenant), asyncio.get_running_loop()
         if path.partition("?")[0] not in _SAME_FOR_ALL:
@@ -144,7 +145,7 @@ class Proxies:
     async def call(
         self, tenant: str, method: str, path: str, headers: Mapping[str, str] = {}, body: bytes = b""
     ) -> Answer:
-        """Pass a request on to a tenant's LiteLLM. A port-forward that has ended is begun anew.
+        """Pass a request on to a tenant's LiteLLM. A port-forward that has ended is started again.
 
         Raises:
             aiohttp.ClientError: it doesn't answer.
@@ -191,8 +192,8 @@ class Proxies:
         )
         self._processes[service] = process
         assert process.stdout
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
-        # kubectl writes a line for every connection, and a pipe that nobody empties would stop it.
+        line = (await asyncio.wait_for(process.stdout.readline(), _FORWARD_SECONDS)).decode()
+        # kubectl writes a line for every connection, and would block on a full pipe.
         asyncio.ensure_future(_empty(process.stdout))
         port = line.partition("127.0.0.1:")[2].partition(" ")[0]
         if not port.isdigit():

@@ -1,4 +1,4 @@
-"""Objects straight from the API server: what is asked for again and again needs no process for each time."""
+"""Objects read straight from the API server, without a kubectl process for each read."""
 
 import base64
 import ssl
@@ -13,13 +13,13 @@ import yaml
 Object = dict[str, Any]
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-# A CRD that was just applied, or an API server that starts anew, is there after a moment.
-_ATTEMPTS = 3
+# A CRD that was just applied, and an API server that restarts, are available after a moment.
+_ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0
 
 
 class _Kind(NamedTuple):
-    """What the API server says of a kind."""
+    """A kind, as the API server's discovery describes it."""
 
     api_version: str
     kind: str
@@ -27,25 +27,25 @@ class _Kind(NamedTuple):
     namespaced: bool
 
     def path(self, namespace: str | None, name: str = "") -> str:
-        """URL path of an object or, without a name, of a collection; of all namespaces where none is given."""
+        """URL path of an object or, without a name, of a collection; by default in all namespaces."""
         root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
         where = f"/namespaces/{namespace or 'default'}" if self.namespaced and namespace is not None else ""
         return f"{root}{where}/{self.plural}" + (f"/{name}" if name else "")
 
 
 class Api:
-    """The API server of a cluster, by its kubeconfig with a client's certificate (kind's and localkube's)."""
+    """The API server of a cluster, by a kubeconfig with a client certificate (as kind and localkube write it)."""
 
     def __init__(self, kubeconfig: Path) -> None:
         host, context = _credentials(kubeconfig)
-        self._client = httpx.Client(base_url=host, verify=context, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=host, verify=context, timeout=60, trust_env=False)
         self._kinds: dict[str, _Kind] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """An object as ``kubectl get -o json`` shows it, or None.
 
         Args:
-            kind: as kubectl takes it: kind, plural, singular or short name, in any case.
+            kind: as kubectl takes it: kind, plural, singular or short name, in upper or lower case.
 
         Raises:
             RuntimeError: the API server doesn't answer, refuses, or has no such kind.
@@ -57,7 +57,7 @@ class Api:
         """All objects of some kinds, of all namespaces.
 
         Args:
-            kinds: as kubectl takes them, with commas.
+            kinds: as kubectl takes them, separated by commas.
             selectors: ``labelSelector`` and ``fieldSelector``.
 
         Raises:
@@ -81,7 +81,7 @@ class Api:
         return self._kinds[name]
 
     def _discover(self) -> dict[str, _Kind]:
-        """The kinds by each of their names; where groups share one, the core's or the first group's, as with kubectl."""
+        """The kinds by each of their names. A name in several groups is the first group's, as with kubectl."""
         found: dict[str, _Kind] = {}
         for root in ("/api", "/apis"):
             for group in (self._read(root, accept=_DISCOVERY) or {}).get("items", []):
@@ -101,7 +101,7 @@ class Api:
         return found
 
     def _read(self, path: str, accept: str = "application/json", **query: str) -> Object | None:
-        """What is at a path; None where nothing is."""
+        """The JSON at a path; None: 404."""
         for attempt in range(_ATTEMPTS):
             try:
                 answer = self._client.get(path, params=query, headers={"Accept": accept})
@@ -119,20 +119,20 @@ class Api:
 
 
 def _shown(body: Object) -> Object:
-    """Without what kubectl leaves out."""
+    """Without the fields that kubectl hides."""
     body["metadata"].pop("managedFields", None)
     return body
 
 
 def _credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
-    """The API server's URL, and what verifies it and names the client, by the current context."""
+    """The API server's URL and the TLS context with the client's certificate, by the current context."""
     config = yaml.safe_load(kubeconfig.read_text())
     context = _named(config["contexts"], config["current-context"])["context"]
     cluster = _named(config["clusters"], context["cluster"])["cluster"]
     user = _named(config["users"], context["user"])["user"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     found = ssl.create_default_context(cadata=authority)
-    with tempfile.NamedTemporaryFile() as file:  # only from a file does ssl take a key
+    with tempfile.NamedTemporaryFile() as file:  # ssl takes a key only from a file
         for part in ("client-certificate-data", "client-key-data"):
             file.write(base64.b64decode(user[part]) + b"\n")
         file.flush()

@@ -1,4 +1,4 @@
-"""What the API server has logged of the operator's requests, where it keeps an audit log (localkube)."""
+"""The operator's requests in the API server's audit log, where there is one (localkube)."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def log_of(cluster: str) -> Path:
 
 
 def requests(log: Path, start: int = 0) -> list[dict[str, Any]]:
-    """The operator's requests from a place in the log on, oldest first."""
+    """The operator's requests from a position in the log on, oldest first."""
     with log.open() as lines:
         lines.seek(start)
         entries = [json.loads(line) for line in lines if OPERATOR in line and line.endswith("\n")]

@@ -1,4 +1,4 @@
-"""The command line against the tests' cluster: ``litclaw`` as it is installed beside the Python that runs the tests."""
+"""The ``litclaw`` command, as installed beside the Python that runs the tests, against the tests' cluster."""
 
 import contextlib
 import fcntl
@@ -13,13 +13,15 @@ import termios
 from pathlib import Path
 from typing import Any
 
-from .support import Kube, Object
+from .api import Object
+from .kube import Kube
+from .waiting import LONG_SECONDS, PATIENCE_SECONDS
 
 BIN = Path(sys.executable).parent
 
 
 def environment(kube: Kube) -> dict[str, str]:
-    """The tests' cluster as the current one, and the commands in the path."""
+    """An environment with the tests' cluster as the current one, and the commands in the path."""
     kubeconfig = {"KUBECONFIG": str(kube.cluster.kubeconfig.absolute())} if kube.cluster.kubeconfig else {}
     return {**os.environ, **kubeconfig, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
@@ -27,10 +29,10 @@ def environment(kube: Kube) -> dict[str, str]:
 def litclaw(
     kube: Kube, *args: str, status: int | None = 0, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that has to end with a status; None: with any."""
+    """Run a command and check its exit status; None: any."""
     command = [str(BIN / "litclaw"), *args]
     done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, env=environment(kube), timeout=120, check=False
+        command, input=stdin, capture_output=True, text=True, env=environment(kube), timeout=LONG_SECONDS, check=False
     )
     assert status in (None, done.returncode), f"{' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
@@ -38,12 +40,12 @@ def litclaw(
 
 
 def of_litclaw(kube: Kube, *args: str, status: int = 0) -> Any:
-    """What a command prints as JSON."""
+    """The JSON that a command prints."""
     return json.loads(litclaw(kube, *args, "-o", "json", status=status).stdout)
 
 
 def at_terminal(kube: Kube, *args: str, columns: int = 80, status: int = 0) -> str:
-    """What a command shows at a terminal."""
+    """The output of a command at a terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {**environment(kube), "TERM": "xterm-256color"}
@@ -52,21 +54,21 @@ def at_terminal(kube: Kube, *args: str, columns: int = 80, status: int = 0) -> s
     process = subprocess.Popen([str(BIN / "litclaw"), *args], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     shown = b""
-    with contextlib.suppress(OSError):  # how the end of a terminal shows
+    with contextlib.suppress(OSError):  # the end of a terminal
         while chunk := os.read(ours, 65536):
             shown += chunk
     os.close(ours)
-    assert process.wait(timeout=60) == status, shown.decode()
+    assert process.wait(timeout=PATIENCE_SECONDS) == status, shown.decode()
     return shown.decode()
 
 
 def plain(shown: str) -> list[str]:
-    """The lines of a terminal without colours and movements; one that is drawn anew counts anew."""
+    """The lines of a terminal without colours and cursor movements; a line that is drawn again counts again."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r", "\n").splitlines()
 
 
 def as_account(kube: Kube, namespace: str, name: str, rules: list[Object], folder: Path) -> Path:
-    """A service account that may do in its namespace what some rules say and nothing else, as a kubeconfig."""
+    """The kubeconfig of a service account that has only the permissions of some rules, in its namespace."""
     meta = {"name": name, "namespace": namespace}
     rbac = "rbac.authorization.k8s.io"
     kube.apply(

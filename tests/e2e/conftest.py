@@ -1,6 +1,6 @@
-"""One real cluster for every test here: kind where Docker runs, localkube elsewhere (see dev/cluster.py).
+"""One real cluster for all tests here: kind where Docker runs, localkube elsewhere (see dev/cluster.py).
 
-LITCLAW_INSTALL=0 leaves images and operator as they are, for working on a test against a cluster that is kept.
+LITCLAW_INSTALL=0 leaves images and operator unchanged, for work on a test with a cluster that is kept.
 """
 
 import os
@@ -12,31 +12,27 @@ from pytest_kind import KindCluster
 
 from dev.cluster import Cluster, install, of_kind, sayer, tools
 
-from .support import (
-    AI,
-    TEAM,
-    Kube,
-    Proxy,
-    agent,
-    make_main,
-    operator_policy,
-)
+from .kube import Kube
+from .main_route import make_main
+from .networks import operator_policy
+from .proxy import Proxy
+from .resources import AI, TEAM, agent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Which kind and kubectl to use, unless the command line says so."""
+    """Set which kind and kubectl to use, unless the command line does."""
     for option, path in zip(("kind_bin", "kind_kubectl_bin"), tools(), strict=True):
         if path and not getattr(config.option, option, None):
             setattr(config.option, option, str(path))
     if config.option.cluster_name == "pytest-kind":
         config.option.cluster_name = "litclaw-test"
-    # Each worker of pytest-xdist has a cluster of its own: some tests take the proxy down that others talk to.
+    # Each worker of pytest-xdist has a cluster of its own, because some tests stop the proxy that others use.
     if worker := getattr(config, "workerinput", {}).get("workerid"):
         config.option.cluster_name += f"-{worker}"
 
 
-# A worker takes one file after another in this order, so what takes longest must not come last.
-# The story begins and ends with a cluster without Litclaw, so it costs least where nothing is there yet.
+# A worker takes one file after another in this order, so the longest files come first.
+# The story begins and ends with a cluster without Litclaw, so it is fastest in an empty one.
 _LONGEST = (
     "test_story",
     "test_faults",
@@ -48,7 +44,7 @@ _LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first."""
+    """Move the files that take longest to the front."""
     last = len(_LONGEST)
     items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else last)
 
@@ -59,7 +55,7 @@ def cluster(kind_cluster: KindCluster) -> Cluster:
     found = of_kind(kind_cluster)
     if os.environ.get("LITCLAW_INSTALL") != "0":
         install(found, sayer())
-    # The tests' own servers listen where no proxy of the default policy does, as an owner's may.
+    # The tests' own servers listen at ports that the operator's default policy doesn't open.
     Kube(found).apply(operator_policy(AI))
     return found
 
@@ -96,5 +92,5 @@ def scout(kube: Kube, proxy: Proxy) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository."""
+    """The root of the repository."""
     return Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""The API server as the cluster's administrator, without a kubectl for each call: for tests that make many."""
+"""The API server, called as administrator without a kubectl process for each call, for tests that make many calls."""
 
 import contextlib
 import re
@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import httpx
 
-from .support import Kube, eventually
+from .kube import Kube
+from .waiting import eventually
 
 WORKERS = 8
 A = TypeVar("A")
@@ -31,7 +32,7 @@ def api_server(kube: Kube) -> Iterator[httpx.Client]:
             return found[1]
 
         try:
-            base = f"http://127.0.0.1:{eventually(port, timeout=20)}"
+            base = f"http://127.0.0.1:{eventually(port)}"
             with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
                 yield client
         finally:
@@ -40,6 +41,6 @@ def api_server(kube: Kube) -> Iterator[httpx.Client]:
 
 
 def at_once(call: Callable[[A], B], given: Sequence[A]) -> list[B]:
-    """The answers, in order, with some calls at a time."""
+    """Make calls, some at a time; returns the answers in order."""
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(call, given))

@@ -1,4 +1,4 @@
-"""What Argo CD and Flux make of an object, from the very files that users give them."""
+"""The health that Argo CD and Flux give an object, by the files in deploy/components that users install."""
 
 import json
 from functools import cache
@@ -15,14 +15,14 @@ COMPONENTS = Path(__file__).resolve().parents[2] / "deploy" / "components"
 
 @cache
 def _scripts() -> dict[str, str]:
-    """The Lua of each kind, as the component puts it into Argo CD's ConfigMap."""
+    """The Lua script of each kind, as the component puts it into Argo CD's ConfigMap."""
     kustomization = yaml.safe_load((COMPONENTS / "argocd" / "kustomization.yaml").read_text())
     pairs = (entry.split("=") for entry in kustomization["configMapGenerator"][0]["files"])
     return {key.rpartition("_")[2]: (COMPONENTS / "argocd" / file).read_text() for key, file in pairs}
 
 
 def argo(body: dict[str, Any]) -> tuple[str, str]:
-    """Status and message by Argo CD's rules: its Lua is 5.1 with the object as ``obj``, and no other way out."""
+    """Status and message by Argo CD's rules: Lua 5.1 with the object as ``obj`` and without access to the outside."""
     lua = LuaRuntime(unpack_returned_tuples=True, register_eval=False)
     for name in ("os", "io", "package", "require", "dofile", "loadfile", "debug", "python"):
         lua.globals()[name] = None
@@ -46,8 +46,8 @@ def _program(expression: str) -> celpy.Runner:
 def flux(body: dict[str, Any]) -> str:
     """InProgress, Failed, Current or Unknown (Flux waits), by the rules of its RFC 0009.
 
-    An older generation's status is in progress; then inProgress, failed and current are asked in this order, and where
-    none is true it is in progress. An expression over a field that isn't there is an error, which Flux waits out.
+    The status of an older generation is in progress. Otherwise inProgress, failed and current are evaluated in this
+    order; if none is true, the object is in progress. An expression over a missing field is an error, and Flux waits.
     """
     status, meta = body.get("status") or {}, body["metadata"]
     if status.get("observedGeneration", meta["generation"]) != meta["generation"]:

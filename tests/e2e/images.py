@@ -1,4 +1,4 @@
-"""The images that only the tests need. `images/build` builds stand-ins of the same names where no registry is reached."""
+"""Images that only the tests need. `images/build` builds stand-ins of these names where no registry is reachable."""
 
 from typing import Final
 

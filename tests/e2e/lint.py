@@ -1,4 +1,4 @@
-"""kube-score, built from its pinned Go module as the parts of localkube are."""
+"""kube-score, built from its pinned Go module like the parts of localkube."""
 
 import subprocess
 import sys
@@ -14,20 +14,20 @@ _PROGRAM = build.Program(
     "kube-score", str(ROOT / "tests" / "lint"), "github.com/zegl/kube-score/cmd/kube-score", "", "kube-score (1 min)"
 )
 IGNORED = {
-    "container-image-pull-policy": "every image has a release for its tag, which isn't moved",
+    "container-image-pull-policy": "the tag of every image is a release, which doesn't move",
     "deployment-has-host-podantiaffinity": "the pods are spread by a topologySpreadConstraint",
     "statefulset-has-host-podantiaffinity": "a database of one pod",
-    "container-ephemeral-storage-request-and-limit": "a node that doesn't count it takes no pod that asks for it",
-    "pod-probes-identical": "liveness may ask what readiness asks, less often",
+    "container-ephemeral-storage-request-and-limit": "a node that doesn't account for it refuses pods that request it",
+    "pod-probes-identical": "liveness may probe what readiness probes, less often",
 }
-"""What kube-score asks for and isn't done, and why. Nor are limits of CPU, which only slow down what could go on."""
+"""Checks of kube-score that don't apply, and why. CPU limits don't either: they throttle pods while CPU is idle."""
 
 
 def complaints(manifests: str, *ignored: str) -> list[str]:
-    """What kube-score finds in manifests beyond `IGNORED`.
+    """The findings of kube-score in manifests, without those of `IGNORED`.
 
     Args:
-        ignored: more of its checks to leave out.
+        ignored: more checks to leave out.
     """
     program = build.place(_PROGRAM)
     if not program.exists():
@@ -35,5 +35,5 @@ def complaints(manifests: str, *ignored: str) -> list[str]:
     flags = [flag for check in (*IGNORED, *ignored) for flag in ("--ignore-test", check)]
     command = [str(program), "score", *flags, "--ignore-container-cpu-limit", "--output-format", "ci", "-"]
     printed = subprocess.run(command, check=False, input=manifests, capture_output=True, text=True).stdout
-    assert printed, "kube-score says nothing"
+    assert printed, "kube-score prints nothing"
     return [line for line in printed.splitlines() if not line.startswith(("[OK]", "[SKIPPED]"))]

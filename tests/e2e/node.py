@@ -1,6 +1,6 @@
-"""What can be taken from a node of localkube's: its parts, its pods' network, the disk behind a volume.
+"""Outages on a localkube node: of its components, its pods' network, the disk behind a volume.
 
-A node is a process with namespaces of its own, so all of that is within reach and nothing else is touched.
+A node is a process with namespaces of its own, so a test can reach all of these without affecting anything else.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ class Node:
     """The node of a cluster.
 
     Args:
-        cluster: its name; where Docker runs, and so kind, the test is skipped.
+        cluster: its name. Where Docker runs, the clusters are kind's and the test is skipped.
     """
 
     def __init__(self, cluster: str) -> None:
         if docker_runs():
-            pytest.skip("a node of kind's is a container, and its parts can't be stopped from outside")
+            pytest.skip("a kind node is a container, and its components can't be stopped from outside")
         sys.path.insert(0, str(ROOT / "localkube"))
         from localkube_kind import layout, node_process
 
@@ -43,7 +43,7 @@ class Node:
         self._first = first
 
     def run(self, *command: str, stdin: str = "") -> str:
-        """Run a command in the node's namespaces; what it prints."""
+        """Run a command in the node's namespaces; returns what it prints."""
         done = subprocess.run(
             self._in_node(self._at, *command), check=False, input=stdin, capture_output=True, text=True
         )
@@ -51,7 +51,7 @@ class Node:
         return done.stdout
 
     def component(self, name: str) -> list[int]:
-        """The process of one of Kubernetes' own parts, such as ``etcd``."""
+        """The process of a Kubernetes component, such as ``etcd``."""
         return self._processes(lambda at: (at / "cmdline").read_bytes().split(b"\0")[1:2] == [name.encode()])
 
     def pod(self, uid: str) -> list[int]:
@@ -76,7 +76,7 @@ class Node:
 
     @contextlib.contextmanager
     def stopped(self, pids: list[int]) -> Iterator[None]:
-        """Processes that stand still: they keep their connections, and answer nothing."""
+        """Pause processes: they keep their connections and answer nothing."""
         assert pids, "there is nothing to stop"
         try:
             for pid in pids:
@@ -89,7 +89,7 @@ class Node:
 
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:
-        """No packet between pods, nor from pods to the node."""
+        """Drop every packet between pods, and from pods to the node."""
         self.run("nft", "-f", "-", stdin=_CUT)
         try:
             yield
@@ -97,7 +97,7 @@ class Node:
             self.run("nft", "delete", "table", "inet", "outage")
 
     def shrink(self, volume: str, spare_mib: int) -> str:
-        """Put a disk that has little to spare under a volume that no pod uses, with what it holds.
+        """Move an unused volume, with its contents, to a disk that is almost full.
 
         Returns:
             Its folder in the node.
@@ -114,7 +114,7 @@ class Node:
         return folder
 
     def unshrink(self, folder: str) -> None:
-        """Have a volume on its own disk again, with what it holds now; no pod uses it."""
+        """Move an unused volume back to its own disk, with its current contents."""
         kept = f"{folder}.kept"
         self.run("rm", "-rf", kept)
         self.run("cp", "-a", folder, kept)
@@ -124,7 +124,7 @@ class Node:
         self.run("rm", "-rf", kept)
 
     def fill(self, folder: str) -> str:
-        """Fill a disk to its last byte; returns the file that does."""
+        """Fill a disk to the last byte; returns the file that fills it."""
         file = f"{folder}/filler"
         subprocess.run(
             self._in_node(self._at, "dd", "if=/dev/zero", f"of={file}", "bs=64k"), check=False, capture_output=True

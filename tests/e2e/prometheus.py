@@ -1,8 +1,8 @@
-"""A real Prometheus on this machine that scrapes the operator's pods, each through a port-forward."""
+"""A real Prometheus on this machine, which scrapes the operator's pods through port-forwards."""
 
 import contextlib
 import math
-import socket
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,20 +15,22 @@ import yaml
 from dev.prometheus import program
 from dev.promql import RULES
 
-from .support import Kube, eventually
+from .api import Object
+from .kube import Kube
+from .waiting import eventually
 
 SYSTEM = "litclaw-system"
 _EVERY = "2s"
 
 
 class Prometheus:
-    """What it answers."""
+    """A client for it."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._http = httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def ready(self) -> bool:
-        """Whether it answers, and has scraped every target."""
+        """Whether it answers and has scraped every target."""
         try:
             targets = self._ask("/api/v1/targets")["activeTargets"]
         except (httpx.HTTPError, KeyError, ValueError):
@@ -41,10 +43,10 @@ class Prometheus:
         return body["data"]
 
     def series(self, expression: str, *, seconds: float = 0) -> list[dict[str, Any]]:
-        """What an expression gives now or, as a graph has it, over the last seconds; without what is no number.
+        """The series of an expression, without NaN: now or, as for a graph, over the last seconds.
 
         Raises:
-            AssertionError: it is no PromQL, or can't be evaluated.
+            AssertionError: the expression is no PromQL or can't be evaluated.
         """
         if not seconds:
             found = self._ask("/api/v1/query", query=expression)["result"]
@@ -62,7 +64,7 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(kube: Kube, pods: list[str], folder: Path) -> Iterator[Prometheus]:
-    """A Prometheus with the alert rules of `deploy/`, labelling what it scrapes as the prometheus-operator does.
+    """A Prometheus with the alert rules of `deploy/` and the labels that the prometheus-operator gives targets.
 
     Raises:
         RuntimeError: there is no Prometheus for this machine.
@@ -84,14 +86,36 @@ def prometheus(kube: Kube, pods: list[str], folder: Path) -> Iterator[Prometheus
             "scrape_configs": [{"job_name": f"{SYSTEM}/litclaw", "static_configs": targets}],
         }
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         command = [str(binary), f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]
-        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
-        with (folder / "prometheus.log").open("w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
+        command.append("--web.listen-address=127.0.0.1:0")
+        log = folder / "prometheus.log"
+        with log.open("w") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=printed)
         stack.callback(process.wait)
         stack.callback(process.terminate)
-        found = Prometheus(f"http://127.0.0.1:{port}")
-        eventually(found.ready, timeout=60, what=(folder / "prometheus.log").read_text() or "Prometheus scrapes")
+        found = Prometheus(f"http://{eventually(lambda: _address_in(log.read_text()), what='its address')}")
+        eventually(found.ready, what="Prometheus scrapes every pod")
         yield found
+
+
+def _address_in(log: str) -> str:
+    """Host and port, as Prometheus logs them once it listens."""
+    found = re.search(r"Listening on\W+address=(\S+)", log)
+    assert found, log
+    return found[1]
+
+
+def pod_monitors() -> Object:
+    """As much of the prometheus-operator's CRD as the API server needs to accept a PodMonitor."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    kinds = {"kind": "PodMonitor", "listKind": "PodMonitorList", "plural": "podmonitors", "singular": "podmonitor"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "podmonitors.monitoring.coreos.com",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": kinds, "versions": [version]},
+    }

@@ -1,4 +1,4 @@
-"""What the whole story needs around it: a reader at a shell, a release before this one, and what a reader has already."""
+"""The environment of the whole story: a reader at a shell, the previous release, and the reader's own servers."""
 
 import re
 import shutil
@@ -13,12 +13,15 @@ import yaml
 
 from dev.cluster import ROOT, Cluster, docker_runs, images
 
+from .api import Object
 from .cli import environment
 from .images import REDIS_IMAGE
-from .support import AI, Kube, Object, pod, python_server
+from .kube import Kube
+from .pods import pod, python_server
+from .resources import AI
 
 BEFORE = "0.0.9"
-"""The release before this one. There is none yet, so this one's source is built under that number."""
+"""The previous release. There is none yet, so the source of this one is built under that number."""
 LACKING = "podAnnotations"
 """A field of a gateway that the CRD of that release doesn't have."""
 _PARTS = (
@@ -30,7 +33,7 @@ _NUMBERED = ("operator/litclaw/__init__.py", "operator/litclaw/api/images.py", "
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who types what the docs say, in a clone.
+    """Somebody who types the commands of the docs, in a clone.
 
     Args:
         kube: the cluster.
@@ -40,15 +43,17 @@ class Reader:
     kube: Kube
     desk: Path
 
-    def types(self, command: str, *, where: Path = ROOT, value: str = "", status: int = 0, timeout: float = 600) -> str:
+    def types(
+        self, command: str, *, where: Path = ROOT, value: str = "", status: int = 0, timeout: float = 1200
+    ) -> str:
         """Type a command.
 
         Args:
-            value: what is typed at its own prompt.
-            status: what it has to exit with.
+            value: the text to type at the command's own prompt.
+            status: the expected exit status.
 
         Returns:
-            What it prints.
+            Its output.
         """
         env = environment(self.kube)
         env["PATH"] = f"{self.desk / 'bin'}:{env['PATH']}"
@@ -67,7 +72,7 @@ class Reader:
 
 
 def reader_at(kube: Kube, desk: Path) -> Reader:
-    """A reader with the cluster's kubectl in the path."""
+    """Make a reader with the cluster's kubectl in the path."""
     (desk / "bin").mkdir()
     kubectl = desk / "bin" / "kubectl"
     kubectl.write_text(f'#!/bin/sh\nexec "{kube.cluster.kubectl_path.absolute()}" "$@"\n')
@@ -76,10 +81,10 @@ def reader_at(kube: Kube, desk: Path) -> Reader:
 
 
 def commands(page: str, until: str = "\x00") -> list[str]:
-    """What a page's code blocks tell to type.
+    """The commands in a page's code blocks.
 
     Args:
-        until: the heading at which to stop.
+        until: the heading to stop at.
     """
     text = (ROOT / "docs" / page).read_text().partition(f"\n{until}\n")[0]
     blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
@@ -87,12 +92,12 @@ def commands(page: str, until: str = "\x00") -> list[str]:
 
 
 def commands_in(example: str) -> list[str]:
-    """What an example's comments tell to type before it is applied."""
+    """The commands in an example's comments, to be typed before it is applied."""
     return re.findall(r"^ *#   (kubectl -n \S+ create .*)$", (ROOT / example).read_text(), re.MULTILINE)
 
 
 def release_before(folder: Path) -> subprocess.Popen[bytes]:
-    """Put a clone of the release before into a folder, and begin to build its image."""
+    """Put a clone of the previous release into a folder, and begin to build its image."""
     for part in _PARTS.split():
         target = folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,12 +118,12 @@ def release_before(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def image_before() -> str:
-    """The image of the release before."""
+    """The image of the previous release."""
     return images()["operator"].replace(litclaw.__version__, BEFORE)
 
 
 def load_redis(cluster: Cluster) -> None:
-    """Put Redis' image into the node, where it isn't pulled."""
+    """Load the Redis image into the node, unless nodes pull it."""
     if cluster.load and not docker_runs():
         subprocess.run([sys.executable, str(ROOT / "images" / "build"), "redis"], check=True)
         cluster.load(REDIS_IMAGE)
@@ -129,7 +134,7 @@ DOOR = "https://tls-door.ai.svc.cluster.local:8443"
 
 
 def what_a_reader_has(authority: trustme.CA) -> list[Object]:
-    """A PostgreSQL, a Redis, and a LiteLLM behind a private authority: the route ``main``'s, by a door with TLS."""
+    """A PostgreSQL, a Redis, and a LiteLLM with a private authority: the route ``main``'s, behind a TLS proxy."""
     database = pod("own-postgres", images()["postgres"], ["docker-entrypoint.sh", "postgres"], 999)
     container = database["spec"]["containers"][0]
     container["env"] = [
@@ -160,12 +165,12 @@ def _service(name: str, port: int) -> Object:
 
 
 def database_url(name: str) -> str:
-    """A database of the reader's PostgreSQL."""
+    """The URL of a database in the reader's PostgreSQL."""
     return f"postgresql://postgres:{PASSWORD}@own-postgres.{AI}.svc.cluster.local:5432/{name}"
 
 
 def everything(kube: Kube) -> set[str]:
-    """Every object in the cluster, of any kind, but events and what is left of a volume that is being removed."""
+    """Every object in the cluster, of any kind but events."""
     kinds = kube.run("api-resources", "--verbs=list,delete", "-o", "name").stdout.split()
     return {
         f"{body['kind']} {body['metadata'].get('namespace', '')}/{body['metadata']['name']}"

@@ -1,6 +1,9 @@
-"""Each mistake gives a condition with a reason and a sentence that says what to do, and mends itself with its cause."""
+"""Each mistake sets a condition with a reason and a remedy, and the condition clears once the cause is fixed."""
 
-from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, managed_route
+from .api import Object
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, MODELS, TEAM, agent, managed_route
 from .test_delete import door, external
 
 

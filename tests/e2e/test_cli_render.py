@@ -1,4 +1,4 @@
-"""``litclaw render`` makes, without a cluster, what the operator makes in one."""
+"""``litclaw render`` renders without a cluster what the operator makes in one."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,13 @@ from litclaw.cli.offline import MADE_UP, UNKNOWN
 from litclaw.kube.cache import owner_of
 from litclaw.kube.diff import covers
 
+from .api import Object
 from .cli import litclaw
-from .support import AI, POD_SETTINGS, TEAM, Kube, Object, Proxy, agent, eventually, what_pods_need
+from .kube import Kube
+from .pods import POD_SETTINGS, what_pods_need
+from .proxy import Proxy
+from .resources import AI, TEAM, agent
+from .waiting import eventually
 
 KINDS = (
     "secrets,configmaps,services,persistentvolumeclaims,deployments,statefulsets,networkpolicies,poddisruptionbudgets"
@@ -20,7 +25,7 @@ GATEWAY = "drawn"
 
 @pytest.fixture(scope="module")
 def drawn(kube: Kube, proxy: Proxy) -> Iterator[Object]:
-    """An agent with a gateway; whether its pod runs doesn't matter here."""
+    """An agent with a gateway; its pod needn't run."""
     kube.apply(*what_pods_need(TEAM))
     config = {"files": {"AGENTS.md": "Be brief.\n"}, "extra": {"ui": {"seamColor": "#123456"}}}
     kube.apply(agent(GATEWAY, models=["gpt-4o", "claude-opus-4-6"], config=config, gateway=POD_SETTINGS))
@@ -32,14 +37,14 @@ def drawn(kube: Kube, proxy: Proxy) -> Iterator[Object]:
 
 @pytest.fixture(scope="module")
 def info(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the proxy says of its models, as a user would save it."""
+    """The proxy's /model/info in a file, as a user would save it."""
     path = tmp_path_factory.mktemp("info") / "model-info.json"
     path.write_text(proxy.call("GET", "/model/info").text)
     return path
 
 
 def given(kube: Kube, drawn: Object, folder: Path) -> Path:
-    """The agent and its route as files, the agent first, with the uids that they have in the cluster."""
+    """The agent and its route as files, the agent first, with their uids in the cluster."""
     folder.mkdir(exist_ok=True)
     (folder / "a-agent.yaml").write_text(json.dumps(drawn))
     (folder / "b-route.yaml").write_text(json.dumps(kube.must("litellmroute", AI, "main")))
@@ -49,7 +54,7 @@ def given(kube: Kube, drawn: Object, folder: Path) -> Path:
 def test_config_yaml_and_openclaw_json_are_the_same_to_the_byte(
     kube: Kube, drawn: Object, info: Path, tmp_path: Path
 ) -> None:
-    """With what the proxy says of its models, both files are the ConfigMaps' own."""
+    """With the proxy's /model/info, both files are those of the ConfigMaps."""
     files = given(kube, drawn, tmp_path / "in")
     litclaw(kube, "render", "-f", str(files), "--model-info", str(info), "--output-dir", str(tmp_path / "out"))
     for namespace, name, key in ((AI, "main-litellm", "config.yaml"), (TEAM, f"{GATEWAY}-openclaw", "openclaw.json")):
@@ -58,10 +63,10 @@ def test_config_yaml_and_openclaw_json_are_the_same_to_the_byte(
 
 
 def test_without_the_proxy_only_its_facts_are_missing(kube: Kube, drawn: Object, tmp_path: Path) -> None:
-    """And the command says so."""
+    """And the command reports that."""
     files = given(kube, drawn, tmp_path)
     done = litclaw(kube, "render", "-f", str(files), "-o", "json")
-    assert "what the proxy alone knows of its models" in done.stderr
+    assert "the proxy alone knows of its models" in done.stderr
     [text] = [
         each["data"]["openclaw.json"]
         for each in json.loads(done.stdout)["items"]
@@ -80,7 +85,7 @@ def test_without_the_proxy_only_its_facts_are_missing(kube: Kube, drawn: Object,
 def test_every_object_is_rendered_as_the_operator_applies_it(
     kube: Kube, drawn: Object, info: Path, tmp_path: Path
 ) -> None:
-    """Neither one more nor one less, and no secret value."""
+    """The same objects, and no secret value."""
     files = given(kube, drawn, tmp_path)
     done = litclaw(kube, "render", "-f", str(files), "--model-info", str(info), "-o", "json")
     rendered = {
@@ -88,17 +93,21 @@ def test_every_object_is_rendered_as_the_operator_applies_it(
     }
     assert [key for key in rendered if key[0] == "Job"] == [("Job", AI, "main-migrate-xxxxxxxx")]
     owners = {drawn["metadata"]["uid"], kube.must("litellmroute", AI, "main")["metadata"]["uid"]}
-    live = {
-        (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]): body
-        for body in kube.list(KINDS)
-        if (owner := owner_of(body["metadata"])) and owner.uid in owners
-    }
-    assert sorted(live) == sorted(key for key in rendered if key[0] != "Job")
-    for key, body in live.items():
+
+    def applied() -> dict[tuple[str, str, str], Object]:
+        found = {
+            (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]): body
+            for body in kube.list(KINDS)
+            if (owner := owner_of(body["metadata"])) and owner.uid in owners
+        }
+        assert sorted(found) == sorted(key for key in rendered if key[0] != "Job")
+        return found
+
+    for key, body in eventually(applied, what="the operator has applied every object").items():
         wanted = rendered[key]
         if key[0] == "Secret":
             assert sorted(body["data"]) == sorted(wanted.pop("stringData"))
-            # What the operator notes on a Secret when it makes a key isn't known before.
+            # The operator's annotations on a Secret aren't known before a key is made.
         assert covers(body, known(wanted)), key
     for name, secret in (("main-master-key", AI), (f"{GATEWAY}-litellm", TEAM)):
         for value in kube.secret(secret, name).values():
@@ -106,14 +115,14 @@ def test_every_object_is_rendered_as_the_operator_applies_it(
 
 
 def known(wanted: Object) -> Object:
-    """What of a rendered object isn't a placeholder."""
+    """A rendered object without its placeholders."""
     if isinstance(wanted, dict):
         return {key: known(value) for key, value in wanted.items() if value not in (MADE_UP, UNKNOWN)}
     return [known(each) for each in wanted] if isinstance(wanted, list) else wanted
 
 
 def test_a_digest_that_can_be_known_is_the_operators_own(kube: Kube, drawn: Object, info: Path, tmp_path: Path) -> None:
-    """The annotation by which the operator sees that there is nothing to do."""
+    """The annotation that tells the operator whether an object is up to date."""
     files = given(kube, drawn, tmp_path)
     done = litclaw(kube, "render", "-f", str(files), "--model-info", str(info), "-o", "json")
     compared = 0

@@ -1,9 +1,8 @@
-"""``litclaw rotate`` against a real cluster: what it makes, what it shows, and what it ends with."""
+"""``litclaw rotate`` against a real cluster: the resource that it makes, its output, and its exit status."""
 
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from .api import Object
 from .cli import BIN, at_terminal, environment, litclaw, of_litclaw, plain
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, TEAM, agent
+from .waiting import PATIENCE_SECONDS, eventually
 
 CREW = {"crew": "rotated"}
 OPERATOR = "litclaw-system"
@@ -48,12 +51,12 @@ def rotation(kube: Kube, name: str) -> Object:
 
 
 def phase(kube: Kube, name: str) -> str:
-    """How far a rotation is, by its status."""
+    """The phase of a rotation, by its status."""
     return str((rotation(kube, name).get("status") or {}).get("phase"))
 
 
 def managers(body: Object) -> list[str]:
-    """Who has written to an object."""
+    """The field managers of an object."""
     return [each["manager"] for each in body["metadata"]["managedFields"]]
 
 
@@ -71,10 +74,10 @@ def test_a_dry_run_lists_and_makes_nothing(kube: Kube, crew: list[str]) -> None:
 
 
 def test_a_selection_is_rotated_and_nobody_else(kube: Kube, crew: list[str]) -> None:
-    """The resource says what was asked for; the wait ends when the new keys are in use, a line a change."""
+    """The resource has what was asked for; the wait prints a line a change, and ends when the new keys are in use."""
     before = keys(kube, crew)
     args = ("-n", TEAM, "-l", "crew=rotated", "--grace", "5m", "--max-concurrent", "3", "--stop-after-failures", "0")
-    done = litclaw(kube, "rotate", *args, "--name", "chosen", "--wait", "--until", "rotated", "--timeout", "90s")
+    done = litclaw(kube, "rotate", *args, "--name", "chosen", "--wait", "--until", "rotated", "--timeout", "5m")
     assert done.stderr.startswith("LiteLLMKeyRotation chosen is made: 2 agents.\n")
     assert "Retiring: 2 of 2 keys rotated, 2 old keys still live until " in done.stderr
     assert "Every new key is in use. 2 old keys live on until " in done.stderr
@@ -103,7 +106,7 @@ def test_a_name_that_is_taken(kube: Kube, crew: list[str]) -> None:
 
 
 def test_the_api_server_has_the_last_word(kube: Kube, crew: list[str]) -> None:
-    """A name that can't be is refused with its own sentence."""
+    """It refuses an invalid name, in its own words."""
     done = litclaw(kube, "rotate", "--all", "--name", "Not_a_name", status=2)
     assert "the API server refuses the rotation" in done.stderr and "Not_a_name" in done.stderr
 
@@ -111,7 +114,7 @@ def test_the_api_server_has_the_last_word(kube: Kube, crew: list[str]) -> None:
 def test_single_agents_by_their_annotation(kube: Kube, crew: list[str]) -> None:
     """Each has handled its own value when the wait is over."""
     before = keys(kube, crew)
-    done = litclaw(kube, "rotate", f"{TEAM}/rot-c", "--wait", "--timeout", "60s")
+    done = litclaw(kube, "rotate", f"{TEAM}/rot-c", "--wait", "--timeout", "5m")
     assert f"{TEAM}/rot-c has a new key; the old one ends at " in done.stderr
     now = keys(kube, crew)
     assert now[:2] == before[:2] and now[2] != before[2]
@@ -123,24 +126,23 @@ def test_single_agents_by_their_annotation(kube: Kube, crew: list[str]) -> None:
 
 
 def test_a_bar_at_a_terminal(kube: Kube, crew: list[str]) -> None:
-    """Full at the end, with what is still live."""
-    shown = at_terminal(kube, "rotate", "-l", "crew=rotated", "--wait", "--until", "rotated", "--timeout", "90s")
+    """The bar is full at the end, and shows how long old keys stay live."""
+    shown = at_terminal(kube, "rotate", "-l", "crew=rotated", "--wait", "--until", "rotated", "--timeout", "5m")
     text = "\n".join(plain(shown))
     assert "2/2" in text and "━" in text and "2 old keys live for" in text
     assert all(len(line) <= 80 for line in plain(shown) if "━" in line)
 
 
-def test_ctrl_c_leaves_the_rotation_and_says_how_to_go_on(kube: Kube, crew: list[str]) -> None:
-    """Status 130; --attach takes up the wait, and a wait that is too short has status 1."""
+def test_ctrl_c_leaves_the_rotation_and_says_how_to_go_on(kube: Kube, crew: list[str], tmp_path: Path) -> None:
+    """Status 130; --attach resumes the wait, and a wait that is too short has status 1."""
     command = [str(BIN / "litclaw"), "rotate", "-l", "crew=rotated", "--name", "left", "--wait"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(kube)
-    )
-    eventually(lambda: phase(kube, "left") == "Retiring", what="it retires")
-    time.sleep(1.5)
+    log = tmp_path / "log"
+    with log.open("w") as printed:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=printed, env=environment(kube))
+    eventually(lambda: "Retiring: " in log.read_text(), what="it waits for the old keys")
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130, told
+    assert process.wait(timeout=PATIENCE_SECONDS) == 130, log.read_text()
+    told = log.read_text()
     assert "LiteLLMKeyRotation left goes on" in told and "Traceback" not in told
     assert "  litclaw rotate --attach left\n  kubectl get llkr left -w" in told
     done = litclaw(kube, "rotate", "--attach", "left", "--until", "rotated")
@@ -151,22 +153,22 @@ def test_ctrl_c_leaves_the_rotation_and_says_how_to_go_on(kube: Kube, crew: list
 
 @contextmanager
 def no_operator(kube: Kube) -> Iterator[None]:
-    """While nobody writes a rotation's status but the test."""
+    """No operator runs, so only the test writes a rotation's status."""
     before = kube.must("deployment", OPERATOR, "litclaw")["spec"]["replicas"]
     kube.run("-n", OPERATOR, "scale", "deployment/litclaw", "--replicas=0")
-    kube.run("-n", OPERATOR, "wait", "--for=delete", "pods", "-l", "app.kubernetes.io/name=litclaw", "--timeout=60s")
+    kube.run("-n", OPERATOR, "wait", "--for=delete", "pods", "-l", "app.kubernetes.io/name=litclaw", "--timeout=300s")
     try:
         yield
     finally:
         kube.run("delete", "litellmkeyrotations", "--all")
         kube.run("-n", OPERATOR, "scale", "deployment/litclaw", f"--replicas={before}")
-        kube.run("-n", OPERATOR, "rollout", "status", "deployment/litclaw", "--timeout=120s")
+        kube.run("-n", OPERATOR, "rollout", "status", "deployment/litclaw", "--timeout=300s")
 
 
-def test_failures_are_named_with_status_1_and_a_silent_operator_is_told(
+def test_failures_are_named_with_status_1_and_a_silent_operator_is_reported(
     kube: Kube, crew: list[str], tmp_path: Path
 ) -> None:
-    """As the status says, whoever writes it."""
+    """By the status, which the test writes here."""
     with no_operator(kube):
         litclaw(kube, "rotate", "--all", "--name", "broken")
         command = [str(BIN / "litclaw"), "rotate", "--attach", "broken", "-o", "json"]
@@ -174,12 +176,12 @@ def test_failures_are_named_with_status_1_and_a_silent_operator_is_told(
         with log.open("w") as told:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True, env=environment(kube))
         silent = "The operator hasn't looked at it yet. Does it run? `litclaw doctor` tells."
-        eventually(lambda: silent in log.read_text(), timeout=40, what="the silence is told")
+        eventually(lambda: silent in log.read_text(), what="a hint that no operator runs")
         patch(kube, "broken", phase="Running", total=3, rotated=1, failed=0, retiring=1)
         eventually(lambda: "Running: 1 of 3 keys rotated, 1 old key still live" in log.read_text(), what="a line")
         failures = [{"agent": f"{TEAM}/rot-a", "reason": "NameTaken: the Secret is somebody's."}]
         patch(kube, "broken", phase="Stopped", total=3, rotated=1, failed=2, retiring=0, failures=failures)
-        printed, _ = process.communicate(timeout=30)
+        printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
         text = log.read_text()
         assert process.returncode == 1, text
         assert "LiteLLMKeyRotation broken has 2 failures and was stopped" in text
@@ -190,5 +192,5 @@ def test_failures_are_named_with_status_1_and_a_silent_operator_is_told(
 
 
 def patch(kube: Kube, name: str, **status: Any) -> None:
-    """Write a rotation's status as the operator would."""
+    """Write a rotation's status as the operator does."""
     kube.run("patch", "llkr", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))

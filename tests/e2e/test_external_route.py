@@ -1,4 +1,4 @@
-"""External proxies: with a private authority, without a database, too old, or no LiteLLM at all."""
+"""External proxies: with a private certificate authority, without a database, too old, or not a LiteLLM at all."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,12 @@ import trustme
 
 from dev.cluster import images
 
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, python_server, resource, served_by
+from .api import Object
+from .kube import Kube
+from .pods import python_server, served_by
+from .proxy import Proxy
+from .resources import AI, TEAM, agent, resource
+from .waiting import LONG_SECONDS, eventually
 
 
 def _route(name: str, url: str, **external: object) -> Object:
@@ -19,12 +24,12 @@ def _route(name: str, url: str, **external: object) -> Object:
 
 @pytest.fixture
 def authority(kube: Kube, proxy: Proxy) -> Iterator[trustme.CA]:
-    """A private authority, and a door with TLS in front of the real proxy whose certificate it has signed."""
+    """A private certificate authority, and a TLS proxy in front of the real proxy with a certificate that it signed."""
     found = trustme.CA()
     certificate = found.issue_cert("tls-door.ai.svc.cluster.local")
     pem = b"".join(part.bytes() for part in (certificate.private_key_pem, *certificate.cert_chain_pems)).decode()
     kube.apply(*python_server("tls-door", "tls_door", 8443, {"tls.pem": pem}))
-    kube.run("-n", AI, "rollout", "status", "deployment/tls-door", "--timeout=90s")
+    kube.run("-n", AI, "rollout", "status", "deployment/tls-door", "--timeout=300s")
     yield found
     kube.run("-n", AI, "delete", "deployment,service,secret", "tls-door")
 
@@ -50,12 +55,12 @@ def test_a_proxy_with_a_private_authority(kube: Kube, proxy: Proxy, authority: t
     assert provider["baseUrl"] == "https://tls-door.ai.svc.cluster.local:8443"
     assert proxy.chat(kube.secret(TEAM, "confidant-litellm")["LITELLM_API_KEY"]).status_code == 200
     kube.delete("openclawagent", TEAM, "confidant")
-    kube.delete("litellmroute", AI, "sealed", "--timeout=60s")
+    kube.delete("litellmroute", AI, "sealed")
     kube.delete("secret", AI, "authority")
 
 
 def test_a_proxy_without_a_database(kube: Kube, proxy: Proxy) -> None:
-    """A real LiteLLM that was given no database."""
+    """A real LiteLLM without a database."""
     config = {"model_list": [], "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"}}
     env = [
         {
@@ -66,10 +71,12 @@ def test_a_proxy_without_a_database(kube: Kube, proxy: Proxy) -> None:
     args = ["--config", "/files/config.yaml", "--port", "4000"]
     kube.apply(*served_by("forgetful", images()["litellm"], 4000, {"config.yaml": json.dumps(config)}, args, env))
     kube.apply(_route("forgetful", "http://forgetful.ai.svc.cluster.local:4000"))
-    found = kube.wait_condition("litellmroute", AI, "forgetful", "ProxyReady", "False", "NoDatabase", timeout=240)
+    found = kube.wait_condition(
+        "litellmroute", AI, "forgetful", "ProxyReady", "False", "NoDatabase", timeout=LONG_SECONDS
+    )
     assert "database_url" in found["message"]
     kube.wait_condition("litellmroute", AI, "forgetful", "Stalled", "True")
-    kube.delete("litellmroute", AI, "forgetful", "--timeout=20s")
+    kube.delete("litellmroute", AI, "forgetful")
     kube.run("-n", AI, "delete", "deployment,service,secret", "forgetful")
 
 
@@ -87,13 +94,13 @@ def test_a_proxy_that_is_too_old_and_something_that_is_no_proxy(kube: Kube, prox
         "/key/list": [200, {"keys": [], "total_pages": 1}],
     }
     kube.apply(*python_server("ancient", "answers", 8080, {"answers.json": json.dumps(answers)}))
-    found = kube.wait_condition("litellmroute", AI, "ancient", "ModelsReady", "False", "NoModels", timeout=150)
+    found = kube.wait_condition("litellmroute", AI, "ancient", "ModelsReady", "False", "NoModels")
     assert "add some there" in found["message"]
     answers = {"/health/readiness": [200, {"hello": "world"}]}
     kube.apply(*python_server("ancient", "answers", 8080, {"answers.json": json.dumps(answers)}))
-    found = kube.wait_condition("litellmroute", AI, "ancient", "ProxyReady", "False", "NotLiteLLM", timeout=120)
+    found = kube.wait_condition("litellmroute", AI, "ancient", "ProxyReady", "False", "NotLiteLLM")
     assert "check the URL" in found["message"]
-    kube.delete("litellmroute", AI, "ancient", "--timeout=20s")
+    kube.delete("litellmroute", AI, "ancient")
     kube.run("-n", AI, "delete", "deployment,service,secret", "ancient")
 
 
@@ -120,4 +127,4 @@ def test_the_models_of_the_proxy_and_their_facts_are_taken_over(kube: Kube, prox
     found = kube.wait_condition("litellmroute", AI, "all-of-it", "ModelsReady", "False", "ModelNotFound")
     assert "gpt-17" in found["message"] and "claude-opus-4-6" in found["message"]
     kube.delete("openclawagent", TEAM, "taker")
-    kube.delete("litellmroute", AI, "all-of-it", "--timeout=60s")
+    kube.delete("litellmroute", AI, "all-of-it")

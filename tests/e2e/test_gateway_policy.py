@@ -1,4 +1,4 @@
-"""The ValidatingAdmissionPolicy of docs/install.md: who may not make pods makes none by an agent's gateway either."""
+"""The ValidatingAdmissionPolicy of docs/install.md: a user who may not make pods can't make one through a gateway."""
 
 import json
 import re
@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from .api import Object
 from .cli import as_account
-from .support import TEAM, Kube, Object, Proxy, agent, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import TEAM, agent
+from .waiting import eventually
 
 REFUSED = "spec.gateway may have no env, envFrom, image, imagePullSecrets or serviceAccountName here"
 FIELDS: Object = {
@@ -23,14 +27,14 @@ PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
 
 
 class Account:
-    """Somebody with some rights in the agents' namespace."""
+    """A user with some permissions in the agents' namespace."""
 
     def __init__(self, kube: Kube, config: Path) -> None:
         self._kube = kube
         self._config = ("--kubeconfig", str(config))
 
     def tries(self, manifest: Object, *, dry: bool = True) -> str:
-        """Apply an agent; returns what the API server has against it."""
+        """Apply an agent; returns the API server's error, or an empty string."""
         flags = ("--server-side", "--force-conflicts", *(["--dry-run=server"] if dry else []), "-f", "-")
         done = self._kube.run(*self._config, "apply", *flags, stdin=json.dumps(manifest), check=False)
         assert (done.returncode == 0) == (not done.stderr), done.stderr
@@ -38,7 +42,7 @@ class Account:
 
     def deletes(self, name: str) -> None:
         """Delete an agent and wait until it is gone."""
-        self._kube.run(*self._config, "-n", TEAM, "delete", "openclawagent", name, "--timeout=90s")
+        self._kube.run(*self._config, "-n", TEAM, "delete", "openclawagent", name)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def policy(kube: Kube, editor: Account, developer: Account, root: Path) -> Itera
     [text] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "AdmissionPolicy" in block]
     kube.run("apply", "--server-side", "--validate=strict", "-f", "-", stdin=text)
     trial = agent("trial", gateway={"image": "x"})
-    eventually(lambda: REFUSED in editor.tries(trial), timeout=60, what="the policy is in force")
+    eventually(lambda: REFUSED in editor.tries(trial), what="the policy is in force")
     status = kube.must("validatingadmissionpolicy", "", "litclaw-gateways").get("status") or {}
     assert not (status.get("typeChecking") or {}).get("expressionWarnings"), status
     yield
@@ -72,7 +76,7 @@ def policy(kube: Kube, editor: Account, developer: Account, root: Path) -> Itera
 def test_each_way_to_somebody_else_s_secrets_is_refused(editor: Account, developer: Account, field: str) -> None:
     manifest = agent("sneaky", gateway={"storage": "1Gi", field: FIELDS[field]})
     assert REFUSED in editor.tries(manifest)
-    assert developer.tries(manifest) == "", "who may make pods has no need of it"
+    assert developer.tries(manifest) == "", "a user who may make pods needs no gateway for that"
 
 
 def test_what_reaches_no_secret_passes(editor: Account) -> None:
@@ -88,7 +92,7 @@ def test_what_reaches_no_secret_passes(editor: Account) -> None:
 def test_an_agent_that_a_developer_has_made_goes_on_and_may_be_deleted_but_not_changed(
     kube: Kube, editor: Account, developer: Account
 ) -> None:
-    """The operator's finalizer and its removal are updates of an agent with such a gateway too."""
+    """Adding and removing the operator's finalizer are updates of an agent with such a gateway too."""
     spec = {"gateway": {"storage": "1Gi", "env": [{"name": "GREETING", "value": "hello"}]}, "suspend": True}
     assert developer.tries(agent("made", **spec), dry=False) == ""
     kube.wait_condition("openclawagent", TEAM, "made", "KeyReady", "True")

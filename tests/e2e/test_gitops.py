@@ -1,16 +1,22 @@
-"""Argo CD and Flux: what they see settles, and what Git has written is never changed by anybody else."""
+"""Argo CD and Flux: the state that they read settles, and nobody else changes what Git has written."""
 
 import json
 import re
 import shlex
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .api import Object
 from .health import argo, flux
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, main_route, managed_route, resource
+from .kube import Kube
+from .main_route import main_route
+from .proxy import Proxy
+from .resources import AI, TEAM, agent, managed_route, resource
+from .waiting import eventually
 
 MANAGERS = ("argocd-controller", "kustomize-controller")
 TRACKED = {"metadata": {"labels": {"app.kubernetes.io/instance": "agents"}, "annotations": {"example.com/from": "git"}}}
@@ -35,7 +41,7 @@ def _rotation(name: str, labels: dict[str, str], **spec: Any) -> Object:
 
 
 class Git:
-    """Manifests in a folder, and a tool that applies them and looks for drift as Argo CD and Flux do: server-side."""
+    """Manifests in a folder, which are applied and checked for drift server-side, as Argo CD and Flux do."""
 
     def __init__(self, kube: Kube, folder: Path, manager: str) -> None:
         self._kube = kube
@@ -43,19 +49,20 @@ class Git:
         self._flags = ("--server-side", f"--field-manager={manager}", "--force-conflicts", "-f", str(folder))
 
     def commit(self, *manifests: Object) -> None:
-        """Put manifests into the folder, in the place of those of the same name, and apply all."""
+        """Put manifests into the folder, replacing those of the same name, and apply all."""
         for manifest in manifests:
             name = f"{manifest['kind']}-{manifest['metadata']['name']}.json".lower()
             (self._folder / name).write_text(json.dumps(manifest))
         self._kube.run("apply", *self._flags)
 
     def drift(self) -> str:
-        """What the next sync would change; empty: nothing."""
-        for _ in range(3):
+        """The changes that the next sync would make; empty: none."""
+        for attempt in range(6):
+            time.sleep(min(attempt, 2))
             done = self._kube.run("diff", *self._flags, check=False)
             assert done.returncode in (0, 1), done.stderr
             if not done.stdout:
-                break  # kubectl reads an object twice, and a status that is written in between is a difference; drift stays
+                break  # kubectl reads an object twice, and shows a status that is written in between; real drift stays
         return done.stdout
 
 
@@ -81,7 +88,7 @@ def test_no_drift_and_nothing_of_gits_is_written(kube: Kube, git: Git) -> None:
     kube.wait_ready("openclawagent", TEAM, "git-scout")
     assert git.drift() == ""
     kube.patch("openclawagent", TEAM, "git-scout", {"spec": {"key": {"maxBudget": "6"}}})
-    assert "maxBudget" in git.drift(), "what somebody changes by hand is drift"
+    assert "maxBudget" in git.drift(), "a change by hand is drift"
     git.commit(scout)
     kube.wait_ready("openclawagent", TEAM, "git-scout")
     generation = kube.must("openclawagent", TEAM, "git-scout")["metadata"]["generation"]
@@ -101,10 +108,10 @@ def test_no_drift_and_nothing_of_gits_is_written(kube: Kube, git: Git) -> None:
     first = key()
     asked = {**scout["metadata"], "annotations": {**scout["metadata"]["annotations"], "litclaw.dev/rotate": "once"}}
     git.commit({**scout, "metadata": asked})
-    eventually(lambda: key() == first + 1, timeout=120)
+    eventually(lambda: key() == first + 1)
     assert git.drift() == ""
     git.commit(_tracked(_rotation("git-rotation", {"app.kubernetes.io/instance": "agents"})))
-    eventually(lambda: key() == first + 2, timeout=120)
+    eventually(lambda: key() == first + 2)
     assert git.drift() == ""
 
     # Repaired by the operator.
@@ -143,11 +150,11 @@ def test_a_managed_route_doesnt_drift(kube: Kube, git: Git) -> None:
 
 
 _AFTER = ("Retiring", "Completed")
-"""The phases of a rotation that has nothing more to rotate."""
+"""The phases of a rotation that has no key left to rotate."""
 
 
 def test_one_commit_in_any_order(kube: Kube, proxy: Proxy) -> None:
-    """Agent, route, Secret and rotation, in several orders: each waits for what it needs and nothing is stuck."""
+    """Agent, route, Secret and rotation, in several orders: each waits for what it needs, and none is stuck."""
     master = {"LITELLM_MASTER_KEY": proxy.master_key}
     key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "any-key", "namespace": AI}, "stringData": master}
     scout = agent("any-scout", route="any-route")
@@ -156,11 +163,11 @@ def test_one_commit_in_any_order(kube: Kube, proxy: Proxy) -> None:
     for order in ("oark", "roka", "akor"):
         for letter in order:
             kube.apply(parts[letter])
-            if letter != order[-1]:  # what came first is seen to lack something, before that comes
+            if letter != order[-1]:  # the operator reports what is missing before it comes
                 _see(kube, parts[letter])
         kube.wait_ready("openclawagent", TEAM, "any-scout")
         kube.wait_ready("litellmroute", AI, "any-route")
-        eventually(lambda: kube.must("llkr", "", "any-order")["status"]["phase"] in _AFTER, timeout=120)
+        eventually(lambda: kube.must("llkr", "", "any-order")["status"]["phase"] in _AFTER)
         kube.run("delete", "llkr", "any-order")
         kube.delete("openclawagent", TEAM, "any-scout")
         kube.delete("litellmroute", AI, "any-route")
@@ -175,7 +182,7 @@ def _see(kube: Kube, manifest: Object) -> None:
 
 @pytest.mark.parametrize("made_by", ["external-secrets", "sealed-secrets"])
 def test_secrets_of_other_controllers(kube: Kube, proxy: Proxy, made_by: str) -> None:
-    """The master key of a route and the API key of a model, made, owned and labelled by another controller."""
+    """The master key of a route and the API key of a model, both made, owned and labelled by another controller."""
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"owner-of-{made_by}", "namespace": AI}}
     kube.apply(owner)
     meta = {
@@ -205,7 +212,7 @@ def test_secrets_of_other_controllers(kube: Kube, proxy: Proxy, made_by: str) ->
         "litellmParams": {"model": "openai/gpt-4o", "mock_response": "hi"},
         "apiKeySecretRef": {"name": made_by, "key": "KEY"},
     }
-    # Deployed with both keys from there; its pods needn't start for that to be seen.
+    # Deployed with both keys from there; its pods needn't start.
     managed = {
         "database": {"embedded": {"storage": "1Gi"}},
         "masterKeySecretRef": {"name": made_by, "key": "LITELLM_MASTER_KEY"},
@@ -215,13 +222,13 @@ def test_secrets_of_other_controllers(kube: Kube, proxy: Proxy, made_by: str) ->
     kube.delete("openclawagent", TEAM, name)
     for route in (name, f"{name}-too"):
         kube.delete("litellmroute", AI, route)
-    assert kube.must("secret", AI, made_by) == before, "a Secret that isn't ours was written to"
+    assert kube.must("secret", AI, made_by) == before, "a Secret that isn't ours was changed"
     kube.delete("secret", AI, made_by)
     kube.delete("configmap", AI, f"owner-of-{made_by}")
 
 
 def _dry(kube: Kube, *args: str, stdin: str | None = None) -> Object:
-    """What the API server would make of a change, without making it."""
+    """The result of a change, by a dry run."""
     found: Object = json.loads(kube.run(*args, "--dry-run=server", "-o", "json", stdin=stdin).stdout)
     return found
 
@@ -234,18 +241,18 @@ def test_health_in_every_state(kube: Kube, proxy: Proxy, scout: str) -> None:
     assert health("litellmroute", AI, "main") == ("Healthy", "Current")
     assert health("openclawagent", TEAM, scout) == ("Healthy", "Current")
 
-    # New: the operator hasn't seen it.
+    # New: the operator hasn't reconciled it.
     for manifest in (managed_route("new"), agent("new")):
         new = _dry(kube, "create", "-f", "-", stdin=json.dumps(manifest))
         assert argo(new)[0] == "Progressing" and flux(new) in ("InProgress", "Unknown")
 
-    # An older generation's status says nothing of this one.
+    # The status of an older generation doesn't count.
     change = json.dumps({"spec": {"key": {"maxBudget": "7"}}})
     changed = _dry(kube, "-n", TEAM, "patch", "oca", scout, "--type=merge", "-p", change)
     assert changed["status"]["observedGeneration"] < changed["metadata"]["generation"]
     assert argo(changed)[0] == "Progressing" and flux(changed) == "InProgress"
 
-    # Reconciling: a proxy starts, and so its agent waits.
+    # Reconciling: a proxy starts, and its agent waits.
     kube.apply(managed_route("starting"), agent("early", route="starting"))
     kube.wait_condition("litellmroute", AI, "starting", "Reconciling", "True")
     kube.wait_condition("openclawagent", TEAM, "early", "Reconciling", "True")
@@ -254,7 +261,7 @@ def test_health_in_every_state(kube: Kube, proxy: Proxy, scout: str) -> None:
     kube.delete("openclawagent", TEAM, "early")
     kube.delete("litellmroute", AI, "starting")
 
-    # Stalled: somebody has to mend it, and the message says what.
+    # Stalled: a user has to act, and the message says what to do.
     kube.apply(agent("lost", route="nowhere"), _route("keyless", "no-such-secret"))
     kube.wait_condition("openclawagent", TEAM, "lost", "Stalled", "True")
     kube.wait_condition("litellmroute", AI, "keyless", "Stalled", "True")
@@ -262,13 +269,13 @@ def test_health_in_every_state(kube: Kube, proxy: Proxy, scout: str) -> None:
     assert health("litellmroute", AI, "keyless") == ("Degraded", "Failed")
     assert argo(kube.must("openclawagent", TEAM, "lost"))[1].startswith("RouteNotFound: ")
 
-    # Suspended: at rest, and nothing waits for it.
+    # Suspended: nothing waits for it.
     kube.patch("openclawagent", TEAM, scout, {"spec": {"suspend": True}})
     kube.wait_condition("openclawagent", TEAM, scout, "Ready", "True", "Suspended")
     assert health("openclawagent", TEAM, scout) == ("Suspended", "Current")
     kube.patch("openclawagent", TEAM, scout, {"spec": {"suspend": False}})
 
-    # Deleting: held by a finalizer of somebody else's.
+    # Deleting: another controller's finalizer is on it.
     for kind, namespace, name in (("openclawagent", TEAM, "lost"), ("litellmroute", AI, "keyless")):
         kube.patch(kind, namespace, name, {"metadata": {"finalizers": ["example.com/held"]}})
         kube.run("-n", namespace, "delete", kind, name, "--wait=false")
@@ -289,7 +296,7 @@ ROTATION = {
 
 
 def test_health_of_a_rotation(kube: Kube, proxy: Proxy) -> None:
-    """Every phase as the API server would have it, and two as the operator has them; nobody's key is selected."""
+    """Every phase, written in a dry run, and two that the operator sets; the rotation selects no key."""
 
     def health() -> tuple[str, str]:
         body = kube.must("llkr", "", "resting")
@@ -330,7 +337,7 @@ def test_health_of_a_rotation(kube: Kube, proxy: Proxy) -> None:
 
 
 def test_argos_configmap_takes_the_health_checks(kube: Kube, proxy: Proxy) -> None:
-    """The component in a kustomization with an argocd-cm that has settings of its own."""
+    """The component, in a kustomization whose argocd-cm has other settings too."""
     root = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory(dir=root) as folder:
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "x"}}

@@ -1,8 +1,12 @@
-"""What is deleted or changed behind the operator's back is put right by itself."""
+"""The operator repairs what somebody else deletes or changes."""
 
 import base64
 
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually
+from .api import Object
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, TEAM, agent
+from .waiting import LONG_SECONDS, eventually
 
 
 def _key(kube: Kube, name: str) -> str:
@@ -10,7 +14,7 @@ def _key(kube: Kube, name: str) -> str:
 
 
 def _one_live_key(kube: Kube, proxy: Proxy, name: str) -> bool:
-    """One key of the agent's at the proxy, which is the one in the Secret, and it works."""
+    """Whether the agent has one key at the proxy, and the key in the Secret works."""
     uid = kube.must("openclawagent", TEAM, name)["metadata"]["uid"]
     secret = kube.get("secret", TEAM, f"{name}-litellm")
     if not secret:
@@ -49,7 +53,7 @@ def test_a_deleted_or_changed_configmap_is_put_right(kube: Kube, scout: str) -> 
 def test_a_key_deleted_at_the_proxy_is_replaced(kube: Kube, proxy: Proxy, scout: str) -> None:
     before = _key(kube, scout)
     assert proxy.call("POST", "/key/delete", json={"keys": [before]}).status_code == 200
-    eventually(lambda: _key(kube, scout) != before and _one_live_key(kube, proxy, scout), timeout=90)
+    eventually(lambda: _key(kube, scout) != before and _one_live_key(kube, proxy, scout))
 
 
 def test_a_limit_changed_at_the_proxy_is_put_right(kube: Kube, proxy: Proxy) -> None:
@@ -64,13 +68,13 @@ def test_a_limit_changed_at_the_proxy_is_put_right(kube: Kube, proxy: Proxy) -> 
         [now] = proxy.rows(uid)
         return (now["max_budget"], now["rpm_limit"], now["key_alias"]) == (50, 10, "team-a/limits")
 
-    eventually(put_right, timeout=90)
+    eventually(put_right)
     kube.apply(agent("limits", key={"maxBudget": "7.5", "tpmLimit": 0}))
 
     def follows_the_resource() -> bool:
         [now] = proxy.rows(uid)
         assert (now["max_budget"], now["budget_duration"]) == (7.5, None), now
-        # 0 lifts the route's own limit too; what is left out is the route's.
+        # 0 removes the route's limit; a field that is left out has the route's value.
         assert (now["tpm_limit"], now["rpm_limit"], now["token"]) == (None, 100_000, row["token"]), now
         return True
 
@@ -84,7 +88,7 @@ def test_a_deleted_deployment_comes_back(kube: Kube, proxy: Proxy) -> None:
     eventually(lambda: kube.must("deployment", AI, "main-litellm")["spec"]["replicas"] == 1)
     kube.delete("service", AI, "main-litellm")
     eventually(lambda: kube.get("service", AI, "main-litellm"))
-    kube.wait_ready("litellmroute", AI, "main", timeout=300)
+    kube.wait_ready("litellmroute", AI, "main", timeout=LONG_SECONDS)
     assert kube.must("deployment", AI, "main-litellm")["metadata"]["uid"] == before["metadata"]["uid"]
 
 
@@ -102,9 +106,9 @@ def test_a_changed_route_rolls_the_proxy(kube: Kube, proxy: Proxy) -> None:
     kube.patch("litellmroute", AI, "main", {"spec": {"models": models}})
     eventually(lambda: annotations()["litclaw.dev/config"] != before["litclaw.dev/config"])
     assert annotations()["litclaw.dev/secrets"] == before["litclaw.dev/secrets"]
-    kube.wait_ready("openclawagent", TEAM, "modeler", timeout=300)
+    kube.wait_ready("openclawagent", TEAM, "modeler", timeout=LONG_SECONDS)
     assert proxy.chat(_key(kube, "modeler"), "gpt-4o-again").status_code == 200
     assert proxy.chat(_key(kube, "modeler"), "gpt-4o").status_code == 403
     kube.delete("openclawagent", TEAM, "modeler")
     kube.patch("litellmroute", AI, "main", {"spec": {"models": route["spec"]["models"]}})
-    kube.wait_ready("litellmroute", AI, "main", timeout=300)
+    kube.wait_ready("litellmroute", AI, "main", timeout=LONG_SECONDS)

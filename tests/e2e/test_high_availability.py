@@ -1,26 +1,35 @@
-"""Two operators, one at work: the other takes over, whether the first leaves, dies or is paused, and never beside it."""
+"""Of two operators one leads: the other takes over when the leader leaves, dies or is paused. Never do both work.
+
+Times are taken from the Lease and from the pods' status, so they don't depend on the speed of the test itself.
+"""
 
 import contextlib
 import json
-import time
+import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
 from litclaw.kube.election import LEASE_NAME, LEASE_SECONDS, RETRY_SECONDS
+from litclaw.kube.fence import EXIT_STATUS
 
 from dev.cluster import docker_runs
 
+from .api import Object
 from .audit import READS, log_of, requests
-from .support import TEAM, Kube, Object, Proxy, agent, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import TEAM, agent
+from .waiting import PATIENCE_SECONDS, eventually
 
 SYSTEM = "litclaw-system"
 DEPLOYMENT = "deployment/litclaw"
-TAKE_OVER_SECONDS = LEASE_SECONDS + 2 * 1.2 * RETRY_SECONDS + 1.0  # and what looking at it takes
-HAND_OVER_SECONDS = 10.0
-EXIT_STATUS = 3  # kube/fence.py
+TAKE_OVER_SECONDS = LEASE_SECONDS + 2 * 1.2 * RETRY_SECONDS + 1.0
+"""How long a dead leader's Lease stays unchanged on a quiet machine."""
+SLOWNESS = 3
+"""A busy machine may take so many times as long."""
 _SIGNAL = """
 import os, signal, time, urllib.request
 
@@ -30,6 +39,7 @@ def made():
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and "/key/generate" in line)
 
 until = made() + {keys} if {keys} else 0
+print("counting", flush=True)
 while until and made() < until:
     time.sleep(0.01)
 for each in filter(str.isdigit, os.listdir("/proc")):
@@ -44,7 +54,7 @@ for each in filter(str.isdigit, os.listdir("/proc")):
 
 @pytest.fixture(scope="module", autouse=True)
 def reachable(kube: Kube, proxy: Proxy) -> Iterator[None]:
-    """Have the operator's process reached by signals from within its pod: the first process of a container isn't."""
+    """Let signals from within a pod reach the operator's process, which they don't if it is the container's first."""
     _share_processes(kube, "true")
     yield
     _share_processes(kube, "null")
@@ -53,7 +63,7 @@ def reachable(kube: Kube, proxy: Proxy) -> Iterator[None]:
 def _share_processes(kube: Kube, value: str) -> None:
     patch = f'{{"spec":{{"template":{{"spec":{{"shareProcessNamespace":{value}}}}}}}}}'
     kube.run("-n", SYSTEM, "patch", DEPLOYMENT, "--type=merge", "-p", patch)
-    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=120s")
+    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=300s")
     _wait_for_two(kube)
 
 
@@ -69,7 +79,7 @@ def _wait_for_two(kube: Kube) -> None:
         assert _leader(kube) in {pod["metadata"]["name"] for pod in _pods(kube)}
         return True
 
-    eventually(ready, timeout=90, what="two operators, one of which leads")
+    eventually(ready, what="two operators, one of which leads")
 
 
 def _lease(kube: Kube) -> Object:
@@ -81,21 +91,26 @@ def _leader(kube: Kube) -> str:
     return str(_lease(kube)["holderIdentity"]).partition("_")[0]
 
 
-def _signal(kube: Kube, pod: str, name: str, *, keys: int = 0) -> None:
-    """Send a signal to the operator, once it has made some more keys."""
-    command = ("-n", SYSTEM, "exec", "-i", pod, "--", "/opt/litclaw/bin/python", "-")
-    # With the container's first process, whoever kills it is killed too, unless it is gone by then.
-    kube.run(*command, stdin=_SIGNAL.format(name=name, keys=keys), timeout=60, check=name != "SIGKILL")
-
-
 @contextlib.contextmanager
-def _signalled_at_work(kube: Kube, pod: str, name: str) -> Iterator[None]:
-    """Have a signal sent in the midst of what is done here."""
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(_signal, kube, pod, name, keys=2)
-        time.sleep(1.5)  # it has to be there first
-        yield
-        sent.result()
+def _signalled(kube: Kube, pod: str, name: str, *, keys: int = 0) -> Iterator[None]:
+    """Send a signal to the operator, once it has made some more keys than at the beginning."""
+    command = [str(kube.cluster.kubectl_path), "--kubeconfig", str(kube.cluster.kubeconfig), "-n", SYSTEM]
+    command += ["exec", pod, "--", "/opt/litclaw/bin/python", "-c", _SIGNAL.format(name=name, keys=keys)]
+    with tempfile.TemporaryFile("w+") as printed:
+
+        def text() -> str:
+            printed.seek(0)
+            return printed.read()
+
+        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+        try:
+            eventually(lambda: "counting" in text() or process.poll() is not None, what="the sender of a signal")
+            yield
+            # The sender ends with the container whose first process it kills, unless it is gone by then.
+            assert process.wait(PATIENCE_SECONDS) == 0 or name == "SIGKILL", text()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _wait_for_another(kube: Kube, before: str) -> str:
@@ -103,13 +118,17 @@ def _wait_for_another(kube: Kube, before: str) -> str:
         now = _leader(kube)
         return "" if now == before else now
 
-    return eventually(another, timeout=60, what="another leader")
+    return eventually(another, what="another leader")
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 def _one_key_each(proxy: Proxy, uids: set[str]) -> bool:
     marks = [row["metadata"]["litclaw"]["agent"] for row in proxy.rows() if row["expires"] is None]
-    held = Counter(uid for uid in marks if uid in uids)
-    assert set(held.values()) == {1} and held.keys() == uids, held
+    keys = Counter(uid for uid in marks if uid in uids)
+    assert set(keys.values()) == {1} and keys.keys() == uids, keys
     return True
 
 
@@ -131,50 +150,72 @@ def test_one_of_two_leads_and_the_other_is_ready_and_does_nothing(kube: Kube) ->
     leader = _leader(kube)
     [standby] = [pod["metadata"]["name"] for pod in _pods(kube) if pod["metadata"]["name"] != leader]
     assert (_metric(kube, leader, "litclaw_leader"), _metric(kube, standby, "litclaw_leader")) == (1, 0)
-    held = [_metric(kube, pod, 'litclaw_cache_objects{kind="OpenClawAgent"}') for pod in (leader, standby)]
-    assert held[0] == held[1], "the one that stands by knows as much"
+
+    def cached(pod: str) -> float:
+        return _metric(kube, pod, 'litclaw_cache_objects{kind="OpenClawAgent"}')
+
+    eventually(lambda: cached(leader) == cached(standby), what="the standby has the same objects in its cache")
     with pytest.raises(AssertionError, match="has no"):
         _metric(kube, standby, 'litclaw_reconcile_total{kind="LiteLLMRoute",result="ready"}')
 
 
-def test_a_leader_that_leaves_hands_over_at_once_and_nobody_is_told_anything(kube: Kube, scout: str) -> None:
+def test_a_leader_that_leaves_hands_over_at_once_and_causes_no_event(kube: Kube, scout: str) -> None:
     before = kube.must("openclawagent", TEAM, scout)
-    told, leader, started = _events(kube, scout), _leader(kube), time.monotonic()
-    kube.run("-n", SYSTEM, "delete", "pod", leader, "--wait=false")
-    _wait_for_another(kube, leader)
-    took = time.monotonic() - started
-    print(f"handed over after {took:.1f} s")
-    assert took < HAND_OVER_SECONDS
+    events, leader = _events(kube, scout), _leader(kube)
+    with _kept_after_its_end(kube, leader):
+        kube.run("-n", SYSTEM, "delete", "pod", leader, "--wait=false")
+        _wait_for_another(kube, leader)
+        took = _seconds_between(eventually(lambda: _end_of(kube, leader)), str(_lease(kube)["acquireTime"]))
+    print(f"handed over {took:.1f} s after the end of the leader")
+    # A Lease that isn't given back is taken later than that: the leader renews it until its end.
+    assert took < LEASE_SECONDS - 2 * RETRY_SECONDS
     kube.patch("openclawagent", TEAM, scout, {"spec": {"key": {"maxBudget": "7"}}})
 
     def limited() -> bool:
         assert kube.must("openclawagent", TEAM, scout)["status"]["budget"] == "7.00"
         return True
 
-    eventually(limited, timeout=20, what="the new leader works")
+    eventually(limited, what="the new leader works")
     after = kube.must("openclawagent", TEAM, scout)
     assert [each["lastTransitionTime"] for each in after["status"]["conditions"]] == [
         each["lastTransitionTime"] for each in before["status"]["conditions"]
-    ], "an agent is as ready as it was"
-    assert _events(kube, scout) == told
+    ], "the agent's conditions don't change"
+    assert _events(kube, scout) == events
     _wait_for_two(kube)
+
+
+@contextlib.contextmanager
+def _kept_after_its_end(kube: Kube, pod: str) -> Iterator[None]:
+    """Keep a pod's object after its containers have ended, for its status."""
+    kube.patch("pod", SYSTEM, pod, {"metadata": {"finalizers": ["example.com/kept"]}})
+    try:
+        yield
+    finally:
+        kube.patch("pod", SYSTEM, pod, {"metadata": {"finalizers": None}})
+
+
+def _end_of(kube: Kube, pod: str) -> str:
+    """When the container of a pod has ended."""
+    [status] = kube.must("pod", SYSTEM, pod)["status"]["containerStatuses"]
+    return str(status["state"]["terminated"]["finishedAt"])
 
 
 def test_a_leader_that_dies_is_followed_within_the_stated_time_and_nothing_is_lost(kube: Kube, proxy: Proxy) -> None:
     names = [f"orphan-{number:02}" for number in range(12)]
     leader = _leader(kube)
-    with _signalled_at_work(kube, leader, "SIGKILL"):
+    with _signalled(kube, leader, "SIGKILL", keys=2):
         kube.apply(*[agent(name) for name in names])
-    killed = time.monotonic()
+    lease = _lease(kube)  # nobody renews it any more
     kube.run("-n", SYSTEM, "delete", "pod", leader, "--force", "--grace-period=0")
     _wait_for_another(kube, leader)
-    took = time.monotonic() - killed
+    if str(lease["holderIdentity"]).startswith(leader):
+        took = _seconds_between(str(lease["renewTime"]), str(_lease(kube)["acquireTime"]))
+        print(f"took over {took:.1f} s after the last renewal")
+        assert LEASE_SECONDS <= took < SLOWNESS * TAKE_OVER_SECONDS
     for name in names:
-        kube.wait_ready("openclawagent", TEAM, name, timeout=60)
-    print(f"took over after {took:.1f} s, all agents ready after {time.monotonic() - killed:.1f} s")
-    assert took < TAKE_OVER_SECONDS
+        kube.wait_ready("openclawagent", TEAM, name)
     uids = {kube.must("openclawagent", TEAM, name)["metadata"]["uid"] for name in names}
-    eventually(lambda: _one_key_each(proxy, uids), timeout=60)
+    eventually(lambda: _one_key_each(proxy, uids))
     kube.run("-n", TEAM, "delete", "openclawagent", *names)
     _wait_for_two(kube)
 
@@ -184,16 +225,17 @@ def test_a_leader_that_is_paused_past_its_lease_does_nothing_when_it_wakes(
 ) -> None:
     names = [f"paused-{number:02}" for number in range(16)]
     leader = _leader(kube)
-    with _signalled_at_work(kube, leader, "SIGSTOP"):
+    with _signalled(kube, leader, "SIGSTOP", keys=2):
         kube.apply(*[agent(name) for name in names])
     before = {agent["metadata"]["name"]: agent.get("status") or {} for agent in kube.list("openclawagents")}
-    assert [name for name in names if not before[name].get("key")], "some passes are half done"
+    assert [name for name in names if not before[name].get("key")], "some passes are unfinished"
     _wait_for_another(kube, leader)
     acquired = datetime.fromisoformat(_lease(kube)["acquireTime"])
-    uids = {kube.wait_ready("openclawagent", TEAM, name, timeout=60)["metadata"]["uid"] for name in names}
-    eventually(lambda: _one_key_each(proxy, uids), timeout=60)
+    uids = {kube.wait_ready("openclawagent", TEAM, name)["metadata"]["uid"] for name in names}
+    eventually(lambda: _one_key_each(proxy, uids))
     written = _secrets(kube, names)
-    _signal(kube, leader, "SIGCONT")
+    with _signalled(kube, leader, "SIGCONT"):
+        pass
 
     def ended() -> bool:
         [status] = kube.must("pod", SYSTEM, leader)["status"]["containerStatuses"]
@@ -201,15 +243,15 @@ def test_a_leader_that_is_paused_past_its_lease_does_nothing_when_it_wakes(
         assert status["lastState"]["terminated"]["exitCode"] == EXIT_STATUS, status
         return True
 
-    eventually(ended, timeout=40, what="the end of the leader that was paused")
-    said = kube.run("-n", SYSTEM, "logs", leader, "--previous").stdout.splitlines()
-    assert json.loads(said[-1])["level"] == "CRITICAL", said[-3:]
+    eventually(ended, what="the end of the leader that was paused")
+    log = kube.run("-n", SYSTEM, "logs", leader, "--previous").stdout.splitlines()
+    assert json.loads(log[-1])["level"] == "CRITICAL", log[-3:]
     _wait_for_two(kube)
     assert _leader(kube) != leader
     assert _one_key_each(proxy, uids) and _secrets(kube, names) == written
     if not docker_runs():
         writes = _writes_of(kind_cluster.name, leader)  # type: ignore[attr-defined]
-        assert writes, "the audit log must know what it wrote while it led"
+        assert writes, "the audit log has the writes of the time in which it led"
         assert [(when, what) for when, what in writes if when >= acquired] == []
     for name in names[::4]:
         assert proxy.chat(kube.secret(TEAM, f"{name}-litellm")["LITELLM_API_KEY"]).status_code == 200
@@ -221,7 +263,7 @@ def _secrets(kube: Kube, names: list[str]) -> list[str]:
 
 
 def _writes_of(cluster: str, pod: str) -> list[tuple[datetime, str]]:
-    """What a pod of the operator's has written, by the API server's audit log (localkube)."""
+    """The writes of an operator's pod, by the API server's audit log (localkube)."""
     return [
         (datetime.fromisoformat(entry["requestReceivedTimestamp"]), f"{entry['verb']} {entry['requestURI']}")
         for entry in requests(log_of(cluster))

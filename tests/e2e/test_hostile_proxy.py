@@ -1,11 +1,15 @@
-"""The master key reaches its route's own URL and nothing else, whatever the proxy or the URL is up to."""
+"""The master key is sent to its route's own URL only, whatever the proxy or the URL tries."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from .support import AI, TEAM, Kube, Object, Proxy, namespace, python_server, resource, secret
+from .api import Object
+from .kube import Kube
+from .pods import python_server
+from .proxy import Proxy
+from .resources import AI, TEAM, namespace, resource, secret
 
 KEY = "sk-the-master-key-that-a-thief-wants"
 HOSTILE = "hostile.ai.svc.cluster.local:8080"
@@ -20,13 +24,13 @@ def _route(name: str, url: str, *, where: str = AI, secret_name: str = "wanted")
 
 @pytest.fixture(scope="module")
 def servers(kube: Kube, proxy: Proxy) -> Iterator[None]:
-    """A hostile proxy, and the server to which it would like to have the key sent."""
+    """A hostile proxy, and the server that it redirects the key to."""
     names = ("hostile", "thief")
     kube.apply(namespace(OTHER), secret("wanted", LITELLM_MASTER_KEY=KEY))
     for name in names:
         kube.apply(*python_server(name, "hostile", 8080))
     for name in names:
-        kube.run("-n", AI, "rollout", "status", f"deployment/{name}", "--timeout=90s")
+        kube.run("-n", AI, "rollout", "status", f"deployment/{name}", "--timeout=300s")
     yield
     for name in names:
         kube.run("-n", AI, "delete", "deployment,service,secret", name)
@@ -47,12 +51,12 @@ def test_no_redirect_is_followed(kube: Kube, servers: None) -> None:
         if not way.endswith("-back"):  # which is no URL at all
             assert found["reason"] == "NotLiteLLM", found
             assert "redirect" in found["message"] or "not as LiteLLM does" in found["message"]
-        kube.delete("litellmroute", AI, f"to-{way}", "--timeout=30s")
+        kube.delete("litellmroute", AI, f"to-{way}")
     assert {entry["host"] for entry in _log(kube, "hostile") if entry["key"]} == {HOSTILE}
     assert _log(kube, "thief") == []
 
 
-def test_what_a_proxy_says_back_reaches_no_status(kube: Kube, servers: None) -> None:
+def test_what_a_proxy_echoes_reaches_no_status(kube: Kube, servers: None) -> None:
     kube.apply(_route("echo", f"http://{HOSTILE}/echo"))
     found = kube.wait_condition("litellmroute", AI, "echo", "ProxyReady", "False", "NotLiteLLM")
     assert "You sent" in found["message"]
@@ -60,7 +64,7 @@ def test_what_a_proxy_says_back_reaches_no_status(kube: Kube, servers: None) -> 
     log = kube.run("-n", "litclaw-system", "logs", "-l", "app.kubernetes.io/name=litclaw", "--tail=-1").stdout
     for text in (json.dumps(kube.must("litellmroute", AI, "echo")), events, log):
         assert KEY not in text
-    kube.delete("litellmroute", AI, "echo", "--timeout=30s")
+    kube.delete("litellmroute", AI, "echo")
 
 
 REFUSED_URLS = (
@@ -85,7 +89,7 @@ REFUSED_URLS = (
     "http://169.254.43518:4000",
     "http://[::]:4000",
 )
-"""What the API server itself refuses."""
+"""URLs that the API server itself refuses."""
 
 BLOCKED_URLS = (
     "http://2852039166",  # 169.254.169.254 as a number
@@ -103,7 +107,7 @@ BLOCKED_URLS = (
     "http://168.63.129.16",
     "http://METADATA.google.internal.",
 )
-"""What only the operator can see through."""
+"""URLs that only the operator recognizes."""
 
 
 def test_urls_that_hide_where_they_lead_are_refused(kube: Kube, servers: None) -> None:
@@ -119,11 +123,11 @@ def test_addresses_of_the_metadata_service_in_disguise(kube: Kube, servers: None
         found = kube.wait_condition("litellmroute", AI, f"meta-{number}", "ProxyReady", "False")
         assert found["reason"] in ("LinkLocalAddress", "InvalidURL"), f"{url}: {found}"
         kube.wait_condition("litellmroute", AI, f"meta-{number}", "Stalled", "True")
-    kube.run("-n", AI, "delete", "llr", *(f"meta-{number}" for number in range(len(BLOCKED_URLS))), "--timeout=60s")
+    kube.run("-n", AI, "delete", "llr", *(f"meta-{number}" for number in range(len(BLOCKED_URLS))))
 
 
 def test_a_route_takes_no_key_of_another_namespace(kube: Kube, servers: None) -> None:
-    """Neither by a namespace that the field doesn't have, nor by a path for a name, nor by the name alone."""
+    """Neither with a namespace, which the field doesn't have, nor with a path as the name, nor with the name alone."""
     before = len(_log(kube, "hostile"))
     manifest = _route("borrower", f"http://{HOSTILE}/echo", where=OTHER)
     for name in (f"../{AI}/secrets/wanted", f"../../{AI}/secrets/wanted", f"{AI}/wanted", "wanted?x=y", "wanted%2f.."):
@@ -137,11 +141,11 @@ def test_a_route_takes_no_key_of_another_namespace(kube: Kube, servers: None) ->
     found = kube.wait_condition("litellmroute", OTHER, "borrower", "SecretsReady", "False", "SecretNotFound")
     assert f"{OTHER}/wanted" in found["message"]
     assert len(_log(kube, "hostile")) == before
-    kube.delete("litellmroute", OTHER, "borrower", "--timeout=30s")
+    kube.delete("litellmroute", OTHER, "borrower")
 
 
 def test_a_key_stays_with_its_own_route(kube: Kube, servers: None) -> None:
-    """A second route to the same host brings its own key, and a changed URL the new one's none of the old host's."""
+    """A second route to the same host sends its own key."""
     other = "sk-the-key-of-another-route"
     kube.apply(secret("others", LITELLM_MASTER_KEY=other))
     kube.apply(
@@ -155,6 +159,6 @@ def test_a_key_stays_with_its_own_route(kube: Kube, servers: None) -> None:
         ("echo-2", f"Bearer {other}"),
     }
     for name in ("first", "second"):
-        kube.delete("litellmroute", AI, name, "--timeout=30s")
+        kube.delete("litellmroute", AI, name)
     kube.delete("secret", AI, "others")
     assert kube.get("litellmroute", TEAM, "first") is None

@@ -1,11 +1,14 @@
-"""From `kubectl apply` to an agent's answer: a real OpenClaw speaks through a real LiteLLM with its own key."""
+"""From `kubectl apply` to an agent's answer: a real OpenClaw calls a real LiteLLM with its own key."""
 
 import json
 
 from dev.cluster import Cluster
 from dev.demo import turn
 
-from .support import AI, TEAM, Kube, Proxy, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, TEAM
+from .waiting import eventually
 
 URL = "http://main-litellm.ai.svc.cluster.local:4000"
 
@@ -23,7 +26,7 @@ def test_the_secret_and_the_config_are_all_that_an_agent_needs(kube: Kube, proxy
     assert config["agents"]["defaults"]["model"]["primary"] == "litellm/claude-opus-4-6"
     opus = provider["models"][0]
     assert opus["cost"]["input"] > 0 and opus["cost"]["output"] > opus["cost"]["input"], "the proxy's own prices"
-    assert opus["contextWindow"] >= 200_000 and opus["input"] == ["text", "image"], "LiteLLM's own /model/info says so"
+    assert opus["contextWindow"] >= 200_000 and opus["input"] == ["text", "image"], "as in LiteLLM's /model/info"
 
 
 def test_an_openclaw_in_the_cluster_answers_and_its_spend_is_shown(
@@ -35,7 +38,7 @@ def test_an_openclaw_in_the_cluster_answers_and_its_spend_is_shown(
         status = kube.must("openclawagent", TEAM, scout)["status"]
         return float(status["spend"]) > 0
 
-    eventually(spent, timeout=180, what="the turn's spend in the agent's status")
+    eventually(spent, what="the turn's spend in the agent's status")
     [row] = proxy.rows(kube.must("openclawagent", TEAM, scout)["metadata"]["uid"])
     assert row["key_alias"] == f"{TEAM}/{scout}"
 

@@ -1,6 +1,6 @@
-"""What is shipped as YAML: the API server takes it to the letter, a linter has nothing to say, the policy refuses.
+"""The YAML that we ship: the API server accepts it with strict validation, and a linter finds nothing.
 
-That the examples work is in the whole story, `tests/e2e/test_story.py`.
+`tests/e2e/test_story.py` shows that the examples work.
 """
 
 import json
@@ -11,28 +11,30 @@ from typing import Any
 import pytest
 import yaml
 
+from .api import Object
+from .kube import Kube
 from .lint import complaints
-from .support import Kube, Object, Proxy
+from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ("default", "high-availability", "namespaced", "development")
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 MOVED = {"ai": "examples-ai", "team-a": "examples-team"}
-"""Where the examples go, so that they meet nothing of the other tests'."""
+"""The namespaces of the examples here, which no other test uses."""
 
 
 _NOT_DONE = {
-    "deployment-replicas": "one pod is what a route has unless it says more",
-    "pod-networkpolicy": "the proxy reaches out to anywhere, as providers are anywhere",
-    "container-resources": "the embedded database takes what its data needs",
+    "deployment-replicas": "a route has one pod unless it asks for more",
+    "pod-networkpolicy": "the proxy may connect anywhere, because providers are anywhere",
+    "container-resources": "what the embedded database needs depends on its data",
     "container-security-context-user-group-id": "the PostgreSQL image's user is 999",
-    "pod-probes": "PostgreSQL has one question to ask",
+    "pod-probes": "PostgreSQL has one check for both probes",
 }
-"""What kube-score would have of the objects that the operator makes, and why it isn't done."""
+"""Checks of kube-score that don't apply to the objects that the operator makes, and why."""
 
 
 def _strictly(kube: Kube, manifests: str) -> None:
-    """See that the API server takes manifests: no unknown or doubled field, every rule kept."""
+    """Check that the API server accepts manifests: no unknown or duplicate field, no rule broken."""
     kube.run(
         "apply",
         "--server-side",
@@ -100,12 +102,12 @@ def spaces(kube: Kube, proxy: Proxy) -> Iterator[None]:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(ROOT / "examples").as_posix())
 def test_an_example_is_valid(kube: Kube, spaces: None, path: Path) -> None:
     documents = _documents(path)
-    if not documents:  # a kustomization, which is built
+    if not documents:  # a kustomization: build it
         built = kube.run("kustomize", str(path.parent)).stdout
         documents = [_moved(body) for body in yaml.safe_load_all(built)]
     text = "\n---\n".join(json.dumps(body) for body in documents)
     _strictly(kube, text)
-    # The image's user is 1000, and the NetworkPolicies of a team's namespace are the team's.
+    # The image's user is 1000, and a team makes the NetworkPolicies of its own namespace.
     if any(body["kind"] in ("Job", "Deployment") for body in documents):
         assert complaints(text, "container-security-context-user-group-id", "pod-networkpolicy") == []
 
@@ -117,10 +119,10 @@ def test_an_example_is_valid(kube: Kube, spaces: None, path: Path) -> None:
         ("route-production.yaml", "SecretsReady", "SecretNotFound"),
     ],
 )
-def test_an_example_says_what_it_lacks(kube: Kube, spaces: None, file: str, condition: str, reason: str) -> None:
+def test_an_example_names_what_is_missing(kube: Kube, spaces: None, file: str, condition: str, reason: str) -> None:
     [route] = _documents(ROOT / "examples" / file)
     route["metadata"]["name"] = "lacking"
     kube.apply(route)
     found = kube.wait_condition("litellmroute", MOVED["ai"], "lacking", condition, "False", reason)
-    assert "create it, or mend the name" in found["message"]
+    assert "create it, or " in found["message"]
     kube.delete("litellmroute", MOVED["ai"], "lacking")

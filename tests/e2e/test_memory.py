@@ -1,8 +1,8 @@
-"""An hour's worth of events leaves nothing in the operator: neither memory, nor open files, nor a word of what is gone.
+"""An hour of events leaves nothing in the operator: no memory, no open files, and no string of a deleted object.
 
-An hour's worth: a thousand agents, each looked at six times an hour and changed once or more, one in three made and
-deleted: some ten thousand events of the watches. Here they come as fast as a real LiteLLM makes keys, in waves of agents
-that are made, changed, interfered with and deleted.
+The hour is that of a thousand agents, each reconciled six times an hour and changed at least once, one in three made
+and deleted: some ten thousand watch events. Here they come as fast as a real LiteLLM makes keys, in waves of agents
+that are made, changed, tampered with and deleted.
 """
 
 import statistics
@@ -16,9 +16,13 @@ import pytest
 from dev.cluster import Cluster
 from tests.chaos.campaign import installed_operator_away
 
+from .api import Object
 from .direct import api_server, at_once
-from .support import TEAM, Kube, Object, Proxy, agent, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import TEAM, agent
 from .test_rotation_under_load import PYTHON, SERVERS, operator_pod
+from .waiting import LONG_SECONDS, eventually
 
 pytestmark = pytest.mark.chaos
 
@@ -26,16 +30,16 @@ SYSTEM = "litclaw-system"
 EVENTS = 10_000
 A_WAVE = 40
 WARM_UP = 6
-"""So many waves fill what fills once: connections, caches of code and of compiled patterns, the allocator's pools."""
+"""The first so many waves fill connection pools, caches of code and compiled patterns, and the allocator's pools."""
 MOST_KIB = 400.0
-"""A thousand events may leave so much. They are those of sixty agents, which take 1,200 KiB while they are there."""
+"""A thousand events may leave so much. They are those of sixty agents, which take 1,200 KiB while they exist."""
 MOST_FDS = 0.5
-"""So many open files may be left by a thousand events."""
+"""A thousand events may leave so many open files."""
 MOST_HELD = 300
-"""So often may be held what is gone, by what has a bound: the caches of URLs, the workers' contexts, the last wave's
-events. One word of each agent would be more."""
-BOUNDED = ", Shared"
-"""What holds the strings that many objects share: five thousand at the most (kube/shared.py), of which some are gone."""
+"""So many references to deleted objects may be left in what has a bound: caches of URLs, the workers' contexts, the
+events of the last wave. One string of each agent would be more."""
+BOUNDED = ", Interner"
+"""The cache of strings that many objects share: five thousand at most (kube/interning.py), some of deleted objects."""
 AGENTS = f"/apis/litclaw.dev/v1alpha1/namespaces/{TEAM}/openclawagents"
 SECRETS = f"/api/v1/namespaces/{TEAM}/secrets"
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -43,7 +47,7 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 @pytest.fixture
 def counted(kube: Kube, proxy: Proxy, cluster: Cluster) -> Iterator[str]:
-    """An operator that tells what it holds, in place of the others: its URL."""
+    """The URL of an operator that reports its memory, in place of the installed one."""
     body = operator_pod()
     body["metadata"]["name"] = "counted"
     [container] = body["spec"]["containers"]
@@ -52,7 +56,7 @@ def counted(kube: Kube, proxy: Proxy, cluster: Cluster) -> Iterator[str]:
     with installed_operator_away(cluster):
         kube.apply(body)
         try:
-            kube.run("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/counted", "--timeout=60s")
+            kube.run("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/counted", "--timeout=300s")
             with kube.forward(SYSTEM, "pod/counted", 8079) as url:
                 yield url
         finally:
@@ -60,7 +64,7 @@ def counted(kube: Kube, proxy: Proxy, cluster: Cluster) -> Iterator[str]:
 
 
 class Wave:
-    """Agents that live and go."""
+    """Agents that are made and deleted."""
 
     def __init__(self, client: httpx.Client, number: int) -> None:
         self._client = client
@@ -80,14 +84,14 @@ class Wave:
                 assert ready[0]["observedGeneration"] == body["metadata"]["generation"]
             return agents
 
-        return eventually(look, timeout=180)
+        return eventually(look, timeout=LONG_SECONDS)
 
     def _each(self, method: str, where: str, **given: Any) -> None:
         for answer in at_once(lambda name: self._client.request(method, where.format(name=name), **given), self._names):
             assert answer.is_success, answer.text
 
     def run(self) -> list[str]:
-        """Make, change, interfere with and delete; returns the uids of those who lived."""
+        """Make, change, tamper with and delete the agents; returns their uids."""
         for answer in at_once(
             lambda name: self._client.post(AGENTS, json=agent(name, key={"maxBudget": "5"})), self._names
         ):
@@ -108,7 +112,7 @@ class Wave:
             items = [*self._client.get(AGENTS).json()["items"], *self._client.get(SECRETS).json()["items"]]
             return not [body for body in items if body["metadata"]["name"].removesuffix("-litellm") in mine]
 
-        eventually(gone, timeout=180, what="the end of a wave")
+        eventually(gone, timeout=LONG_SECONDS, what="the end of a wave")
         return uids
 
 
@@ -120,13 +124,13 @@ def _held(url: str, pattern: str = "") -> Object:
 
 
 def _at_rest(url: str) -> Object:
-    """What is held once nothing is at work: what was kept open for another call is closed after fifteen seconds."""
+    """The memory report once the operator is idle: connections that wait for another call close after 15 s."""
     time.sleep(20)
     return _held(url)
 
 
 def _slope(samples: list[Object], name: str) -> float:
-    """By how much something grows in a thousand events."""
+    """The growth of a figure in a thousand events."""
     events = [each["events"] / 1000 for each in samples]
     return statistics.linear_regression(events, [each[name] for each in samples]).slope
 
@@ -148,7 +152,7 @@ def test_an_hour_of_events_leaves_nothing(kube: Kube, counted: str, record_prope
     unbounded = {name: count for name, count in found.items() if not name.endswith(BOUNDED)}
     slope = _slope(samples, "rss")
     at_work = samples[1:-1]
-    told = {
+    figures = {
         "events": samples[-1]["events"],
         "agents": len(uids),
         "rss KiB": (samples[0]["rss"], samples[-1]["rss"]),
@@ -157,9 +161,9 @@ def test_an_hour_of_events_leaves_nothing(kube: Kube, counted: str, record_prope
         "fds at work": (at_work[0]["fds"], at_work[-1]["fds"]),
         "found": found,
     }
-    print(told)
-    record_property("held", told)
-    assert len(uids) > 2 * MOST_HELD and max(unbounded.values()) < MOST_HELD, "what is deleted is forgotten"
-    # Some connections more or less are kept for the next call; a wave that left one would have left a dozen.
-    assert _slope(at_work, "fds") < MOST_FDS and samples[-1]["fds"] < at_work[0]["fds"], told
-    assert slope < MOST_KIB, told
+    print(figures)
+    record_property("held", figures)
+    assert len(uids) > 2 * MOST_HELD and max(unbounded.values()) < MOST_HELD, "deleted objects leave nothing"
+    # A few connections more or less stay open for the next call; a leak of one a wave would have left a dozen.
+    assert _slope(at_work, "fds") < MOST_FDS and samples[-1]["fds"] < at_work[0]["fds"], figures
+    assert slope < MOST_KIB, figures

@@ -1,8 +1,13 @@
-"""What a route says of its models: rendered without a secret, passed through, and answered by the real LiteLLM."""
+"""A route's models: rendered without secrets, with settings passed through, and answered by the real LiteLLM."""
 
 import yaml
 
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, has_pod_settings, managed_route, resource
+from .api import Object
+from .kube import Kube
+from .pods import has_pod_settings
+from .proxy import Proxy
+from .resources import AI, TEAM, agent, managed_route, resource
+from .waiting import eventually
 
 
 def _config(kube: Kube) -> Object:
@@ -85,4 +90,4 @@ def test_the_status_counts_what_there_is(kube: Kube, proxy: Proxy, scout: str) -
         assert abs(float(status["spend"]) - sum(row["spend"] for row in rows)) < 0.001, status
         return status["version"].count(".") == 2 and len(rows) >= 1
 
-    eventually(counted, timeout=90)
+    eventually(counted)

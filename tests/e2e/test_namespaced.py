@@ -1,12 +1,16 @@
-"""The operator for some namespaces: the whole of its work with rights in those alone, and others' keys are left alone."""
+"""The operator for some namespaces: it works with permissions in those alone, and doesn't touch other keys."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from .api import Object
 from .cli import of_litclaw
-from .support import AI, TEAM, Kube, Object, Proxy, agent, eventually, managed_route, namespace, resource
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, TEAM, agent, managed_route, namespace, resource
+from .waiting import LONG_SECONDS, eventually
 
 SYSTEM = "litclaw-system"
 DEPLOYMENT = "deployment/litclaw"
@@ -15,15 +19,15 @@ _CLUSTER_WIDE = ("clusterrolebinding/litclaw", "clusterrolebinding/litclaw-clust
 
 
 def _elsewhere(name: str) -> Object:
-    """An agent of a namespace that isn't named."""
+    """An agent of another namespace."""
     return {**agent(name), "metadata": {"name": name, "namespace": ELSEWHERE}}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def namespaced(kube: Kube, proxy: Proxy, root: Path) -> Iterator[None]:
-    """deploy/namespaced in the place of deploy/default, which comes back afterwards.
+    """deploy/namespaced in place of deploy/default, which is restored afterwards.
 
-    Before that there was an agent elsewhere, whose key is at the same proxy.
+    Before that, an agent of another namespace gets a key at the same proxy.
     """
     kube.apply(namespace(ELSEWHERE))
     kube.apply(_elsewhere("neighbour"))
@@ -31,15 +35,15 @@ def namespaced(kube: Kube, proxy: Proxy, root: Path) -> Iterator[None]:
     kube.run("delete", *_CLUSTER_WIDE)
     overlay = str(root / "deploy" / "namespaced")
     kube.run("apply", "--server-side", "--force-conflicts", "-k", overlay)
-    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=120s")
-    # Its pods start while the other tests are at work.
+    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=300s")
+    # Its pods start while the other tests run.
     kube.apply(managed_route("small"))
     yield
     kube.run("delete", "role,rolebinding", "litclaw", "-n", AI)
     kube.run("delete", "role,rolebinding", "litclaw", "-n", TEAM)
     kube.run("delete", "role,rolebinding", "litclaw-cluster-identity", "-n", "kube-system")
     kube.run("apply", "--server-side", "--force-conflicts", "-k", str(root / "deploy" / "default"))
-    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=120s")
+    kube.run("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=300s")
     kube.run("-n", ELSEWHERE, "delete", "openclawagents", "--all")
     kube.run("delete", "namespace", ELSEWHERE)
 
@@ -68,7 +72,7 @@ def test_a_route_that_chooses_by_labels_sees_those_of_the_named_namespaces(kube:
     kube.apply(resource("LiteLLMRoute", "by-label", AI, spec), agent("labelled", route="by-label"))
     kube.wait_condition("openclawagent", TEAM, "labelled", "RouteAccepted", "False", "NamespaceNotAllowed")
     kube.run("label", "namespace", TEAM, "llm=yes")
-    kube.wait_ready("openclawagent", TEAM, "labelled", timeout=60)
+    kube.wait_ready("openclawagent", TEAM, "labelled")
     kube.run("label", "namespace", TEAM, "llm-")
     kube.wait_condition("openclawagent", TEAM, "labelled", "RouteAccepted", "False", "NamespaceNotAllowed")
     kube.delete("openclawagent", TEAM, "labelled")
@@ -76,12 +80,12 @@ def test_a_route_that_chooses_by_labels_sees_those_of_the_named_namespaces(kube:
 
 
 def test_keys_of_other_namespaces_at_the_same_proxy_are_left_alone(kube: Kube, proxy: Proxy) -> None:
-    """The agent isn't seen by the operator, and its key looks as one does whose agent is gone."""
+    """The operator doesn't watch the agent, so its key looks like that of a deleted agent."""
     before = kube.must("openclawagent", ELSEWHERE, "neighbour")
     mark = {"cluster": kube.must("namespace", "", "kube-system")["metadata"]["uid"], "agent": "gone", "generation": 1}
     stray = {"key_alias": "stray", "metadata": {"litclaw": {**mark, "namespace": TEAM}}}
     assert proxy.call("POST", "/key/generate", json=stray).status_code == 200
-    eventually(lambda: not proxy.rows("gone"), timeout=90, what="a key that is the operator's to end, and has no agent")
+    eventually(lambda: not proxy.rows("gone"), what="the end of a key of a watched namespace that has no agent")
     [row] = proxy.rows(before["metadata"]["uid"])
     assert not row["blocked"] and row["expires"] is None
     assert proxy.chat(kube.secret(ELSEWHERE, "neighbour-litellm")["LITELLM_API_KEY"]).status_code == 200
@@ -92,7 +96,7 @@ def test_a_key_is_rotated_by_its_annotation(kube: Kube, proxy: Proxy) -> None:
     kube.apply(agent("turning", key={"rotation": {"gracePeriod": "5m"}}))
     kube.wait_ready("openclawagent", TEAM, "turning")
     old = kube.secret(TEAM, "turning-litellm")["LITELLM_API_KEY"]
-    [asked] = of_litclaw(kube, "rotate", "turning", "-n", TEAM, "--wait", "--timeout", "90s")["agents"]
+    [asked] = of_litclaw(kube, "rotate", "turning", "-n", TEAM, "--wait", "--timeout", "5m")["agents"]
     assert asked["generation"] == 2
     new = kube.secret(TEAM, "turning-litellm")["LITELLM_API_KEY"]
     assert new != old and [proxy.chat(key).status_code for key in (old, new)] == [200, 200]
@@ -102,7 +106,7 @@ def test_a_key_is_rotated_by_its_annotation(kube: Kube, proxy: Proxy) -> None:
 
 
 def test_a_managed_route_from_nothing_to_its_end(kube: Kube) -> None:
-    kube.wait_ready("litellmroute", AI, "small", timeout=400)
+    kube.wait_ready("litellmroute", AI, "small", timeout=LONG_SECONDS)
     kube.apply(agent("tenant", route="small"))
     kube.wait_ready("openclawagent", TEAM, "tenant")
     tenants = Proxy(kube, AI, "small-litellm", kube.secret(AI, "small-master-key")["LITELLM_MASTER_KEY"])
@@ -116,7 +120,7 @@ def test_a_managed_route_from_nothing_to_its_end(kube: Kube) -> None:
     kube.delete("litellmroute", AI, "small")
     kinds = "deployments,statefulsets,services,secrets,configmaps,networkpolicies,jobs,pods"
     small = ("-l", "app.kubernetes.io/managed-by=litclaw,app.kubernetes.io/instance=small")
-    eventually(lambda: kube.list(kinds, *small) == [], timeout=90, what="its end")
+    eventually(lambda: kube.list(kinds, *small) == [], what="its end")
 
 
 def test_nothing_is_refused(kube: Kube) -> None:

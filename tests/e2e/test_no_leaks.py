@@ -1,10 +1,13 @@
-"""No secret value is anywhere but in Secrets: every place that could hold one is searched for the real values."""
+"""Secret values are in Secrets only: every place that could have one is searched for the real values."""
 
 import base64
 import json
 
-from .support import AI, TEAM, Kube, Proxy, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, TEAM
 from .test_rotation import ask, wait_generation
+from .waiting import eventually
 
 OWN = (
     (AI, "main-master-key"),
@@ -20,18 +23,18 @@ _PLACES = (
 
 
 def shown(kube: Kube) -> dict[str, str]:
-    """Every place that could hold a secret value and must not."""
+    """The contents of every place that must not have a secret value."""
     places = {f"{body['kind']} {body['metadata']['name']}": json.dumps(body) for body in kube.list(_PLACES)}
     for body in kube.list("secrets"):
         places[f"metadata of Secret {body['metadata']['name']}"] = json.dumps(body["metadata"])
     of_operators = ("logs", "-l", "app.kubernetes.io/name=litclaw", "--tail=-1")
-    # Operators that have just been started say nothing yet.
+    # Operators that have just started have logged nothing yet.
     log = eventually(lambda: kube.run("-n", "litclaw-system", *of_operators, check=False).stdout)
     return {**places, "the operator's log": log}
 
 
 def see_no(value: str, what: str, places: dict[str, str]) -> None:
-    """See that a value is in none of them."""
+    """Check that a value is in none of the places."""
     shapes = (value, base64.b64encode(value.encode()).decode())
     found = [place for place, text in places.items() for shape in shapes if shape in text]
     assert not found, f"{what} is in {found}"

@@ -1,9 +1,12 @@
-"""What an agent's openclaw.json holds: what the resource asks for, the user's own part, and never the key."""
+"""An agent's openclaw.json has the settings of the resource, the user's own part, and never the key."""
 
 import hashlib
 import json
 
-from .support import TEAM, Kube, Proxy, agent, eventually
+from .kube import Kube
+from .proxy import Proxy
+from .resources import TEAM, agent
+from .waiting import eventually
 
 
 def test_openclaw_json_says_what_the_agent_asks_for(kube: Kube, proxy: Proxy) -> None:
@@ -27,8 +30,8 @@ def test_openclaw_json_says_what_the_agent_asks_for(kube: Kube, proxy: Proxy) ->
     defaults = config["agents"]["defaults"]
     assert defaults["model"] == {"primary": "litellm/claude-opus-4-6", "fallbacks": ["litellm/gpt-4o"]}
     assert defaults["mediaModels"]["image"] == {"primary": "litellm/gpt-image-2", "timeoutMs": 180_000}
-    assert (defaults["maxConcurrent"], config["logging"]["level"]) == (2, "debug"), "what is extra is merged deeply"
-    assert config["models"]["mode"] == "replace", "what the operator renders wins"
+    assert (defaults["maxConcurrent"], config["logging"]["level"]) == (2, "debug"), "extra is merged deeply"
+    assert config["models"]["mode"] == "replace", "the operator's own settings win"
     found = kube.condition("openclawagent", TEAM, "writer", "ConfigReady")
     assert (found["reason"], "models.mode" in found["message"]) == ("Overruled", True)
     assert "request" not in config["models"]["providers"]["litellm"], "Never is left out, not false"

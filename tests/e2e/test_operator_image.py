@@ -1,14 +1,16 @@
-"""What the operator's image holds: what the operator needs, and nothing that somebody who gets in could use."""
+"""The contents of the operator's image: what the operator needs, and nothing that helps an intruder."""
 
 import json
 from collections.abc import Callable
 
 import pytest
 
-from .support import Kube, Object, Proxy
+from .api import Object
+from .kube import Kube
+from .proxy import Proxy
 
 MOST_BYTES = 125 * 2**20
-"""What docs/install.md calls about 110 MB, with room for a dependency's next release."""
+"""The size that docs/install.md gives as about 110 MB, with room for the next release of a dependency."""
 _LIST = """
 import importlib.util, json, os, sys
 roots = ("/bin", "/etc", "/lib", "/lib64", "/opt", "/root", "/sbin", "/srv", "/usr", "/var", "/home", "/boot")
@@ -24,7 +26,7 @@ stale = []
 for path in (path for path in found if path.startswith("/opt/") and path.endswith(".py")):
     bytecode = importlib.util.cache_from_source(path)
     header = open(bytecode, "rb").read(8) if bytecode in found else b""
-    # PEP 552: the magic number, and whether and how it is looked whether the source has changed.
+    # PEP 552: the magic number, and how the interpreter checks whether the source has changed.
     if header != importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little"):
         stale.append(path)
 print(json.dumps({"files": found, "uid": os.getuid(), "top": os.listdir("/"), "stale": stale}))
@@ -80,7 +82,7 @@ def test_nothing_runs_as_root_or_can_be_changed(image: Object) -> None:
 
 
 def test_nothing_is_compiled_at_its_start(image: Object) -> None:
-    """An archive rounds the times of files, so bytecode that is compared with its source's time would be stale."""
+    """An archive rounds file times, so bytecode that is checked by its source's time would be stale."""
     assert image["stale"] == []
 
 
@@ -90,7 +92,7 @@ def test_its_size_is_what_the_docs_say(image: Object) -> None:
 
 
 def test_a_scanner_finds_what_of_debian_is_in_it(image: Object) -> None:
-    """Each package that a library comes from, as scanners know them from other images without dpkg."""
+    """The record of each Debian package that a library comes from, in the form that images without dpkg use."""
     records = {path.rpartition("/")[2] for path in image["files"] if path.startswith("/var/lib/dpkg/status.d/")}
     assert {"libc6", "libssl3", "python3.11-minimal", "libpython3.11-stdlib", "zlib1g"} <= records
     licences = {path.split("/")[4] for path in image["files"] if path.startswith("/usr/share/doc/")}

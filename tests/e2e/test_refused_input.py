@@ -1,18 +1,20 @@
-"""What the schema can refuse, the API server refuses, with a message that names the field and says what to write."""
+"""The API server refuses what the schema can refuse, with a message that names the field and says what to write."""
 
 import json
 from typing import Any
 
 import pytest
 
-from .support import AI, MODELS, TEAM, Kube, Object, agent, managed_route, resource
+from .api import Object
+from .kube import Kube
+from .resources import AI, MODELS, TEAM, agent, managed_route, resource
 
 EXTERNAL = {"url": "https://litellm.example.com", "masterKeySecretRef": {"name": "m", "key": "K"}}
 DATABASE = {"database": {"embedded": {"storage": "1Gi"}}}
 
 
 def _route(**changes: Any) -> Object:
-    """A managed route with some top fields of its spec replaced; None takes one out."""
+    """A managed route with some top fields of its spec replaced; None removes one."""
     spec = {**managed_route("x")["spec"], **changes}
     return resource("LiteLLMRoute", "x", AI, {key: value for key, value in spec.items() if value is not None})
 
@@ -112,7 +114,10 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         {**_route(), "metadata": {"name": "x" * 50, "namespace": AI}},
         ("metadata.name", "at most 43 characters"),
     ),
-    "agent: grace": (agent("x", key={"rotation": {"gracePeriod": "169h"}}), ("spec.key.rotation.gracePeriod", "at most 168h")),
+    "agent: grace": (
+        agent("x", key={"rotation": {"gracePeriod": "169h"}}),
+        ("spec.key.rotation.gracePeriod", "at most 168h"),
+    ),
     "agent: no route": (resource("OpenClawAgent", "x", TEAM, {}), ("spec.routeRef", "Required")),
     "agent: budget as a number": (agent("x", key={"maxBudget": 5}), ("spec.key.maxBudget", "string")),
     "agent: budget as a word": (agent("x", key={"maxBudget": "much"}), ("spec.key.maxBudget", "'0.25'")),

@@ -1,21 +1,25 @@
-"""A proxy that fails in the middle of a rotation: it waits and goes on, and the agents keep what they have."""
+"""A proxy that fails in the middle of a rotation: the rotation waits and goes on, and agents keep their keys."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from .support import AI, TEAM, Kube, Proxy, eventually, python_server
+from .kube import Kube
+from .pods import python_server
+from .proxy import Proxy
+from .resources import AI, TEAM
 from .test_agent_key import _key
 from .test_delete import external
 from .test_rotation import ROTATION, labelled, of, rotation, wait_phase
+from .waiting import LONG_SECONDS, eventually
 
 NAMES = [f"mood-{number}" for number in range(4)]
 
 
 @pytest.fixture(scope="module")
 def moody(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
-    """A route through a LiteLLM that has its moods, and four agents of it."""
+    """A route through a LiteLLM whose failures a test can switch, and four agents of it."""
     server = python_server("moody", "moody", 8080)
     server[1]["spec"]["template"]["spec"]["containers"][0]["args"] += [
         "8080",
@@ -23,7 +27,7 @@ def moody(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
         "4000",
     ]
     kube.apply(*server)
-    kube.run("-n", AI, "rollout", "status", "deployment/moody", "--timeout=60s")
+    kube.run("-n", AI, "rollout", "status", "deployment/moody", "--timeout=300s")
     route = external("moody", "moody")
     route["spec"]["external"]["url"] = f"http://moody.{AI}.svc.cluster.local:8080"
     kube.apply(route, *[labelled(name, "mood", route="moody") for name in NAMES])
@@ -39,7 +43,7 @@ def moody(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
 
 
 def feel(door: Proxy, mood: str) -> None:
-    """Put the proxy into a mood."""
+    """Switch the proxy to a mood."""
     assert door.call("PUT", f"/mood/{mood}").status_code == 200
 
 
@@ -52,11 +56,11 @@ def test_it_waits_for_a_proxy_in_a_bad_mood_and_finishes(kube: Kube, proxy: Prox
     for _ in range(5):
         time.sleep(2)
         for agent_name in NAMES:
-            assert proxy.chat(_key(kube, agent_name)).status_code == 200, "what the Secret holds is live"
+            assert proxy.chat(_key(kube, agent_name)).status_code == 200, "the key in the Secret is live"
     found = wait_phase(kube, name, "Running")
     assert found["failed"] == 0 and found["rotated"] == 0, found
     feel(moody, "fine")
-    found = wait_phase(kube, name, "Retiring", timeout=150)
+    found = wait_phase(kube, name, "Retiring", timeout=LONG_SECONDS)
     assert (found["total"], found["rotated"], found["failed"]) == (4, 4, 0), found
     for agent_name, key in before.items():
         uid = kube.must("openclawagent", TEAM, agent_name)["metadata"]["uid"]
@@ -65,11 +69,11 @@ def test_it_waits_for_a_proxy_in_a_bad_mood_and_finishes(kube: Kube, proxy: Prox
         def one(uid: str = uid) -> bool:
             return len([row for row in proxy.rows(uid) if row["expires"] is None]) == 1
 
-        eventually(one, timeout=60, what="one live key")
+        eventually(one, what="one live key")
     kube.delete(ROTATION, "", name)
 
 
-def test_a_database_that_is_away_for_a_minute_and_a_proxy_that_starts_anew(kube: Kube, proxy: Proxy) -> None:
+def test_a_database_that_is_away_for_a_minute_and_a_proxy_that_restarts(kube: Kube, proxy: Proxy) -> None:
     kube.apply(*[labelled(f"away-{number}", "away") for number in range(3)])
     names = [f"away-{number}" for number in range(3)]
     for name in names:
@@ -84,13 +88,14 @@ def test_a_database_that_is_away_for_a_minute_and_a_proxy_that_starts_anew(kube:
         while time.monotonic() < ended:
             assert {name: _key(kube, name) for name in names} == before
             time.sleep(5)
-        assert kube.must(ROTATION, "", "away")["status"]["rotated"] == 0
+        found = eventually(lambda: kube.must(ROTATION, "", "away")["status"])
+        assert found["rotated"] == 0, found
         kube.run("-n", AI, "delete", "pod", "-l", "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy")
     finally:
         kube.run("uncordon", node)
-    found = wait_phase(kube, "away", "Retiring", timeout=400)
+    found = wait_phase(kube, "away", "Retiring", timeout=LONG_SECONDS)
     assert (found["total"], found["rotated"], found["failed"]) == (3, 3, 0), found
     assert all(proxy.chat(_key(kube, name)).status_code == 200 for name in names)
-    kube.wait_ready("litellmroute", AI, "main", timeout=120)
+    kube.wait_ready("litellmroute", AI, "main")
     kube.run("-n", TEAM, "delete", "openclawagent", *names)
     kube.delete(ROTATION, "", "away")

@@ -1,10 +1,15 @@
-"""The database is brought up to date once, before the pods change; where that fails, what ran before goes on."""
+"""The database is migrated once, before the pods are replaced; if that fails, the old pods stay."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from .support import AI, MODELS, TEAM, Kube, Object, Proxy, agent, eventually, let_in, managed_route
+from .api import Object
+from .database import let_in
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, MODELS, TEAM, agent, managed_route
+from .waiting import LONG_SECONDS, eventually
 
 NAME = "mover-litellm"
 PSQL = ("exec", "main-postgres-0", "--", "psql", "--username=litellm", "--dbname=litellm", "--command")
@@ -16,7 +21,7 @@ def url(kube: Kube, database: str) -> str:
 
 
 def point_to(kube: Kube, where: str) -> None:
-    """Let the route's Secret name another database."""
+    """Point the route's Secret to another database."""
     meta = {"name": "mover-db", "namespace": AI}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"URL": where}})
 
@@ -28,7 +33,7 @@ def jobs(kube: Kube) -> list[Object]:
 
 
 def pods(kube: Kube) -> list[Object]:
-    """The proxy's pods, without those that end."""
+    """The proxy's pods, without terminating ones."""
     found = kube.list("pods", "-l", "app.kubernetes.io/instance=mover,app.kubernetes.io/component=proxy")
     return [body for body in found if "deletionTimestamp" not in body["metadata"]]
 
@@ -47,7 +52,7 @@ def mover(kube: Kube, proxy: Proxy) -> Iterator[Proxy]:
     point_to(kube, url(kube, "moved"))
     managed = {"database": {"secretRef": {"name": "mover-db", "key": "URL"}}}
     kube.apply(managed_route("mover", managed=managed, models=MODELS))
-    kube.wait_ready("litellmroute", AI, "mover", timeout=400)
+    kube.wait_ready("litellmroute", AI, "mover", timeout=LONG_SECONDS)
     yield Proxy(kube, AI, NAME, kube.secret(AI, "mover-master-key")["LITELLM_MASTER_KEY"])
     kube.delete("litellmroute", AI, "mover", "--cascade=foreground")
     kube.delete("secret", AI, "mover-db")
@@ -71,25 +76,27 @@ def test_an_image_that_is_not_there_changes_nothing(kube: Kube, mover: Proxy) ->
     assert len(jobs(kube)) == 2 and template(kube) == before
     kube.patch("litellmroute", AI, "mover", {"spec": {"managed": {"image": None}}})
     kube.wait_ready("litellmroute", AI, "mover")
-    eventually(lambda: len(jobs(kube)) == 1, timeout=60, what="a Job that nobody wants and that can't start goes")
+    eventually(lambda: len(jobs(kube)) == 1, what="a Job that isn't wanted any more and can't start is deleted")
     assert template(kube) == before
 
 
 def test_a_failed_migration_leaves_the_old_pods_and_agents_being_made(kube: Kube, mover: Proxy) -> None:
     before = template(kube)
     point_to(kube, url(kube, "gone"))
-    found = kube.wait_condition("litellmroute", AI, "mover", "DatabaseReady", "False", "MigrationFailed", timeout=180)
+    found = kube.wait_condition(
+        "litellmroute", AI, "mover", "DatabaseReady", "False", "MigrationFailed", timeout=LONG_SECONDS
+    )
     assert "logs job/mover-migrate-" in found["message"] and "What ran before goes on" in found["message"]
     kube.wait_condition("litellmroute", AI, "mover", "Stalled", "True")
     kube.wait_condition("litellmroute", AI, "mover", "ModelsReady", "True")
     assert template(kube) == before
-    assert kube.must("deployment", AI, NAME)["status"]["readyReplicas"] == 1
+    eventually(lambda: kube.must("deployment", AI, NAME)["status"]["readyReplicas"] == 1)
     kube.apply(agent("early", route="mover"))
     kube.wait_ready("openclawagent", TEAM, "early")
     assert mover.chat(kube.secret(TEAM, "early-litellm")["LITELLM_API_KEY"]).status_code == 200
 
 
-def test_a_mended_database_is_migrated_once_and_then_the_pods_change(kube: Kube, mover: Proxy) -> None:
+def test_a_repaired_database_is_migrated_once_and_then_the_pods_change(kube: Kube, mover: Proxy) -> None:
     before = {body["metadata"]["name"] for body in jobs(kube)}
     old = template(kube)["metadata"]["annotations"]["litclaw.dev/migrated"]
     point_to(kube, url(kube, "moved") + "?application_name=mover")
@@ -102,7 +109,7 @@ def test_a_mended_database_is_migrated_once_and_then_the_pods_change(kube: Kube,
         assert made["litclaw.dev/migrated"] != old
         return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
 
-    eventually(rolled_out, timeout=300)
+    eventually(rolled_out, timeout=LONG_SECONDS)
     kube.wait_ready("litellmroute", AI, "mover")
     [job] = [body for body in jobs(kube) if body["metadata"]["name"] not in before]
     assert job["status"]["succeeded"] == 1

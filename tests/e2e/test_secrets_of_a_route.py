@@ -1,14 +1,22 @@
-"""A route's Secrets: those that are made up once and kept, and those that its owner names."""
+"""A route's Secrets: those that the operator generates once and keeps, and those that its owner names."""
 
 import base64
 import secrets
 
-from .support import AI, MODELS, TEAM, Kube, Proxy, agent, eventually, let_in, managed_route, secret
+from .database import let_in
+from .kube import Kube
+from .proxy import Proxy
+from .resources import AI, MODELS, TEAM, agent, managed_route, secret
+from .waiting import LONG_SECONDS, eventually
 
 
 def _annotations(kube: Kube, name: str) -> dict[str, str]:
     found: dict[str, str] = kube.must("deployment", AI, name)["spec"]["template"]["metadata"]["annotations"]
     return found
+
+
+def _ready_replicas(kube: Kube) -> int:
+    return int(kube.must("deployment", AI, "main-litellm")["status"]["readyReplicas"])
 
 
 def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kube: Kube, proxy: Proxy) -> None:
@@ -33,7 +41,7 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
     }
     models = [{**MODELS[1], "apiKeySecretRef": {"name": "second-provider", "key": "KEY"}}]
     kube.apply(managed_route("second", managed=managed, models=models), agent("double", route="second"))
-    kube.wait_ready("litellmroute", AI, "second", timeout=400)
+    kube.wait_ready("litellmroute", AI, "second", timeout=LONG_SECONDS)
     kube.wait_ready("openclawagent", TEAM, "double")
     second = Proxy(kube, AI, "second-litellm", master, port=8080)
     assert kube.must("litellmroute", AI, "second")["status"]["url"].endswith(".svc.cluster.local:8080")
@@ -59,11 +67,11 @@ def test_a_database_url_and_keys_of_ones_own_and_a_roll_out_when_one_changes(kub
         assert status.get("observedGeneration") == deployment["metadata"]["generation"]
         return bool(status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1)
 
-    eventually(rolled_out, timeout=300)
+    eventually(rolled_out, timeout=LONG_SECONDS)
     second.close()
     kube.delete("litellmroute", AI, "second", "--cascade=foreground")
     kube.wait_condition("openclawagent", TEAM, "double", "RouteAccepted", "False", "RouteNotFound")
-    kube.delete("openclawagent", TEAM, "double", "--timeout=20s")
+    kube.delete("openclawagent", TEAM, "double")
     for name in ("second-db", "second-keys", "second-provider", "second-more"):
         kube.delete("secret", AI, name)
     kube.delete("networkpolicy", AI, "second-reaches-main-postgres")
@@ -76,7 +84,7 @@ def test_a_lost_salt_is_a_loud_stop_and_never_a_new_salt(kube: Kube, proxy: Prox
     assert "restore the Secret from a backup" in found["message"]
     kube.wait_condition("litellmroute", AI, "main", "Stalled", "True")
     assert kube.get("secret", AI, "main-salt-key") is None
-    assert kube.must("deployment", AI, "main-litellm")["status"]["readyReplicas"] == 1, "what runs goes on"
+    eventually(lambda: _ready_replicas(kube) == 1, what="the pods go on")
     kept = {key: before["metadata"][key] for key in ("name", "namespace", "labels", "annotations", "ownerReferences")}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": kept, "data": before["data"]})
     kube.wait_ready("litellmroute", AI, "main")
@@ -93,8 +101,8 @@ def test_a_lost_master_key_is_made_anew_and_virtual_keys_outlive_it(kube: Kube, 
     def taken() -> bool:
         return proxy.call("GET", "/key/list", params={"size": 1}).status_code == 200
 
-    eventually(taken, timeout=300, what="the proxy's roll-out with the new master key")
-    kube.wait_ready("litellmroute", AI, "main", timeout=120)
+    eventually(taken, timeout=LONG_SECONDS, what="the proxy's roll-out with the new master key")
+    kube.wait_ready("litellmroute", AI, "main")
     assert proxy.chat(key).status_code == 200
     assert kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"] == key
 
@@ -133,7 +141,7 @@ def test_a_changed_salt_is_a_loud_stop_and_what_runs_goes_on(kube: Kube, proxy: 
     found = kube.wait_condition("litellmroute", AI, "main", "SecretsReady", "False", "SaltChanged")
     assert "put it back" in found["message"] and other not in found["message"] and kept not in found["message"]
     kube.wait_condition("litellmroute", AI, "main", "Stalled", "True")
-    after = kube.must("deployment", AI, "main-litellm")
-    assert after["spec"] == before["spec"] and after["status"]["readyReplicas"] == 1
+    assert kube.must("deployment", AI, "main-litellm")["spec"] == before["spec"]
+    eventually(lambda: _ready_replicas(kube) == 1, what="the pods go on")
     kube.patch("secret", AI, "main-salt-key", {"stringData": {"LITELLM_SALT_KEY": kept}})
     kube.wait_ready("litellmroute", AI, "main")

@@ -1,6 +1,6 @@
-"""The whole story, as a new user has it: install, every example, upgrade, rotate, uninstall, by what the docs say to type.
+"""The whole story of a new user: install, every example, upgrade, rotate, uninstall, with the commands of the docs.
 
-Afterwards the cluster is as it was before. What is done otherwise than a page or an example says has its reason beside it.
+Afterwards the cluster is as it was before. Each deviation from a page or an example has its reason in a comment.
 """
 
 import json
@@ -14,6 +14,12 @@ import yaml
 from dev.cluster import ROOT, Cluster, install, sayer
 from dev.demo import answer_in
 
+from .api import Object
+from .kube import Kube
+from .main_route import make_main
+from .networks import operator_policy
+from .proxy import Proxy
+from .resources import AI, TEAM
 from .story import (
     BEFORE,
     DOOR,
@@ -30,14 +36,14 @@ from .story import (
     release_before,
     what_a_reader_has,
 )
-from .support import AI, TEAM, Kube, Object, Proxy, eventually, make_main, operator_policy
+from .waiting import LONG_SECONDS, eventually
 
 PRODUCTION = "ai-production"
-"""Where examples/route-production.yaml goes: its name is that of the other examples' route."""
+"""The namespace of examples/route-production.yaml, whose route has the name of the other examples' route."""
 AGENTS = {"scout": "scout-litellm", "keeper": "keeper-litellm", "archivist": "archivist-key"}
 """The examples' agents, and the Secrets with their keys."""
-GATEWAY_SECONDS = 600
-"""An OpenClaw gateway that dies at its start, as on a busy machine, is refused its own state for five minutes."""
+GATEWAY_SECONDS = 900
+"""A gateway that dies at its start, as happens on a busy machine, can't use its own state for five minutes."""
 say = sayer()
 
 
@@ -48,11 +54,11 @@ def reader(kube: Kube, tmp_path: Path) -> Reader:
 
 @pytest.fixture
 def bare(cluster: Cluster, kube: Kube, reader: Reader, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The cluster without Litclaw and the namespaces of the examples; as the other tests want it, afterwards."""
+    """The cluster without Litclaw and the namespaces of the examples; restored for the other tests afterwards."""
     proxy: Proxy | None = request.getfixturevalue("proxy") if kube.get("litellmroute", AI, "main") else None
     _clear(kube, reader)
     yield
-    if kube.get("crd", "", "openclawagents.litclaw.dev"):  # the test hasn't come to its end
+    if kube.get("crd", "", "openclawagents.litclaw.dev"):  # the test has failed before its end
         _clear(kube, reader)
     install(cluster, say)
     kube.apply(operator_policy(AI))
@@ -71,23 +77,23 @@ def test_install_every_example_upgrade_rotate_uninstall(
 ) -> None:
     clone = tmp_path / f"litclaw-{BEFORE}"
     building = release_before(clone)
-    before = eventually(lambda: _still(kube), timeout=120, what="a cluster in which nothing comes or goes")
-    assert building.wait(timeout=600) == 0
+    before = eventually(lambda: _still(kube), what="a cluster in which nothing changes")
+    assert building.wait(timeout=1800) == 0
     cluster.load(image_before()) if cluster.load else None
     load_redis(cluster)
-    say("the release before is installed, and the quick start with it")
+    say("the previous release is installed, with the quick start")
     for command in commands("install.md", until="Without one, by URL, at a release; kubectl fetches it with git:"):
         reader.types(command, where=clone)
     reader.types("kubectl apply -k examples/quickstart", where=ROOT)
-    kube.wait_ready("litellmroute", AI, "main", timeout=600)
+    kube.wait_ready("litellmroute", AI, "main", timeout=LONG_SECONDS)
     for name in ("scout", "keeper"):
         kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
     refused = reader.types("kubectl apply -f examples/agent-every-field.yaml 2>&1", status=1)
     assert f'unknown field "spec.gateway.{LACKING}"' in refused
-    say("it is upgraded, while an agent takes a turn")
+    say("it is upgraded, during an agent's turn")
     reader.types("kubectl apply -f examples/turn/job.yaml")
     upgrade(kube, reader)
-    reader.types("kubectl -n team-a wait --for=condition=complete --timeout=400s job/scout-turn")
+    reader.types("kubectl -n team-a wait --for=condition=complete --timeout=900s job/scout-turn")
     assert "Hello from the quick start." in answer_in(reader.types("kubectl -n team-a logs job/scout-turn"))
     say("every other example")
     apply_examples(kube, reader)
@@ -95,7 +101,7 @@ def test_install_every_example_upgrade_rotate_uninstall(
     rotate(kube, reader)
     all_is_well(kube, reader)
     say("it is uninstalled")
-    # What the page says to do first where a key isn't to outlive its agent.
+    # As the page says, for a key that must not outlive its agent.
     kube.patch("openclawagent", TEAM, "archivist", {"spec": {"key": {"deletionPolicy": "Delete"}}})
     uninstall(reader)
     left = everything(kube) - before
@@ -105,11 +111,11 @@ def test_install_every_example_upgrade_rotate_uninstall(
         f"Namespace /{name}" for name in (AI, TEAM, PRODUCTION)
     }
     kube.run("delete", "namespace", AI, TEAM, PRODUCTION)
-    eventually(lambda: _no_difference(before, everything(kube)), timeout=120, what="all is as it was before")
+    eventually(lambda: _no_difference(before, everything(kube)), timeout=LONG_SECONDS, what="the state from before")
 
 
 def _still(kube: Kube) -> set[str] | None:
-    """Everything there is, once nothing is being removed any more."""
+    """Every object, once none is being removed any more."""
     first = everything(kube)
     return first if first == everything(kube) else None
 
@@ -120,25 +126,25 @@ def _no_difference(before: set[str], now: set[str]) -> bool:
 
 
 def upgrade(kube: Kube, reader: Reader) -> None:
-    """docs/upgrade.md, from the release before to this one: pods, keys and Secrets of agents and routes stay."""
+    """docs/upgrade.md, from the previous release to this one: pods, keys and Secrets of agents and routes stay."""
     doctor = json.loads(reader.types("litclaw doctor -o json", status=1))
     said = {check["name"]: (check["outcome"], check["detail"]) for check in doctor["checks"]}
     assert said["release"][0] == "warn" and BEFORE in said["release"][1]
     assert said["CRD openclawagents"][0] == "fail" and LACKING in said["CRD openclawagents"][1]
     untouched = _of_agents_and_routes(kube)
     look, *rest = commands("upgrade.md")
-    assert f"/litclaw:{BEFORE}" in reader.types(look, status=1), "there is a difference, and kubectl diff says so"
+    assert f"/litclaw:{BEFORE}" in reader.types(look, status=1), "kubectl diff shows a difference"
     for command in rest:
         reader.types(command)
-    assert reader.types(look) == "", "and now there is none"
+    assert reader.types(look) == "", "now it shows none"
     for name in ("scout", "keeper"):
         kube.wait_ready("openclawagent", TEAM, name)
     kube.wait_ready("litellmroute", AI, "main")
-    assert _of_agents_and_routes(kube) == untouched, "this release renders what the one before did"
+    assert _of_agents_and_routes(kube) == untouched, "this release renders the same as the previous one"
 
 
 def _of_agents_and_routes(kube: Kube) -> dict[str, str]:
-    """What the operator has made, and the pods of it, with the generation or version of each."""
+    """The operator's objects and their pods, with the generation or version of each."""
     found = kube.list("deployments,statefulsets,pods,secrets,configmaps", "-l", "app.kubernetes.io/managed-by=litclaw")
     metas = [(body["kind"], body["metadata"]) for body in found]
     assert {kind for kind, _ in metas} == {"Deployment", "StatefulSet", "Pod", "Secret", "ConfigMap"}
@@ -150,15 +156,15 @@ def _of_agents_and_routes(kube: Kube) -> dict[str, str]:
 
 
 def apply_examples(kube: Kube, reader: Reader) -> None:
-    """All but the quick start's, until each is what it can be without the internet and without a licence of LiteLLM's.
+    """Apply all but the quick start's, as far as possible without the internet and without a LiteLLM licence.
 
-    One route isn't waited for: its pods start while the keys of the others' agents are rotated.
+    One route isn't waited for: its pods start while the keys of the other routes' agents are rotated.
     """
     authority = trustme.CA()
     (reader.desk / "ca.crt").write_bytes(authority.cert_pem.bytes())
     kube.apply(*what_a_reader_has(authority))
     reader.types(f"kubectl create namespace {PRODUCTION}")
-    reader.types("kubectl -n ai wait --for=condition=Ready pod/own-postgres pod/own-redis --timeout=120s")
+    reader.types("kubectl -n ai wait --for=condition=Ready pod/own-postgres pod/own-redis --timeout=300s")
     for name in ("main", "production"):
         create = f"psql --username=postgres --command='CREATE DATABASE {name}'"
         eventually(lambda create=create: reader.types(f"kubectl -n ai exec own-postgres -- {create}"))
@@ -168,37 +174,37 @@ def apply_examples(kube: Kube, reader: Reader) -> None:
         "REDIS_URL": f"redis://:{PASSWORD}@own-redis.{AI}.svc.cluster.local:6379/0",
         "LITELLM_MASTER_KEY": master,
     }
-    # A node of the tests has two CPUs; the two routes ask for half of one for each of their pods, of which each has two.
+    # The tests' node has two CPUs; each of the two routes has two pods that request half a CPU.
     less = {"cpu: 500m": "cpu: 100m", "replicas: 2": "replicas: 1", "minReplicas: 2": "minReplicas: 1"}
     _apply(reader, "examples/route-managed-database-secret.yaml", values, less)
     there = {**less, "namespace: ai\n": f"namespace: {PRODUCTION}\n", "-n ai ": f"-n {PRODUCTION} "}
     _apply(reader, "examples/route-production.yaml", {**values, "DATABASE_URL": database_url("production")}, there)
     _apply(reader, "examples/route-external.yaml", values, {"https://litellm.example.com": DOOR})
-    # The quick start's keeper has a smaller volume, and the cluster's storage class doesn't let one grow.
+    # The quick start's keeper has a smaller volume, and the cluster's storage class doesn't allow expansion.
     reader.types("kubectl delete -f examples/quickstart/keeper.yaml")
-    kube.wait_ready("litellmroute", AI, "main", timeout=600)
-    assert kube.get("service", AI, "main-postgres"), "the database from before, with what was spent, is still reached"
-    # Not before: a gateway whose models change while it starts is started twice.
+    kube.wait_ready("litellmroute", AI, "main", timeout=LONG_SECONDS)
+    assert kube.get("service", AI, "main-postgres"), "the former database, with the spend, is still reachable"
+    # Only now: a gateway whose models change while it starts is started twice.
     _apply(reader, "examples/agent.yaml", values, {})
     _apply(reader, "examples/agent-gateway.yaml", values, {})
     _apply(reader, "examples/agent-every-field.yaml", values, {})
-    kube.wait_ready("litellmroute", AI, "company", timeout=120)
+    kube.wait_ready("litellmroute", AI, "company")
     _archivist(kube, reader, Proxy(kube, AI, "main-litellm", master))
     for name in AGENTS:
         kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
-    # The rotation is for agents with this label, which is given to one.
+    # The rotation selects agents with this label.
     reader.types("kubectl -n team-a label openclawagent archivist team=research")
     reader.types("kubectl apply -f examples/rotation.yaml")
-    eventually(lambda: _phase(kube, "leak-2026-11") == "Retiring", timeout=60)
+    eventually(lambda: _phase(kube, "leak-2026-11") == "Retiring")
     assert kube.must("llkr", "", "leak-2026-11")["status"]["rotated"] == 1
 
 
 def _apply(reader: Reader, example: str, values: dict[str, str], changes: dict[str, str]) -> None:
-    """Type what an example says to type first, and apply it.
+    """Type the commands in an example's comments, and apply it.
 
     Args:
-        values: what is typed where a command reads a value, by its name; another's is made up.
-        changes: what is different in the commands and in the file.
+        values: the values that commands read, by name; others are made up.
+        changes: replacements in the commands and in the file.
     """
 
     def changed(text: str) -> str:
@@ -214,11 +220,11 @@ def _apply(reader: Reader, example: str, values: dict[str, str], changes: dict[s
 
 
 def _archivist(kube: Kube, reader: Reader, proxy: Proxy) -> None:
-    """The agent with every field gets ready but for its tags, which LiteLLM takes with a licence only."""
+    """The agent with every field gets ready without its tags, which LiteLLM accepts only with a licence."""
     team = {"team_id": "5b0e9c1e-research", "team_alias": "research"}
     assert proxy.call("POST", "/team/new", json=team).status_code == 200
     proxy.close()
-    refused = kube.wait_condition("openclawagent", TEAM, "archivist", "KeyReady", "False", "Rejected", timeout=120)
+    refused = kube.wait_condition("openclawagent", TEAM, "archivist", "KeyReady", "False", "Rejected")
     assert "enterprise licence" in refused["message"]
     body: Object = yaml.safe_load((ROOT / "examples" / "agent-every-field.yaml").read_text())
     del body["spec"]["key"]["tags"]
@@ -235,7 +241,7 @@ def _keys(kube: Kube) -> list[str]:
 
 
 def rotate(kube: Kube, reader: Reader) -> None:
-    """Every key, until the old ones are refused; the example's rotation, with an hour's grace, is over with it."""
+    """Rotate every key, until the old ones are refused. That also completes the example's rotation."""
     old = _keys(kube)
     reader.types("litclaw rotate --all --grace 0s --name all --wait")
     assert _phase(kube, "all") == "Completed"
@@ -245,12 +251,12 @@ def rotate(kube: Kube, reader: Reader) -> None:
     statuses = [proxy.call("GET", "/key/info", key=key).status_code for key in (*new, *old)]
     proxy.close()
     assert statuses == [200] * len(AGENTS) + [401] * len(AGENTS)
-    eventually(lambda: _phase(kube, "leak-2026-11") == "Completed", timeout=60)
+    eventually(lambda: _phase(kube, "leak-2026-11") == "Completed")
 
 
 def all_is_well(kube: Kube, reader: Reader) -> None:
-    """Every route and agent of the examples is ready, and the doctor has nothing against it."""
-    kube.wait_ready("litellmroute", PRODUCTION, "main", timeout=600)
+    """Check that every route and agent of the examples is ready, and that the doctor finds no failure."""
+    kube.wait_ready("litellmroute", PRODUCTION, "main", timeout=LONG_SECONDS)
     for name in AGENTS:
         kube.wait_ready("openclawagent", TEAM, name, timeout=GATEWAY_SECONDS)
     status = json.loads(reader.types("litclaw status -A -o json"))
@@ -263,11 +269,11 @@ def all_is_well(kube: Kube, reader: Reader) -> None:
 
 
 def uninstall(reader: Reader) -> None:
-    """docs/uninstall.md, waiting where it says how to see what is still there."""
+    """docs/uninstall.md; wait where it shows how to list what is left."""
     typed = commands("uninstall.md", until="## When it hangs")
     assert [command.split()[2] for command in typed[:2]] == ["openclawagents", "litellmroutes"]
     for command in typed:
         if command.split()[1] == "get":
-            eventually(lambda command=command: reader.types(command) == "", timeout=120, what=command)
+            eventually(lambda command=command: reader.types(command) == "", timeout=LONG_SECONDS, what=command)
         else:
             reader.types(command)

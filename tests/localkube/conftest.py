@@ -1,4 +1,4 @@
-"""Tests of localkube on real clusters of its own, where kind can't run: elsewhere kind is used and nothing of this is."""
+"""Tests of localkube, with real clusters, where kind can't run; elsewhere kind is used, and these tests are skipped."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ NAME = "localkube-test"
 
 @pytest.fixture(scope="package")
 def kind(tmp_path_factory: pytest.TempPathFactory) -> Kind:
-    """The command, with a kubeconfig of its own."""
+    """The command, with its own kubeconfig."""
     if docker_runs():
         pytest.skip("Docker runs here, so kind makes the clusters and localkube isn't used")
     return Kind(tmp_path_factory.mktemp("kind") / "kubeconfig")
@@ -28,7 +28,7 @@ def kube(kind: Kind, tmp_path_factory: pytest.TempPathFactory, request: pytest.F
     """A cluster that all tests share."""
     kubeconfig = tmp_path_factory.mktemp("shared") / "kubeconfig"
     kind.run("delete", "cluster", f"--name={NAME}", f"--kubeconfig={kubeconfig}")
-    # The first time ever this takes ten minutes, in which its progress should be seen.
+    # The very first time this takes ten minutes, so its progress is shown.
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         kind.show("create", "cluster", f"--name={NAME}", f"--kubeconfig={kubeconfig}")
     yield Kube(kubeconfig)
@@ -40,7 +40,7 @@ def namespace(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty namespace for the tests of one file."""
     name = Path(request.path).stem.replace("_", "-")
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    # Without it the API server refuses pods.
+    # Without that account the API server refuses pods.
     eventually(lambda: kube.kubectl("-n", name, "get", "serviceaccount", "default", check=False).returncode == 0)
     yield name
     kube.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,4 +1,4 @@
-"""What the tests share: localkube's command, objects and pods of a cluster, and what a cluster may leave on the machine."""
+"""Shared by the tests: localkube's command, a cluster's objects and pods, and a cluster's traces on the machine."""
 
 import contextlib
 import json
@@ -17,11 +17,16 @@ KUBECTL = ROOT / "localkube" / "kubectl"
 BUSYBOX = "localhost/litclaw/busybox:1"
 
 
-def eventually(look: Callable[[], T], *, timeout: float = 30, every: float = 0.2) -> T:
+PATIENCE_SECONDS = 180.0
+"""How long a test waits for an expected state. A passing test doesn't take that long, but on a busy machine everything
+may take many times as long as on a quiet one."""
+
+
+def eventually(look: Callable[[], T], *, timeout: float = PATIENCE_SECONDS, every: float = 0.2) -> T:
     """Call until the result is true, and return it.
 
     Raises:
-        AssertionError: it didn't come true in time.
+        AssertionError: the result wasn't true in time.
     """
     end = time.monotonic() + timeout
     while not (found := look()):
@@ -42,8 +47,8 @@ class Kind:
         self.path = ROOT / "localkube" / "kind"
         self.env = {**os.environ, "KUBECONFIG": str(kubeconfig)}
 
-    def call(self, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run it; the caller looks at the exit status."""
+    def call(self, *args: str, timeout: float = 1200) -> subprocess.CompletedProcess[str]:
+        """Run it; the caller checks the exit status."""
         return subprocess.run(
             [str(self.path), *args], capture_output=True, text=True, timeout=timeout, env=self.env, check=False
         )
@@ -55,15 +60,15 @@ class Kind:
         return done.stdout
 
     def show(self, *args: str) -> None:
-        """Run it with its output where pytest's own goes."""
+        """Run it with its output beside pytest's own."""
         subprocess.run([str(self.path), *args], env=self.env, check=True, timeout=2400)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        """Start it and go on."""
+        """Start it in the background."""
         return subprocess.Popen([str(self.path), *args], stderr=subprocess.PIPE, text=True, env=self.env)
 
     def clusters(self) -> list[str]:
-        """The clusters that it lists."""
+        """The clusters that the command lists."""
         return self.run("get", "clusters").split()
 
 
@@ -74,7 +79,7 @@ class Kube:
         self.kubeconfig = kubeconfig
 
     def kubectl(
-        self, *args: str, stdin: str | None = None, check: bool = True, timeout: float = 120
+        self, *args: str, stdin: str | None = None, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl."""
         command = [str(KUBECTL), f"--kubeconfig={self.kubeconfig}", *args]
@@ -88,22 +93,29 @@ class Kube:
         self.kubectl("apply", "--server-side", "-f", "-", stdin=text)
 
     def get(self, namespace: str, kind: str, name: str) -> Object:
-        """An object that is there."""
+        """An object, which must exist."""
         found: Object = json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json").stdout)
         return found
 
-    def wait(self, namespace: str, what: str, condition: str, *, seconds: int = 60) -> None:
-        """Until a condition holds."""
+    def wait(self, namespace: str, what: str, condition: str, *, seconds: int = 240) -> None:
+        """Wait until a condition is true."""
         self.kubectl("-n", namespace, "wait", f"--for={condition}", what, f"--timeout={seconds}s")
 
     def exec(self, namespace: str, pod: str, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run one of busybox's commands in a pod; the caller looks at the exit status."""
+        """Run a busybox command in a pod; the caller checks the exit status."""
         return self.kubectl("-n", namespace, "exec", pod, "--", "/bin/busybox", *command, check=False)
 
     def reaches(self, namespace: str, pod: str, address: str, port: int) -> bool:
-        """Whether a pod gets a TCP connection: true when it is accepted, false when nothing answers for a second."""
-        command = ("timeout", "3", "/bin/busybox", "nc", "-w", "1", address, str(port))
+        """Whether a pod gets a TCP connection: true when it is accepted, false when nothing answers for 3 s.
+
+        False may also mean that a busy machine was too slow.
+        """
+        command = ("timeout", "10", "/bin/busybox", "nc", "-w", "3", address, str(port))
         return self.exec(namespace, pod, *command).returncode == 0
+
+    def wait_reaches(self, namespace: str, pod: str, address: str, port: int) -> None:
+        """Wait until a pod gets a TCP connection."""
+        eventually(lambda: self.reaches(namespace, pod, address, port))
 
 
 def pod(namespace: str, name: str, *command: str, labels: dict[str, str] | None = None, **container: Any) -> Object:
@@ -115,7 +127,7 @@ def pod(namespace: str, name: str, *command: str, labels: dict[str, str] | None 
 
 
 def descendants(pid: int) -> set[int]:
-    """A process and everything that it started, as the machine numbers them."""
+    """A process and its descendants, by their process numbers on the machine."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -129,7 +141,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def namespaces(pids: Iterable[int] | None = None) -> set[str]:
-    """The network, mount and process namespaces of some processes; None: of all that the machine has."""
+    """The network, mount and process namespaces of some processes; None: of all on the machine."""
     chosen = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()] if pids is None else pids
     found = set()
     for pid in chosen:
@@ -139,7 +151,7 @@ def namespaces(pids: Iterable[int] | None = None) -> set[str]:
 
 
 def processes_of(name: str) -> list[str]:
-    """The command lines of the machine's processes that name a cluster's files or are its first process."""
+    """The command lines of processes that name a cluster's files, and of its first process."""
     word = re.compile(rf"(/clusters/{re.escape(name)}(/|$)|localkube_kind\.node {re.escape(name)} )")
     found = []
     for folder in Path("/proc").iterdir():
@@ -160,7 +172,7 @@ def _children(*folders: str) -> set[str]:
 
 
 def machine(name: str) -> dict[str, set[str]]:
-    """What a cluster could leave on the machine: everything but its processes, as sets that can be compared."""
+    """Everything but processes that a cluster could leave on the machine, as sets that can be compared."""
     tunables = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
     tunables += ("kernel/keys/root_maxkeys", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max")
     return {

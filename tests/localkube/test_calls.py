@@ -1,4 +1,4 @@
-"""The calls that pytest-kind and ``kind``'s users make, answered over a cluster that is there."""
+"""The calls of pytest-kind and of ``kind``'s users, with a cluster that runs."""
 
 import urllib.request
 from pathlib import Path
@@ -15,7 +15,7 @@ HELLO = "localhost/localkube-test/hello:1"
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """An image archive that no cluster has: busybox under another name."""
+    """An image archive that no cluster has loaded: busybox under another name."""
     target = tmp_path / "hello.tar"
     image.write_archive(target, HELLO, {"hello": Path("/bin/busybox")}, ["/hello"])
     return target
@@ -63,9 +63,9 @@ def test_pytest_kind_takes_the_cluster_that_is_there(
     assert NAME in cluster.kubectl("get", "nodes")
     kube.apply(pod(namespace, "web", "httpd", "-f", "-p", "8080", "-h", "/etc"))
     kube.wait(namespace, "pod/web", "condition=Ready")
-    # pytest-kind gives this kubectl no environment but KUBECONFIG, and starts it as often as there are retries.
+    # pytest-kind gives this kubectl no environment but KUBECONFIG. Each retry starts it again, a second later.
     with (
-        cluster.port_forward("pod/web", 8080, "-n", namespace, retries=2) as port,
+        cluster.port_forward("pod/web", 8080, "-n", namespace, retries=5) as port,
         urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname") as page,
     ):
         assert page.read().decode().strip() == "web"

@@ -1,4 +1,4 @@
-"""A cluster from its creation to its deletion, and what becomes of it when something goes wrong in between."""
+"""A cluster from its creation to its deletion, also if something goes wrong in between."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from localkube_kind.layout import Layout
 
 from .support import Kind, Kube, descendants, eventually, machine, namespaces, pod, processes_of
 
-# Of the cluster that the tests of this file make and delete; each test takes it as it finds it.
+# The cluster that the tests of this file make and delete; each test accepts it in any state.
 NAME = "localkube-life"
 
 
@@ -23,7 +23,7 @@ def _ended(kind: Kind) -> Iterator[None]:
 
 
 def _have_cluster(kind: Kind) -> int:
-    """Make the cluster if it isn't there; returns its first process."""
+    """Make the cluster unless it exists; returns its first process."""
     if NAME not in kind.clusters():
         kind.run("create", "cluster", f"--name={NAME}")
     return int(json.loads(_state_file().read_text())["pid"])
@@ -57,7 +57,7 @@ def test_of_two_creates_at_once_one_makes_the_cluster_and_the_other_says_that_it
     assert NAME in kind.clusters()
 
 
-def test_a_cluster_whose_node_was_killed_is_listed_no_more_and_made_anew(kind: Kind) -> None:
+def test_a_cluster_whose_node_was_killed_is_not_listed_and_can_be_created_again(kind: Kind) -> None:
     os.kill(_have_cluster(kind), signal.SIGKILL)
     eventually(lambda: not processes_of(NAME))
     assert NAME not in kind.clusters()

@@ -1,4 +1,4 @@
-"""What NetworkPolicies become before nftables gets them; test_network_policy.py shows what the packets do."""
+"""NetworkPolicies as nftables rules; test_network_policy.py shows their effect on packets."""
 
 import subprocess
 from typing import Any

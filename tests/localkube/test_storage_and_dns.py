@@ -66,4 +66,4 @@ def test_services_are_reached_by_name_and_address_and_a_headless_one_names_its_p
         assert kube.exec(namespace, "client", "wget", "-qO-", f"http://{short}/hostname").returncode == 0
     name = f"each.{namespace}.svc.cluster.local"
     eventually(lambda: address in kube.exec(namespace, "client", "nslookup", name).stdout)
-    assert kube.reaches(namespace, "client", "kubernetes.default.svc.cluster.local", 443)
+    kube.wait_reaches(namespace, "client", "kubernetes.default.svc.cluster.local", 443)

@@ -1,4 +1,4 @@
-"""Answers what /files/answers.json says: ``{path: [status, body]}``. For what can't be real, such as a proxy long gone."""
+"""Answers as in /files/answers.json: ``{path: [status, body]}``. For what can't be real, such as an old release."""
 
 import http.server
 import json
@@ -8,7 +8,7 @@ ANSWERS = json.loads(Path("/files/answers.json").read_text())
 
 
 class Fake(http.server.BaseHTTPRequestHandler):
-    """The same answer to everybody."""
+    """Gives the same answer to everybody."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -21,7 +21,7 @@ class Fake(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

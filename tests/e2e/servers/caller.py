@@ -1,7 +1,7 @@
-"""A client that calls a proxy without pause with whatever key its mounted Secret holds, as an agent's tools would.
+"""A client that calls a proxy all the time with the key in its mounted Secret, as an agent's tools would.
 
-Usage: caller.py <key file> <base URL>; prints a line of JSON every second: calls so far, how many failed and how many of
-these were refused, and the first failures.
+Usage: caller.py <key file> <base URL>. Prints a line of JSON every second: the numbers of calls, keys, failed calls and
+refused calls, and the first failures.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 key_file, url = sys.argv[1:]
 body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
-calls, keys, failures, told = 0, set(), [], 0.0
+calls, keys, failures, printed = 0, set(), [], 0.0
 while True:
     key = Path(key_file).read_text()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
@@ -26,8 +26,8 @@ while True:
         failures.append([0, str(error)])
     calls += 1
     keys.add(hash(key))
-    if time.monotonic() - told > 1:
-        told = time.monotonic()
+    if time.monotonic() - printed > 1:
+        printed = time.monotonic()
         refused = sum(1 for status, _ in failures if status)
         counts = {"calls": calls, "keys": len(keys), "failed": len(failures), "refused": refused}
         print(json.dumps({**counts, "failures": failures[:20]}), flush=True)

@@ -1,10 +1,10 @@
-"""The operator, which tells what it holds: memory, open files, and where in its memory something is found.
+"""The operator, which reports its memory, its open files, and the owners of strings in its memory.
 
-Usage: counted_operator.py; POST /held with a regular expression answers with JSON:
-  rss: resident memory in KiB; fds: open files; events: what the watches have told so far;
-  found: by which attribute of which class what matches is held, how often.
+Usage: counted_operator.py. POST /held with a regular expression answers with JSON:
+  rss: resident memory in KiB; fds: the number of open files; events: the number of watch events so far;
+  found: the number of matching strings by class and attribute that refers to them.
 
-An hour is run at speed: what is looked at by the clock is looked at sixty times as often.
+An hour passes sixty times as fast: periodic work is done sixty times as often.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ Intake.handle = counted
 
 
 def holders(pattern: re.Pattern[str]) -> Counter[str]:
-    """What holds strings that match, in words. Dicts of strings aren't tracked, so they are looked into."""
+    """The owners of matching strings. The collector doesn't track dicts of strings, so we search them too."""
     found: Counter[str] = Counter()
     todo: list[Any] = gc.get_objects()
     seen = {id(each) for each in todo}
@@ -58,7 +58,7 @@ def holders(pattern: re.Pattern[str]) -> Counter[str]:
 
 
 def owners(container: Any) -> list[str]:
-    """Who refers to a container: a class and, where it is an attribute, its name."""
+    """What refers to a container: a class and, if it is an attribute, its name."""
     names = []
     for owner in gc.get_referrers(container)[:6]:
         if isinstance(owner, dict):
@@ -71,9 +71,9 @@ def owners(container: Any) -> list[str]:
 
 
 async def held(request: web.Request) -> web.Response:
-    """What is held now."""
+    """Report."""
     pattern = re.compile(await request.text())
-    re.purge()  # which would hold the pattern itself
+    re.purge()  # its cache would have the pattern itself
     gc.collect()
     rss = int(next(line for line in status.read_text().splitlines() if line.startswith("VmRSS")).split()[1])
     found = holders(pattern) if pattern.pattern else {}
@@ -82,7 +82,7 @@ async def held(request: web.Request) -> web.Response:
 
 
 async def main() -> None:
-    """Work, and tell."""
+    """Run the operator and the report's server."""
     app = web.Application()
     app.router.add_post("/held", held)
     runner = web.AppRunner(app)

@@ -1,7 +1,7 @@
-"""A proxy that wants the key elsewhere: healthy to those without one, and redirecting all who bring one.
+"""A proxy that tries to redirect the key: it is healthy for requests without a key, and redirects those with one.
 
-The first part of the path says how: the status, and after a dash which of the ways to write a Location. ``echo`` answers
-an error that says back what was sent. Who came, with what, is in /tmp/log.
+The first part of the path selects how: the status and, after a dash, the form of the Location. ``echo`` answers with an
+error that repeats what was sent. /tmp/log has every request.
 """
 
 import http.server
@@ -19,7 +19,7 @@ READY = {"status": "healthy", "db": "connected", "litellm_version": "1.106.2"}
 
 
 class Hostile(http.server.BaseHTTPRequestHandler):
-    """Logs, then answers as it was told."""
+    """Logs a request, then answers as the path says."""
 
     def _answer(self) -> None:
         key = self.headers.get("Authorization")
@@ -49,7 +49,7 @@ class Hostile(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

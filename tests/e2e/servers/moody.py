@@ -1,8 +1,8 @@
-"""A LiteLLM that has its moods: it passes everything on to the real one, except what its mood forbids.
+"""A LiteLLM with moods: it passes every request on to the real one, unless its mood forbids it.
 
-Usage: moody.py <port> <real host> <real port>; PUT /mood/<mood> sets the mood: fine, 429, 500, 503, silent (no answer), deaf
-(the request is done, and its answer lost), shut (the connection ends at once). Reads are passed on in every mood but silent
-and shut.
+Usage: moody.py <port> <real host> <real port>. PUT /mood/<mood> sets the mood: fine, 429, 500, 503, silent (no answer),
+deaf (the request is passed on, and its answer is lost), shut (the connection ends at once). Reads are passed on in
+every mood but silent and shut.
 """
 
 import http.client
@@ -15,12 +15,12 @@ mood = "fine"
 
 
 class Moody(BaseHTTPRequestHandler):
-    """Answers in its mood."""
+    """Answers by its mood."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self, status: int, body: bytes) -> None:
-        """One answer, of JSON."""
+        """Send a JSON answer."""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -28,7 +28,7 @@ class Moody(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle_one(self) -> None:
-        """Pass a request on, or not."""
+        """Pass a request on, unless the mood forbids it."""
         global mood
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.startswith("/mood/"):
@@ -60,7 +60,7 @@ class Moody(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = handle_one
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a request has a key in it."""
+        """Log nothing: a request has a key in it."""
 
 
 ThreadingHTTPServer(("", port), Moody).serve_forever()

@@ -1,4 +1,4 @@
-"""A provider of images for the tests, behind the real LiteLLM: answers /v1/images/generations as OpenAI does."""
+"""An image provider behind the real LiteLLM: it answers /v1/images/generations as OpenAI does."""
 
 import base64
 import http.server
@@ -20,7 +20,7 @@ def png(size: int = 8) -> bytes:
 
 
 class Painter(http.server.BaseHTTPRequestHandler):
-    """Takes any key that LiteLLM was given for it."""
+    """Accepts the key that LiteLLM was given for it."""
 
     protocol_version = "HTTP/1.1"
 
@@ -37,7 +37,7 @@ class Painter(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A door with TLS in front of the real LiteLLM, with the certificate in /files/tls.pem."""
+"""A TLS proxy in front of the real LiteLLM, with the certificate in /files/tls.pem."""
 
 import http.client
 import http.server
@@ -6,7 +6,7 @@ import ssl
 
 
 class Door(http.server.BaseHTTPRequestHandler):
-    """Hands every request on, and every answer back."""
+    """Passes every request on, and every answer back."""
 
     protocol_version = "HTTP/1.1"
 
@@ -29,7 +29,7 @@ class Door(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = _forward
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -69,3 +69,5 @@ RUN_SHARE = 20.0
 ROUTES_FIRST = 60.0
 """Agents wait this long for the first pass over their route."""
 ROUTES_FIRST_PAUSE = 2.0
+FILLED_POLL = 0.2
+"""Between two comparisons of the cache with what it must have before the process may lead."""

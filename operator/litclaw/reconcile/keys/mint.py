@@ -22,7 +22,7 @@ from litclaw.reconcile.core.owned_objects import apply
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
 from litclaw.reconcile.keys.end import end_keys
-from litclaw.reconcile.keys.period import inherited_reset, period_is_over
+from litclaw.reconcile.keys.period import inherited_reset, period_is_over, shared_reset
 from litclaw.reconcile.keys.retain import wanted_mark
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
@@ -141,6 +141,8 @@ async def _create(
             await _free_alias(session, row)
     value = new_key()
     created_row = await _generate(context, agent, access, value, mark, spend)
+    if created_row.budget_resets_at is None:
+        created_row = replace(created_row, budget_resets_at=shared_reset(now, old, access.limits))
     session.table.put(created_row)
     return created_row, value
 

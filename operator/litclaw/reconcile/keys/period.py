@@ -24,12 +24,32 @@ def inherited_reset(now: datetime, predecessors: Sequence[KeyRow], limits: Limit
         now: the time by the proxy's clock. LiteLLM resets budgets by that clock; ours may be far ahead.
         predecessors: the agent's other keys, of which the newest decides.
     """
-    newest = max(predecessors, key=lambda row: row.mark.generation if row.mark else 0, default=None)
-    if newest is None or newest.limits.budget_duration != limits.budget_duration:
-        return ""
-    if limits.budget_duration in (None, *_BY_THE_CALENDAR) or period_is_over(now, newest):
+    newest = _newest(predecessors, limits)
+    if newest is None or limits.budget_duration in (None, *_BY_THE_CALENDAR) or period_is_over(now, newest):
         return ""
     return budget_resets_at(newest) or ""
+
+
+def shared_reset(now: datetime, predecessors: Sequence[KeyRow], limits: Limits) -> str | None:
+    """For a new key: when LiteLLM resets its budget, as known from a predecessor. `/key/generate` doesn't return the date.
+
+    Args:
+        now: the time by the proxy's clock.
+        predecessors: the agent's other keys.
+
+    Returns:
+        The date, if the period is counted by the calendar; None: unknown until the keys are read again.
+    """
+    newest = _newest(predecessors, limits)
+    if newest is None or limits.budget_duration not in _BY_THE_CALENDAR or period_is_over(now, newest):
+        return None
+    return newest.budget_resets_at
+
+
+def _newest(predecessors: Sequence[KeyRow], limits: Limits) -> KeyRow | None:
+    """The newest of an agent's keys, if it has the same budget period."""
+    newest = max(predecessors, key=lambda row: row.mark.generation if row.mark else 0, default=None)
+    return newest if newest and newest.limits.budget_duration == limits.budget_duration else None
 
 
 def period_is_over(now: datetime, row: KeyRow) -> bool:
