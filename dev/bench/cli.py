@@ -1,4 +1,4 @@
-"""The CPU time of a command, from the start of its process to its end: of most commands, loading the program is most of it."""
+"""The CPU time of a command, from the start of its process to its end: loading the program is most of it."""
 
 import json
 import os
@@ -18,7 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 from .figures import Figure, at_most, at_most_times
 
 SECTION = "command line"
-_PROGRAM = str(Path(sys.executable).parent / "litclaw")
+_BIN = Path(sys.executable).parent
+_PROGRAM = str(_BIN / "litclaw")
+_FOR_KUBECTL = str(_BIN / "kubectl_complete-litclaw")
 _RUNS = 10
 _TIMES = 2.5
 _MOST_SECONDS = 1.0
@@ -39,6 +41,7 @@ def command_line(*, agents: int = 1000, runs: int = _RUNS) -> list[Figure]:
         "version": cpu_ms([_PROGRAM, "version"], runs=runs),
         "completion of a command": cpu_ms([_PROGRAM], _completion("litclaw ro"), runs=runs),
         "completion of an option": cpu_ms([_PROGRAM], _completion("litclaw rotate --"), runs=runs),
+        "completion for kubectl": cpu_ms([_FOR_KUBECTL, "ro"], runs=runs),
     }
     found = [at_most_times(SECTION, f"{name}, CPU", ms, "ms", typer, _TIMES) for name, ms in commands.items()]
     with _api_server(agents) as kubeconfig:

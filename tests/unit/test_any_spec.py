@@ -1,4 +1,4 @@
-"""Whatever the schemas let through is rendered, or said to be wrong in the project's own words: nothing else happens.
+"""Whatever the schemas let through is rendered, or refused with a message of the project: nothing else happens.
 
 One field after the other has every value of tests/values.py, and then several have odd ones at once: the same specs in
 each run. tests/e2e/test_any_input.py puts them into a real cluster.
@@ -16,7 +16,7 @@ from litclaw.cli.manifests import Manifests
 from litclaw.cli.offline import Made, make_agent, make_route
 from litclaw.cli.schema import Checker
 from litclaw.kube.diff import covers
-from litclaw.reconcile.core.report import unreadable
+from litclaw.reconcile.core.status import invalid_spec
 from pydantic import ValidationError
 
 from tests.values import Case, cases, mixed
@@ -74,8 +74,8 @@ def _end(case: Case) -> list[str]:
         ends = [_settles(made).problem.partition(":")[0] or "made" for made in _made(case)]
         return ends or ["read"]
     except ValidationError as error:
-        said = unreadable(error).message
-        assert "spec" in said and "Mend it" in said, f"{case}: {said}"
+        message = invalid_spec(error).message
+        assert "spec" in message and "Correct it" in message, f"{case}: {message}"
         return ["unreadable"]
     except Exception as error:
         error.add_note(f"{case} ({json.dumps(case.spec)[:2000]})")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from litclaw.api.agent import OpenClawAgent
-from litclaw.api.base import free
+from litclaw.api.free_form import limit_depth
 from litclaw.api.models import OpenClawModel
 from litclaw.api.quantity import parse_quantity
 from litclaw.api.route import LiteLLMRoute
@@ -22,7 +22,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_an_object_without_end_is_refused_and_said_so() -> None:
-    assert free(nested(20))
+    assert limit_depth(nested(20))
     spec = {"routeRef": {"name": "main"}, "config": {"extra": nested(5_000)}}
     with pytest.raises(ValidationError, match="nested more than 64 levels"):
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})

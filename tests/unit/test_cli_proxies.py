@@ -1,12 +1,13 @@
-"""``litclaw doctor`` asks proxies by a way that is safe for a master key, or without one, and says what it couldn't."""
+"""``litclaw doctor`` sends a master key to a proxy only in a safe way, and reports what it couldn't ask."""
 
 import base64
 import json
 from typing import Any
 
 import pytest
-from litclaw.cli.checks import proxies
-from litclaw.cli.checks.check import Check
+from litclaw.cli.doctor import proxies
+from litclaw.cli.doctor.check import Check
+from litclaw.cli.doctor.proxy_access import access
 from litclaw.kube.errors import KubeError, from_response
 from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE, SECRET, Resource
 
@@ -60,7 +61,7 @@ class Cluster:
     async def get(self, resource: Resource, _: str | None, __: str) -> Any:
         return self._or_raise({SECRET: self.secret, NAMESPACE: {"metadata": {"uid": "this"}}}[resource])
 
-    async def through(
+    async def service_proxy_get(
         self, namespace: str, service: str, port: int, path: str, headers: dict[str, str]
     ) -> tuple[int, bytes]:
         assert (namespace, service, port) == ("ai", "main-litellm", 4000)
@@ -85,8 +86,8 @@ async def asked(cluster: Cluster) -> Check:
 FORBIDDEN = from_response(403, b'{"kind": "Status", "reason": "Forbidden", "message": "no"}')
 
 
-async def test_a_proxy_that_is_well() -> None:
-    """Its release and keys are asked with the master key, under a header that the API server hands on."""
+async def test_a_healthy_proxy() -> None:
+    """It is asked for its release and keys with the master key, in a header that the API server passes on."""
     cluster = Cluster(key(f"{HASH}ff", "uid-scout"))
     check = await asked(cluster)
     assert (check.name, check.outcome) == ("proxy ai/main", "ok")
@@ -99,7 +100,7 @@ async def test_a_proxy_that_is_well() -> None:
 
 
 async def test_keys_without_an_agent_and_agents_without_a_key() -> None:
-    """Those with an end, those that an agent may take back and another cluster's don't count."""
+    """Keys that expire, retained keys and another cluster's keys don't count."""
     mine, left = key(f"{HASH}ff", "uid-scout"), key("left", "uid-gone")
     kept, other = key("kept", "uid-gone"), key("other", "uid-gone")
     kept["metadata"]["litclaw"]["retained"] = "team-a/gone"
@@ -112,7 +113,7 @@ async def test_keys_without_an_agent_and_agents_without_a_key() -> None:
     assert check.outcome == "warn" and check.detail.endswith("it doesn't know the key of team-a/scout")
 
 
-async def test_what_isn_t_allowed_is_said() -> None:
+async def test_missing_permissions_are_reported() -> None:
     cluster = Cluster()
     cluster.answers["/health/readiness"] = FORBIDDEN
     check = await asked(cluster)
@@ -131,7 +132,7 @@ async def test_what_isn_t_allowed_is_said() -> None:
     assert await proxies.check_proxies(cluster, "") == []  # type: ignore[arg-type]
 
 
-async def test_a_proxy_that_isn_t_well() -> None:
+async def test_an_unhealthy_proxy() -> None:
     cluster = Cluster()
     cluster.answers["/health/readiness"] = (503, {"status": "unhealthy", "db": "disconnected"})
     check = await asked(cluster)
@@ -139,7 +140,7 @@ async def test_a_proxy_that_isn_t_well() -> None:
     cluster = Cluster()
     cluster.answers["/health/readiness/details"] = (401, {"error": {"message": f"wrong {MASTER}", "type": "auth"}})
     check = await asked(cluster)
-    assert check.outcome == "fail" and "doesn't take the master key in Secret main-master-key" in check.detail
+    assert check.outcome == "fail" and "rejects the master key in Secret main-master-key" in check.detail
     cluster = Cluster()
     cluster.answers["/health/readiness"] = {"hello": "context"}
     check = await asked(cluster)
@@ -147,8 +148,8 @@ async def test_a_proxy_that_isn_t_well() -> None:
 
 
 @pytest.mark.parametrize(("ready", "outcome"), [(True, "warn"), (False, "fail")])
-async def test_a_proxy_that_the_api_server_doesn_t_reach(ready: bool, outcome: str) -> None:
-    """Where its route is ready, it is the API server's network that is told, and else the route."""
+async def test_a_proxy_that_the_api_server_does_not_reach(ready: bool, outcome: str) -> None:
+    """If its route is ready, the remedy is about the API server's network, else about the route."""
     cluster = Cluster(body=route(ready))
     cluster.answers["/health/readiness"] = from_response(503, b'{"kind":"Status","message":"no endpoints available"}')
     check = await asked(cluster)
@@ -156,7 +157,7 @@ async def test_a_proxy_that_the_api_server_doesn_t_reach(ready: bool, outcome: s
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("https://localhost:8443", "only for the cluster"),
         ("https://169.254.169.254", "only for the cluster"),
@@ -164,9 +165,9 @@ async def test_a_proxy_that_the_api_server_doesn_t_reach(ready: bool, outcome: s
         ("", "it has no address yet"),
     ],
 )
-async def test_what_isn_t_asked_at_all(url: str, said: str) -> None:
+async def test_a_proxy_that_is_not_asked(url: str, message: str) -> None:
     check = await asked(Cluster(body=_external(url) if url else route(url="")))
-    assert check.outcome == "skip" and said in check.detail
+    assert check.outcome == "skip" and message in check.detail
 
 
 def _external(url: str, **more: Any) -> dict[str, Any]:
@@ -177,20 +178,20 @@ def _external(url: str, **more: Any) -> dict[str, Any]:
 
 async def test_a_master_key_goes_over_https_or_through_the_api_server_only() -> None:
     ways = {
-        url: await proxies._way(Cluster(), _external(url))  # type: ignore[arg-type]
+        url: await access(Cluster(), _external(url))  # type: ignore[arg-type]
         for url in ("http://litellm.example.com/v1", "https://litellm.example.com/v1/", "http://x.ai.svc:4000")
     }
     plain, sealed, inside = ways.values()
     assert not any(isinstance(way, str) for way in ways.values())
-    assert plain.key is None and plain.unknown == "a master key isn't sent over http" and plain.http is None
+    assert plain.key is None and plain.no_key == "a master key isn't sent over http" and plain.transport is None
     assert sealed.key.get_secret_value() == MASTER and sealed.url == "https://litellm.example.com"
-    assert inside.key.get_secret_value() == MASTER and inside.http is not None
+    assert inside.key.get_secret_value() == MASTER and inside.transport is not None
 
 
-async def test_a_private_authority_that_can_t_be_used() -> None:
+async def test_a_private_authority_that_cannot_be_used() -> None:
     cluster = Cluster(body=_external("https://llm.example.com", caBundleSecretRef={"name": "ca", "key": "K"}))
     check = await asked(cluster)
-    assert check.outcome == "skip" and "what Secret ca holds under K are no certificates" in check.detail
+    assert check.outcome == "skip" and "Secret ca has no certificates under K" in check.detail
     cluster.secret = FORBIDDEN
     check = await asked(cluster)
-    assert check.outcome == "skip" and "Secret ca, can't be read by you" in check.detail
+    assert check.outcome == "skip" and "aren't allowed to read its certificate authority in Secret ca" in check.detail

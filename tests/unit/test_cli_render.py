@@ -1,4 +1,4 @@
-"""``litclaw render`` without a cluster: what it reads, what it refuses, and what it says of what it can't know."""
+"""``litclaw render`` without a cluster: its input, its output, and its messages."""
 
 import json
 from pathlib import Path
@@ -51,13 +51,13 @@ def render(*bodies: dict[str, Any], args: tuple[str, ...] = ()) -> Result:
 
 
 def objects(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
-    """What was rendered, by kind and name."""
+    """The rendered objects, by kind and name."""
     assert result.exit_code == 0, result.output
     return {(body["kind"], body["metadata"]["name"]): body for body in yaml.safe_load_all(result.stdout)}
 
 
 def test_every_example_is_rendered() -> None:
-    """Each folder and file by itself, with the route that its agents ask for."""
+    """Each folder and file by itself, with the route that its agents name."""
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         if "kind: OpenClawAgent" in path.read_text():
             done = CliRunner().invoke(
@@ -72,18 +72,18 @@ def test_every_example_is_rendered() -> None:
     assert {"Secret", "ConfigMap", "Service", "Deployment", "StatefulSet", "Job", "NetworkPolicy"} <= kinds
 
 
-def test_the_order_of_manifests_means_nothing() -> None:
+def test_the_order_of_manifests_does_not_matter() -> None:
     """An agent may come before its route."""
     assert objects(render(AGENT, ROUTE)) == objects(render(ROUTE, AGENT))
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    """Two runs are the same, so that a diff in Git is a change."""
+    """So that a diff in Git is a change."""
     assert render(ROUTE, AGENT).stdout == render(ROUTE, AGENT).stdout
 
 
 def test_secret_values_are_placeholders() -> None:
-    """Plainly marked, and told on standard error."""
+    """A note on standard error explains them."""
     done = render(ROUTE, AGENT)
     made = objects(done)
     assert made["Secret", "main-master-key"]["stringData"] == {"LITELLM_MASTER_KEY": "MADE-UP-BY-THE-OPERATOR"}
@@ -91,19 +91,19 @@ def test_secret_values_are_placeholders() -> None:
     assert "MADE-UP-BY-THE-OPERATOR stands for a secret value" in done.stderr
 
 
-def test_what_only_the_proxy_knows_is_said_and_can_be_given(tmp_path: Path) -> None:
-    """A context window comes from the resource, else from what the proxy answered at /model/info."""
+def test_the_proxys_own_data_is_missing_unless_it_is_given(tmp_path: Path) -> None:
+    """A context window comes from the resource, else from the proxy's response at /model/info."""
     silent = render(ROUTE, AGENT)
     assert "--model-info adds it" in silent.stderr
     answer = {"model_name": "gpt-4o", "model_info": {"max_input_tokens": 128000, "input_cost_per_token": 2.5e-6}}
     path = tmp_path / "info.json"
     path.write_text(json.dumps({"data": [answer]}))
-    told = render(ROUTE, AGENT, args=("--model-info", str(path)))
-    [model] = config(told)["models"]["providers"]["litellm"]["models"]
+    informed = render(ROUTE, AGENT, args=("--model-info", str(path)))
+    [model] = config(informed)["models"]["providers"]["litellm"]["models"]
     assert model["contextWindow"] == 128000 and model["cost"] == {"input": 2.5}
-    assert "--model-info adds it" not in told.stderr
-    said = with_spec(ROUTE, models=[{**ROUTE["spec"]["models"][0], "openclaw": {"contextWindow": 1000}}])
-    [model] = config(render(said, AGENT))["models"]["providers"]["litellm"]["models"]
+    assert "--model-info adds it" not in informed.stderr
+    explicit = with_spec(ROUTE, models=[{**ROUTE["spec"]["models"][0], "openclaw": {"contextWindow": 1000}}])
+    [model] = config(render(explicit, AGENT))["models"]["providers"]["litellm"]["models"]
     assert model["contextWindow"] == 1000
 
 
@@ -113,7 +113,7 @@ def config(result: Result) -> dict[str, Any]:
     return found
 
 
-def test_a_file_an_object_and_both_configs_as_they_are(tmp_path: Path) -> None:
+def test_one_file_per_object_and_per_config(tmp_path: Path) -> None:
     """For review in Git."""
     done = render(ROUTE, AGENT, args=("--output-dir", str(tmp_path)))
     assert done.exit_code == 0 and done.stdout == ""
@@ -127,7 +127,7 @@ def test_a_file_an_object_and_both_configs_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bodies", "said"),
+    ("bodies", "message"),
     [
         ([AGENT], "RouteNotFound: LiteLLMRoute ai/main isn't among the manifests"),
         ([with_spec(ROUTE, allowedNamespaces={"from": "Same"}), AGENT], "NamespaceNotAllowed: LiteLLMRoute ai/main"),
@@ -140,14 +140,14 @@ def test_a_file_an_object_and_both_configs_as_they_are(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_would_not_become_ready_is_said_with_status_1(bodies: list[dict[str, Any]], said: str) -> None:
-    """With the operator's own reasons and sentences."""
+def test_a_resource_that_would_not_become_ready_is_status_1(bodies: list[dict[str, Any]], message: str) -> None:
+    """With the operator's own reasons and messages."""
     done = render(*bodies)
-    assert done.exit_code == 1 and f"wouldn't become ready: {said}" in done.stderr
+    assert done.exit_code == 1 and f"wouldn't become ready: {message}" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (
             with_spec(AGENT, colour="red"),
@@ -178,14 +178,14 @@ def test_what_would_not_become_ready_is_said_with_status_1(bodies: list[dict[str
         (with_spec(SERVICE, selector="app"), "document 1: Service: spec.selector: Input should be a valid dictionary"),
     ],
 )
-def test_bad_input_names_document_and_field_with_status_2(body: dict[str, Any], said: str) -> None:
-    """Nothing is rendered then."""
+def test_bad_input_names_document_and_field_with_status_2(body: dict[str, Any], message: str) -> None:
+    """And nothing is rendered."""
     done = render(body)
-    assert done.exit_code == 2 and said in done.stderr and done.stdout == ""
+    assert done.exit_code == 2 and message in done.stderr and done.stdout == ""
 
 
-def test_every_mistake_is_told_at_once_and_no_value_is_repeated() -> None:
-    """A manifest may hold a secret where none should be."""
+def test_all_mistakes_are_reported_without_values() -> None:
+    """A manifest may contain a secret in the wrong place."""
     wrong = with_spec(AGENT, key={"alias": 3, "metadata": "sk-secret"}, gateway={"env": [{"value": "sk-secret"}]})
     done = render(wrong, {**ROUTE, "spec": {"models": "sk-secret"}})
     assert done.exit_code == 2
@@ -200,7 +200,7 @@ def test_every_mistake_is_told_at_once_and_no_value_is_repeated() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """Each names itself, and its line where it isn't YAML."""
+    """The message names each, and the line of invalid YAML."""
     (tmp_path / "a.yaml").write_text("kind: {\n")
     (tmp_path / "empty").mkdir()
     done = CliRunner().invoke(
@@ -212,8 +212,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert f"{tmp_path}/empty: no .yaml" in done.stderr
 
 
-def test_other_kinds_are_left_alone_and_namespaces_are_used() -> None:
-    """A route that selects namespaces by label is asked with the labels of those that are among the manifests."""
+def test_other_kinds_are_ignored_except_namespaces() -> None:
+    """A route that selects namespaces by label is matched with the labels of the given Namespaces."""
     choosy = with_spec(ROUTE, allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"llm": "yes"}}})
     unknown = render(choosy, AGENT)
     assert unknown.exit_code == 0 and "depends on its labels" in unknown.stderr
@@ -223,8 +223,8 @@ def test_other_kinds_are_left_alone_and_namespaces_are_used() -> None:
     assert ("ConfigMap", "scout-openclaw") in objects(render(home, choosy, AGENT))
 
 
-def test_an_external_route_is_asked_for_its_models() -> None:
-    """Nothing is made for the route itself; what the proxy's Service hides is looked up in its manifest."""
+def test_an_external_route_needs_a_list_of_models() -> None:
+    """No object is rendered for the route itself. The proxy's pods and port come from its Service, if that is given."""
     ref = {"name": "a", "key": "b"}
     route = {**ROUTE, "spec": {"external": {"url": "http://llm.ai.svc:80/v1", "masterKeySecretRef": ref}}}
     route["spec"]["allowedNamespaces"] = {"from": "All"}
@@ -245,15 +245,15 @@ def test_an_external_route_is_asked_for_its_models() -> None:
     assert rule["ports"] == [{"protocol": "TCP", "port": 80}]
 
 
-def test_names_of_other_kinds_are_theirs() -> None:
-    """RBAC's have colons, and a Service of Knative's has no ports."""
+def test_names_of_other_kinds_are_not_checked() -> None:
+    """RBAC's have colons, and Knative's Service has no ports."""
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "system:a"}}
     knative = {**with_spec(SERVICE, ports=3), "apiVersion": "serving.knative.dev/v1"}
     assert objects(render(role, knative, ROUTE)) == objects(render(ROUTE))
 
 
-def test_nothing_is_written_outside_of_the_folder(tmp_path: Path) -> None:
-    """Neither by a name, nor by -n, nor by a link in the folder."""
+def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
+    """Neither with a name, nor with -n, nor through a link in the folder."""
     out = tmp_path / "a" / "b"
     for bad in (named(ROUTE, name="../../../x"), named(ROUTE, namespace="../..")):
         assert render(bad, args=("--output-dir", str(out))).exit_code == 2
@@ -269,8 +269,8 @@ def test_nothing_is_written_outside_of_the_folder(tmp_path: Path) -> None:
     assert done.exit_code == 2 and f"leads out of {out}" in done.stderr and list(elsewhere.iterdir()) == []
 
 
-def test_what_a_folder_has_beside_manifests_is_left_out_and_said(tmp_path: Path) -> None:
-    """A file that is named is meant."""
+def test_other_files_of_a_folder_are_left_out_with_a_note(tmp_path: Path) -> None:
+    """A file that is named itself has to be a manifest."""
     (tmp_path / "route.yaml").write_text(yaml.safe_dump(ROUTE))
     for name, text in (
         ("values.yaml", "replicas: 3"),

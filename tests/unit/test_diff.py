@@ -51,3 +51,19 @@ def test_a_field_that_we_no_longer_want_is_seen_by_the_digest() -> None:
 def test_a_value_that_somebody_changed_is_seen() -> None:
     live = compact({**sealed(configmap(kept="1")), "data": {"kept": "other"}})
     assert not is_settled(live, sealed(configmap(kept="1")))
+
+
+def test_an_annotation_of_ours_that_somebody_has_changed_is_seen_and_a_foreign_one_is_not() -> None:
+    desired = sealed({"kind": "Service", "metadata": {"name": "x", "annotations": {"example.com/ours": "1"}}})
+    fields = {"f:metadata": {"f:annotations": {"f:example.com/ours": {}}}}
+
+    def live(managed_by: str, **annotations: str) -> dict[str, Any]:
+        meta = {"name": "x", "managedFields": [{"manager": managed_by, "fieldsV1": fields}]}
+        digest = desired["metadata"]["annotations"]
+        return compact({"kind": "Service", "metadata": {**meta, "annotations": {**digest, **annotations}}})
+
+    assert is_settled(live("litclaw"), desired)
+    assert is_settled(live("litclaw", foreign="x"), desired)
+    assert not is_settled(live("kubectl-edit", **{"example.com/ours": "2"}), desired), (
+        "its value isn't kept, but it is missing"
+    )

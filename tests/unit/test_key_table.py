@@ -1,10 +1,13 @@
-"""What a proxy holds of this cluster's keys, read a page at a time while they change."""
+"""This cluster's keys at a proxy, read a page at a time while they change."""
+
+import asyncio
 
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.litellm.transport import Answer
+from litclaw.litellm.transport import Response
 from litclaw.reconcile.proxy.key_table import KeyTable
 
-from .proxies import Request, answer, handled
+from .handled import Request, answer, handled
+from .proxies import Clock, FakeProxy
 
 
 def raw(token: str) -> dict[str, object]:
@@ -12,10 +15,15 @@ def raw(token: str) -> dict[str, object]:
     return {"token": token, "key_alias": token, "metadata": Mark("c", token, 1).metadata({})}
 
 
+def row(token: str, agent: str = "", **given: object) -> KeyRow:
+    """A key of an agent."""
+    return KeyRow(token, token, Limits(), 0.0, Mark("c", agent or token, 1, **given))  # type: ignore[arg-type]
+
+
 async def test_a_row_that_slipped_between_two_pages_is_asked_for() -> None:
     there = {"a", "b"}
 
-    def page(request: Request) -> Answer:
+    def page(request: Request) -> Response:
         if request.path == "/key/info":
             token = request.params["key"]
             return (
@@ -28,17 +36,87 @@ async def test_a_row_that_slipped_between_two_pages_is_asked_for() -> None:
 
     table = KeyTable("c")
     for token in ("a", "b", "gone"):
-        table.put(KeyRow(token, token, Limits(), 0.0, Mark("c", token, 1)))
+        table.put(row(token))
     async with handled(page) as client:
         assert await table.refresh(client) == {"gone"}
     assert table.get("a") and table.get("b") and table.get("gone") is None
 
 
-def test_what_a_new_key_has_taken_over_counts_once() -> None:
+async def test_keys_that_we_change_during_a_read_stay_as_we_know_them() -> None:
+    table = KeyTable("c")
+    for token in ("deleted", "changed"):
+        table.put(row(token))
+
+    def page(request: Request) -> Response:
+        listed = answer(200, {"keys": [raw("deleted"), raw("changed")], "total_pages": 1})
+        table.drop(["deleted"])
+        table.put(row("changed", block_reason="Suspended"))
+        table.put(row("created"))
+        return listed
+
+    async with handled(page) as client:
+        await table.refresh(client)
+    assert table.get("deleted") is None and table.get("created") == row("created")
+    assert table.get("changed") == row("changed", block_reason="Suspended")
+
+
+async def test_two_reads_at_a_time_bring_back_no_deleted_key() -> None:
+    clock = Clock()
+    proxy, table = FakeProxy(clock), KeyTable("c")
+    for token in ("kept", "deleted"):
+        proxy.rows[token] = raw(token)
+    listed, resume = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        response = await proxy.answer(request)
+        if request.path == "/key/list":
+            listed.set()
+            await resume.wait()
+        return response
+
+    quick, hangs = proxy.client(), handled(slow)
+    await table.refresh(quick)
+    reading = asyncio.create_task(table.refresh(hangs))
+    await listed.wait()
+    await table.refresh(quick)  # such as at the deletion of a route
+    await quick.delete_keys(["deleted"])
+    table.drop(["deleted"])
+    resume.set()
+    await reading
+    assert table.get("deleted") is None and table.get("kept")
+
+
+def test_spend_that_a_new_key_carries_counts_once() -> None:
     table = KeyTable("c")
     old = KeyRow("old", "old", Limits(), 1.5, Mark("c", "agent", 1), expires="2026-11-24T11:00:00Z")
-    taken = {old.short: (1.0, 0)}
+    carried = {old.short: (1.0, 0)}
     table.put(old)
-    table.put(KeyRow("new", "new", Limits(), 1.25, Mark("c", "agent", 2, taken=taken)))
+    table.put(KeyRow("new", "new", Limits(), 1.25, Mark("c", "agent", 2, carried=carried)))
     table.put(KeyRow("other", "other", Limits(), 0.25, Mark("c", "another", 1)))
-    assert table.spend == 2.0, "1.0 is in both; 0.5 was spent with the old one since, 0.25 with the new one"
+    assert table.spend(["agent", "another"]) == 2.0, (
+        "1.0 is in both; 0.5 was spent with the old key since, 0.25 with the new"
+    )
+    assert table.spend(["another", "nobody"]) == 0.25, (
+        "of a proxy with several routes, each route counts its own agents"
+    )
+    assert table.count(["agent"]) == (1, 1) and table.count(["another", "nobody"]) == (1, 0)
+
+
+def test_keys_of_another_cluster_and_of_nobody_are_not_ours() -> None:
+    table = KeyTable("c")
+    table.put(KeyRow("theirs", "theirs", Limits(), 0.0, Mark("other", "u", 1)))
+    table.put(KeyRow("unmarked", "unmarked", Limits(), 0.0, None))
+    assert len(table) == 0
+
+
+def test_keys_are_found_by_agent_and_by_the_name_that_retains_them() -> None:
+    table = KeyTable("c")
+    table.put(row("a", "uid", retained_for="n/a"))
+    table.put(row("b", "uid"))
+    assert [each.token for each in table.of("uid")] == ["a", "b"]
+    assert [each.token for each in table.retained_for("n/a")] == ["a"] and table.agents() == {"uid"}
+    assert [each.token for each in table.orphaned(set())] == ["b"] and table.orphaned({"uid"}) == []
+    table.put(row("a", "next", retained_for="n/a"))
+    assert [each.token for each in table.of("uid")] == ["b"] and [each.token for each in table.of("next")] == ["a"]
+    table.drop(["a", "b"])
+    assert not table.agents() and not table.retained_for("n/a")

@@ -1,14 +1,13 @@
-"""Keys: what an agent's next one starts with, and what a proxy's answers mean."""
+"""Keys as LiteLLM keeps them, and what a proxy's responses mean."""
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import pytest
+from litclaw.litellm.client import MOST_PAGES, LiteLLM
 from litclaw.litellm.errors import (
     AliasTakenError,
+    LicenceError,
     LiteLLMError,
     NoDatabaseError,
     NotLiteLLMError,
@@ -16,82 +15,52 @@ from litclaw.litellm.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from litclaw.litellm.keys import KeyRow, Limits, Mark, agent_spend, carried_from, new_key, not_yet_carried, row_from
-from litclaw.litellm.transport import Answer
-from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.litellm.keys import Limits, Mark, new_key, row_from
+from litclaw.litellm.transport import Response
+from pydantic import SecretStr
 
-from .proxies import MASTER, Request, answer, handled
+from .handled import MASTER, Handled, Request, answer, handled
+from .proxies import Clock
 
 MARK = Mark("cluster-1", "agent-1", 1)
 
 
-def row(
-    token: str, spend: float = 0, *, taken: dict[str, float] | None = None, agent: str = "agent-1", generation: int = 0
-) -> KeyRow:
-    generation = generation or ord(token[0])  # by the alphabet
-    mark = Mark("cluster-1", agent, generation, taken={token: (spent, 0) for token, spent in (taken or {}).items()})
-    return KeyRow(token=token, alias="a", limits=Limits(), spend=spend, mark=mark)
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([], 0.0),
-        ([row("a", 3.5)], 3.5),
-        # A new key is born with what the old one had spent, which counts once.
-        ([row("a", 3.5), row("b", 3.5, taken={"a": 3.5})], 3.5),
-        # Both have spent something since.
-        ([row("a", 4.0), row("b", 3.75, taken={"a": 3.5})], 4.25),
-        # The old one is gone.
-        ([row("b", 3.75, taken={"a": 3.5})], 3.75),
-        # Made and never delivered, twice.
-        ([row("a", 4.0), row("b", 3.5, taken={"a": 3.5}), row("c", 4.0, taken={"a": 4.0, "b": 3.5})], 4.0),
-        # Of two that were made for one another, by somebody who didn't know of the first, one was delivered.
-        ([row("a", 4.0), row("b", 4.0, taken={"a": 4.0}), row("c", 4.5, taken={"a": 4.0}, generation=ord("b"))], 4.5),
-        ([row("a", 4.25), row("b", 4.5, taken={"a": 4.0}), row("c", 4.0, taken={"a": 4.0}, generation=ord("b"))], 4.75),
-        # The period has ended for both, and both have spent since.
-        ([row("a", 1.0), row("b", 2.0, taken={"a": 48.0})], 3.0),
-        # Somebody else's before, such as a retained key that was taken back.
-        ([row("a", 2.0), row("b", 1.0)], 3.0),
-    ],
-)
-def test_no_budget_is_handed_out_twice(rows: list[KeyRow], expected: float) -> None:
-    assert agent_spend(rows) == expected
-
-
-def test_what_was_taken_over_once_is_not_taken_again() -> None:
-    old, new = row("a", 4.0), row("b", 3.75, taken={"a": 3.5})
-    assert new.mark and not_yet_carried(old, new.mark) == Decimal("0.5")
-    assert new.mark
-    after = replace(new, spend=4.25, mark=replace(new.mark, taken=carried_from([old])))
-    assert after.mark and not_yet_carried(old, after.mark) == 0 and agent_spend([old, after]) == 4.25
-
-
-def test_a_period_that_has_ended_since_is_told_by_its_date() -> None:
-    old = replace(row("a", 10.0), budget_resets_at="2026-11-24T10:00:00Z")
-    mark = replace(old.mark or MARK, taken=carried_from([old]))
-    assert not_yet_carried(replace(old, spend=12.0, budget_resets_at="2026-11-24T10:00:00+00:00"), mark) == 2
-    assert not_yet_carried(replace(old, spend=12.0, budget_resets_at="2026-11-24T11:00:00Z"), mark) == 12
-
-
-def test_a_mark_is_what_it_was_after_a_round_through_litellm() -> None:
+def test_a_mark_survives_a_round_trip_under_the_names_of_the_first_release() -> None:
     mark = Mark(
-        "c",
-        "a",
-        3,
-        "ns",
-        "2026-11-24T10:00:00.5+00:00",
-        "Suspended",
-        "ns/a",
-        "d",
-        "t",
-        60,
-        {"x": (0.5, 1796083200)},
-        "2026-12-01T00:00:00Z",
+        cluster="c",
+        agent="a",
+        generation=3,
+        namespace="ns",
+        created_at="2026-11-24T10:00:00.5+00:00",
+        block_reason="Suspended",
+        retained_for="ns/a",
+        rotate_digest="d",
+        replaces="t",
+        grace=60,
+        carried={"x": (0.5, 1796083200)},
+        budget_resets_at="2026-12-01T00:00:00Z",
     )
-    again = row_from({"token": "t", "metadata": json.loads(json.dumps(mark.metadata({"team": "x"})))})
+    stored = json.loads(json.dumps(mark.metadata({"team": "x"})))
+    assert stored == {
+        "team": "x",
+        "litclaw": {
+            "cluster": "c",
+            "agent": "a",
+            "generation": 3,
+            "namespace": "ns",
+            "made": "2026-11-24T10:00:00.5+00:00",
+            "held": "Suspended",
+            "retained": "ns/a",
+            "asked": "d",
+            "replaces": "t",
+            "grace": 60,
+            "taken": {"x": [0.5, 1796083200]},
+            "anew_at": "2026-12-01T00:00:00Z",
+        },
+    }
+    again = row_from({"token": "t", "metadata": stored})
     assert again.mark == mark and again.metadata == {"team": "x"}
-    assert set(Mark("c", "a", 1).metadata({})["litclaw"]) == {"cluster", "agent", "generation"}
+    assert Mark("c", "a", 1).metadata({}) == {"litclaw": {"cluster": "c", "agent": "a", "generation": 1}}
 
 
 def test_new_keys_are_long_and_different() -> None:
@@ -109,6 +78,10 @@ def error(kind: str, message: str) -> dict[str, Any]:
         (401, error("token_not_found_in_db", "Authentication Error"), UnauthorizedError),
         (400, error("bad_request_error", "Key with alias 'x' already exists."), AliasTakenError),
         (400, error("bad_request_error", "Invalid budget_duration"), RejectedError),
+        (403, error("auth_error", "You are not allowed to call this route"), UnauthorizedError),
+        (403, error("internal_server_error", "{'error': 'Custom API key values are disabled'}"), RejectedError),
+        (403, error("auth_error", "Authentication Failed - Custom Auth Rule"), RejectedError),
+        (403, error("internal_server_error", "only available for LiteLLM Enterprise users: tags"), LicenceError),
         (400, error("no_db_connection", "DB not connected"), NoDatabaseError),
         (500, error("", "No DB Connected. See https://docs"), NoDatabaseError),
         (503, {}, UnavailableError),
@@ -118,13 +91,13 @@ def error(kind: str, message: str) -> dict[str, Any]:
         (500, error("internal_server_error", f"boom {MASTER.get_secret_value()}"), UnavailableError),
     ],
 )
-async def test_each_answer_is_told_apart_and_none_repeats_a_key(
+async def test_each_response_is_told_apart_and_no_error_repeats_a_key(
     status: int, body: dict[str, Any], expected: type[LiteLLMError]
 ) -> None:
     value = new_key()
 
-    def refuse(request: Request) -> Answer:
-        return Answer(status, json.dumps(body).replace("boom", f"boom {value.get_secret_value()}").encode())
+    def refuse(request: Request) -> Response:
+        return Response(status, json.dumps(body).replace("boom", f"boom {value.get_secret_value()}").encode())
 
     async with handled(refuse) as client:
         with pytest.raises(expected) as caught:
@@ -134,8 +107,8 @@ async def test_each_answer_is_told_apart_and_none_repeats_a_key(
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"\x1f\x8b\x08"])
-async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content: bytes) -> None:
-    async with handled(lambda request: Answer(200, content)) as client:
+async def test_a_good_status_without_an_object_is_no_response_of_litellms(content: bytes) -> None:
+    async with handled(lambda request: Response(200, content)) as client:
         with pytest.raises(NotLiteLLMError, match="isn't a JSON object"):
             await client.model_info()
 
@@ -150,7 +123,7 @@ async def test_a_good_status_without_an_object_is_no_answer_of_litellms(content:
         (503, {}, UnavailableError),
     ],
 )
-async def test_who_answers_for_a_proxy_that_is_away_is_no_other_program(
+async def test_a_load_balancer_whose_proxy_is_away_is_no_other_program(
     status: int, body: dict[str, Any], expected: type[LiteLLMError]
 ) -> None:
     async with handled(lambda request: answer(status, body)) as client:
@@ -172,7 +145,7 @@ async def test_a_deleted_key_that_the_proxy_remembers_is_no_key() -> None:
 async def test_one_missing_key_does_not_keep_the_others_alive() -> None:
     deleted: list[str] = []
 
-    def delete(request: Request) -> Answer:
+    def delete(request: Request) -> Response:
         keys = request.body["keys"]
         if "gone" in keys:
             return answer(404, error("", "No keys found"))
@@ -184,55 +157,131 @@ async def test_one_missing_key_does_not_keep_the_others_alive() -> None:
     assert deleted == ["a", "b"]
 
 
-class _Pages:
-    def __init__(self, rows: list[KeyRow]) -> None:
-        self.rows = rows
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    async def list_keys(self) -> Any:
-        for each in self.rows:
-            yield each
-        self.meanwhile()
+async def test_a_refusal_of_keys_of_ones_own_shows_litellms_message() -> None:
+    message = "{'error': 'Custom API key values are disabled by your administrator. Keys must be auto-generated.'}"
+    async with handled(lambda request: answer(403, error("internal_server_error", message))) as client:
+        with pytest.raises(RejectedError, match="Keys must be auto-generated"):
+            await client.generate_key(new_key(), alias="x", limits=Limits(), mark=MARK, metadata={})
 
 
-async def test_a_refresh_tells_whose_keys_changed_and_keeps_what_we_did_meanwhile() -> None:
-    table = KeyTable("cluster-1")
-    table.put(row("a", agent="agent-a"))
-    table.put(row("b", agent="agent-b"))
-    pages = _Pages([row("a", spend=1.5, agent="agent-a"), row("b", agent="agent-b"), row("x", agent="agent-x")])
+async def test_keys_are_listed_a_hundred_a_call() -> None:
+    calls: list[Request] = []
 
-    def meanwhile() -> None:
-        table.put(row("new", agent="agent-new"))
-        table.drop(["b"])
-
-    pages.meanwhile = meanwhile
-    changed = await table.refresh(pages)  # type: ignore[arg-type]
-    assert changed >= {"agent-a", "agent-x"}
-    assert {"a", "x", "new"} == {r.token for uid in table.agents() for r in table.of(uid)}
-    assert table.get("b") is None and table.spend == 1.5
-
-
-async def test_another_clusters_keys_are_never_ours() -> None:
-    table = KeyTable("cluster-2")
-    await table.refresh(_Pages([row("a")]))  # type: ignore[arg-type]
-    table.put(row("a"))
-    assert len(table) == 0
-
-
-async def test_keys_are_read_a_hundred_a_call_and_not_one_by_one() -> None:
-    calls: list[str] = []
-
-    def listed(request: Request) -> Answer:
-        calls.append(request.path)
+    def listed(request: Request) -> Response:
+        calls.append(request)
         page = int(request.params["page"])
-        metadata = MARK.metadata({})
-        rows = [{"token": f"{page}-{number}", "metadata": metadata} for number in range(100 if page < 3 else 50)]
+        rows = [{"token": f"{page}-{number}"} for number in range(100 if page < 3 else 50)]
         return answer(200, {"keys": rows, "total_pages": 3})
 
-    table = KeyTable("cluster-1")
     async with handled(listed) as client:
-        await table.refresh(client)
-    assert (len(table), calls) == (250, ["/key/list"] * 3)
+        assert len([row async for row in client.list_keys()]) == 250
+    assert [(each.path, each.params["size"]) for each in calls] == [("/key/list", "100")] * 3
+
+
+async def test_an_empty_page_is_the_last() -> None:
+    calls: list[str] = []
+
+    def listed(request: Request) -> Response:
+        calls.append(request.params["page"])
+        keys = [{"token": "t"}] if request.params["page"] == "1" else []
+        return answer(200, {"keys": keys, "total_pages": MOST_PAGES})
+
+    async with handled(listed) as client:
+        assert len([row async for row in client.list_keys()]) == 1
+    assert calls == ["1", "2"]
+
+
+async def test_a_proxy_that_claims_pages_without_end_is_not_read() -> None:
+    calls: list[str] = []
+
+    def listed(request: Request) -> Response:
+        calls.append(request.path)
+        return answer(200, {"keys": [{"token": "t"}], "total_pages": MOST_PAGES + len(calls) - 1})
+
+    async with handled(listed) as client:
+        with pytest.raises(NotLiteLLMError, match="2501 pages of keys; at most 2500 are read, which are 250000 keys"):
+            assert [row.token async for row in client.list_keys()] == []
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"keys": {"a": 1}},
+        {"keys": "abc"},
+        {"keys": [{"token": "t"}], "total_pages": "many"},
+        {"keys": [{"token": "t"}], "total_pages": 1e999},
+        {"keys": ["a"]},
+        {"keys": [{"metadata": ["x"]}]},
+        {"keys": [{"spend": "much"}]},
+        {"keys": [{"spend": float("nan")}]},
+        {"keys": [{"spend": 10**400}]},
+        {"keys": [{"models": 1}]},
+        {"keys": [{"expires": 5}]},
+    ],
+)
+async def test_a_list_in_another_form_is_none_of_litellms(body: dict[str, Any]) -> None:
+    async with handled(lambda request: answer(200, body)) as client:
+        with pytest.raises(NotLiteLLMError):
+            _ = [row async for row in client.list_keys()]
+
+
+def test_a_mark_that_is_none_of_ours_is_no_mark() -> None:
+    mark = MARK.metadata({})["litclaw"]
+    for name, value in {"generation": float("inf"), "grace": "x", "taken": {"t": 1}, "cluster": None}.items():
+        wrong = {**mark, name: value}
+        if name == "cluster":
+            del wrong[name]
+        assert row_from({"token": "t", "metadata": {"litclaw": wrong}}).mark is None
+
+
+async def test_two_master_keys_are_tried_in_turn_while_pods_are_replaced() -> None:
+    """Each request may be answered by a pod that accepts the other one only."""
+    before, tried = SecretStr("sk-the-master-key-before"), list[str]()
+
+    def refuse(request: Request) -> Response:
+        tried.append(request.bearer)
+        return answer(401 if len(tried) < 5 else 200, {"data": []})
+
+    new, old = MASTER.get_secret_value(), before.get_secret_value()
+    async with LiteLLM("http://x", MASTER, master_key_before=before, transport=Handled(refuse)) as client:
+        assert await client.model_info() == {}
+    assert tried == [new, old, new, old, new]
+    tried.clear()
+    async with LiteLLM("http://x", MASTER, transport=Handled(refuse)) as client:
+        with pytest.raises(UnauthorizedError):
+            await client.model_info()
+    assert tried == [new]
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "now",
+        "Tue, 24 Nov 2026 10:00:00 +99999999999999999999",
+        "Tue, 24 Nov 99999999999999999999 10:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Mon, 01 Jan 0123 00:00:00 GMT",
+        "Tue, 99 Nov 2026 10:00:00 GMT",
+        "\0" * 1000,
+    ],
+)
+async def test_a_header_date_that_is_no_time_is_ignored(date: str) -> None:
+    ours = Clock()()
+    async with handled(lambda request: Response(200, b"{}", date)) as client:
+        await client.model_info()
+        assert client.now(ours) == ours
+
+
+async def test_the_header_date_shows_the_proxys_clock() -> None:
+    ours = Clock()()
+    async with handled(lambda request: Response(200, b"{}", "Sun, 03 Jan 2027 10:00:00 GMT")) as client:
+        await client.model_info()
+        assert (client.now(ours) - ours).days == 40
+    async with handled(lambda request: Response(200, b"{}", "Tue, 24 Nov 2026 10:00:30 GMT")) as client:
+        await client.model_info()
+        assert client.now(ours) == ours, "half a minute is nothing"
 
 
 def test_a_key_is_the_same_whichever_call_has_shown_it() -> None:

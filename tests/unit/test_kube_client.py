@@ -1,12 +1,21 @@
-"""The thin client over the Kubernetes API, against answers as the API server gives them."""
+"""The thin client over the Kubernetes API, against responses as the API server gives them."""
 
 import json
 from typing import Any
 
 import pytest
 import yaml
-from litclaw.kube.client import Kube, as_yaml
-from litclaw.kube.errors import ConflictError, GoneError, InvalidError, NotFoundError, UnavailableError, from_response
+from litclaw.kube.apply_body import apply_body
+from litclaw.kube.client import Kube
+from litclaw.kube.errors import (
+    ConflictError,
+    GoneError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    from_response,
+    same_schema_error,
+)
 from litclaw.kube.resources import AGENT
 
 
@@ -25,9 +34,31 @@ def page(*uids: str, more: str = "", version: str = "7") -> dict[str, Any]:
     return {"items": items, "metadata": {"resourceVersion": version, "continue": more}}
 
 
+class Response:
+    def __init__(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.status = status
+        self.content = content
+        self.headers = headers
+
+    async def read(self) -> bytes:
+        return self.content
+
+
+class Responds(Kube):
+    """An API server with one response to everything."""
+
+    def __init__(self, status: int, content: bytes, **headers: str) -> None:
+        self._response = Response(status, content, {name.replace("_", "-"): value for name, value in headers.items()})
+        self._observer = None
+
+    async def _send(self, method: str, path: str, *_: Any, **__: Any) -> Any:
+        self.path = path
+        return self._response
+
+
 @pytest.mark.parametrize("text", ["🦊", "\\🦊\\ud83e\\udd8a", "é\0\x7f\x85\ufeff\ufffe\uffff", "\\\\", "a\tb\n"])
-def test_what_is_applied_is_yaml_and_json_alike(text: str) -> None:
-    written = as_yaml({"data": {text: text}})
+def test_an_applied_manifest_is_yaml_and_json_alike(text: str) -> None:
+    written = apply_body({"data": {text: text}})
     assert json.loads(written) == yaml.safe_load(written) == {"data": {text: text}}
 
 
@@ -53,5 +84,40 @@ async def test_uids_come_in_pages_and_an_empty_list_is_null() -> None:
         (503, b"<html>", UnavailableError),
     ],
 )
-def test_each_answer_is_told_apart(status: int, body: bytes, expected: type[Exception]) -> None:
+def test_each_refusal_has_its_error(status: int, body: bytes, expected: type[Exception]) -> None:
     assert type(from_response(status, body)) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [({"Retry_After": "7"}, 7.0), ({"Retry_After": "Fri, 01 Jan 2027 00:00:00 GMT"}, None), ({}, None)],
+)
+async def test_an_error_has_the_time_that_the_api_server_asks_to_wait(header: Any, seconds: float | None) -> None:
+    with pytest.raises(UnavailableError) as refused:
+        await Responds(429, b"", **header).ping()
+    assert refused.value.retry_after == seconds
+
+
+async def test_a_page_of_html_in_place_of_json_is_an_api_server_that_is_unavailable() -> None:
+    with pytest.raises(UnavailableError, match="isn't JSON"):
+        await Responds(200, b"<html>").ping()
+
+
+async def test_a_service_s_own_error_is_returned_and_the_api_server_s_is_raised() -> None:
+    kube = Responds(500, b'{"error": "no"}')
+    assert await kube.service_proxy_get("ai", "main", 4000, "/x?y=z", {}) == (500, b'{"error": "no"}')
+    assert kube.path == "/api/v1/namespaces/ai/services/main:4000/proxy/x?y=z"
+    refusal = b'{"kind": "Status", "reason": "ServiceUnavailable", "message": "no endpoints"}'
+    with pytest.raises(UnavailableError, match="no endpoints"):
+        await Responds(503, refusal).service_proxy_get("ai", "main", 4000, "/", {})
+    assert await Responds(200, refusal).service_proxy_get("ai", "main", 4000, "/", {}) == (200, refusal)
+
+
+def test_a_schema_error_is_the_same_whichever_field_it_names() -> None:
+    def error(name: str, field: str) -> str:
+        return f"failed to create typed patch object ({name}; apps/v1, Kind=Deployment): .spec.{field}: not declared"
+
+    first = f"Deployment x is refused: {error('x', 'a')}"
+    assert same_schema_error(first, f"Deployment x is refused: {error('x', 'b')}")
+    assert not same_schema_error(first, f"Deployment y is refused: {error('y', 'a')}")
+    assert not same_schema_error("no quota", "no quota") and not same_schema_error(first, "no quota")

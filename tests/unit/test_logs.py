@@ -1,12 +1,13 @@
 """Log lines: JSON with the resource's fields in the cluster, readable at a terminal."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 from litclaw.cli import logs
-from litclaw.reconcile.core.log_context import about
+from litclaw.reconcile.core.log_context import log_context
 from litclaw.reconcile.core.queue import WorkQueue
 
 log = logging.getLogger("litclaw.test")
@@ -23,7 +24,7 @@ def as_before() -> Iterator[None]:
 
 def test_json_names_the_resource(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("json", "info")
-    with about(("OpenClawAgent", "team-a", "scout")):
+    with log_context(("OpenClawAgent", "team-a", "scout")):
         log.info("a line about %s", "it", extra={"seconds": 0.1})
     log.warning("another")
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
@@ -35,14 +36,14 @@ def test_json_names_the_resource(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_text_names_the_resource(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("text", "info")
-    with about(("OpenClawAgent", "team-a", "scout")):
+    with log_context(("OpenClawAgent", "team-a", "scout")):
         log.info("a line")
     log.info("another")
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("litclaw.test: OpenClawAgent team-a/scout: a line") and second.endswith("test: another")
 
 
-async def test_lines_of_the_queue_are_about_its_key(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_lines_of_the_queue_name_the_resource(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("json", "info")
 
     async def handler(_: tuple[str, str, str]) -> None:
@@ -50,10 +51,8 @@ async def test_lines_of_the_queue_are_about_its_key(capsys: pytest.CaptureFixtur
         raise ConnectionError("gone")
 
     queue_ends: list[None] = []
-    queue = WorkQueue(handler, passing=(ConnectionError,), scope=about)
-    queue.add(("LiteLLMRoute", "ai", "main"))
-    import asyncio
-
+    queue = WorkQueue(handler, transient=(ConnectionError,), scope=log_context)
+    queue.enqueue(("LiteLLMRoute", "ai", "main"))
     task = asyncio.create_task(queue.run(1))
     while not queue_ends:
         await asyncio.sleep(0.01)

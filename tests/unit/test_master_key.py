@@ -1,19 +1,65 @@
-"""When a master key is not rotated."""
+"""The rotation of a managed route's master key: when it is refused, and how it ends."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+import base64
+from typing import Any
 
 import pytest
-from litclaw.api.route import LiteLLMRoute
-from litclaw.kube.cache import Cache
-from litclaw.kube.client import Kube
-from litclaw.reconcile.context import Context
+from litclaw.api import names
+from litclaw.kube.resources import SECRET
 from litclaw.reconcile.rotation.run import RotationRun
-from litclaw.reconcile.route.master_key import renew
+from litclaw.reconcile.route.master_key import (
+    finish_master_key_rotation,
+    is_master_key_older,
+    master_key_before,
+    rotate_master_key_if_due,
+)
+from litclaw.render.route.secret import generated_secret
 
-from .proxies import Clock
+from .routes import managed_route
+from .scenes import Body, Scene
 
 NEVER_SALTED = {"metadata": {"name": "main-litellm", "annotations": {"litclaw.dev/digest": "x"}}}
+SALTED = {"metadata": {"name": "main-litellm", "generation": 1, "annotations": {"litclaw.dev/salt": "x"}}}
+ROLLED_OUT = {**SALTED, "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}}
+ROLLING_OUT = {**SALTED, "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 3}}
+OLD = "sk-the-master-key-from-before"
+ROUTE, MANAGED = managed_route()
+
+
+def begin(scene: Scene) -> RotationRun:
+    """Begin a rotation of the route's master key."""
+    run = RotationRun(
+        ("LiteLLMKeyRotation", "", "all"),
+        not_before=scene.clock(),
+        grace=0,
+        limit=1,
+        stop=0,
+        enqueue=lambda request: None,
+        now=scene.clock,
+    )
+    run.plan({ROUTE.metadata.uid: ("LiteLLMRoute", "ai", "main")}, {}, suspended=False)
+    scene.context.runs["all"] = run
+    return run
+
+
+def secret(data: dict[str, str], created: str | None) -> Body:
+    """The Secret with the master key."""
+    annotations = {names.ANNOTATION_MADE: created} if created else {}
+    body = generated_secret(ROUTE, names.route_master_key("main"), "master-key", data, annotations)
+    return {**body, "metadata": {**body["metadata"], "uid": "s", "resourceVersion": "1"}}
+
+
+def scene_with(data: dict[str, str], created: str | None) -> Scene:
+    """A scene with the route and that Secret."""
+    meta = {"namespace": "ai", "name": "main", "uid": ROUTE.metadata.uid, "resourceVersion": "1"}
+    spec = {"managed": {"database": {"embedded": {}}}}
+    return Scene({"kind": "LiteLLMRoute", "metadata": meta, "spec": spec}, secret(data, created))
+
+
+def values(scene: Scene) -> dict[str, str]:
+    """What is in the Secret."""
+    data = scene.kube.objects[SECRET.kind, "ai", names.route_master_key("main")]["data"]
+    return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
 
 @pytest.mark.parametrize(
@@ -23,28 +69,43 @@ NEVER_SALTED = {"metadata": {"name": "main-litellm", "annotations": {"litclaw.de
         ({"masterKeySecretRef": {"name": "own", "key": "KEY"}}, None, "NotOurs: Secret own"),
     ],
 )
-async def test_it_is_refused_with_the_reason(
-    managed: dict[str, Any], deployment: dict[str, Any] | None, reason: str
-) -> None:
-    spec = {"managed": {"database": {"embedded": {}}, **managed}}
-    route = LiteLLMRoute.model_validate({"metadata": {"name": "main", "namespace": "ai", "uid": "u"}, "spec": spec})
-    clock = Clock()
-    nothing = cast(Kube, SimpleNamespace())  # it fails where anything is asked of it
-    context = Context(
-        kube=nothing, cache=Cache(), cluster="c", wake=lambda key: None, enqueue_after=lambda key, s: None, now=clock
-    )
-    run = RotationRun(
-        ("LiteLLMKeyRotation", "", "all"),
-        not_before=clock(),
-        grace=0,
-        limit=1,
-        stop=0,
-        wake=lambda key: None,
-        now=Clock(),
-    )
-    run.plan({"u": ("LiteLLMRoute", "ai", "main")}, {}, resting=False)
-    context.runs["c"] = run
-    assert route.spec.managed
-    await renew(context, route, route.spec.managed, deployment)
+async def test_it_is_refused_with_the_reason(managed: dict[str, Any], deployment: Body | None, reason: str) -> None:
+    scene = Scene()
+    run = begin(scene)
+    route, given = managed_route(managed)
+    await rotate_master_key_if_due(scene.context, route, given, deployment)
     [(_, why)] = run.failures.values()
-    assert why.startswith(reason)
+    assert why.startswith(reason) and not scene.kube.applied
+
+
+async def test_the_new_key_is_beside_the_old_one_until_every_pod_knows_it() -> None:
+    scene = scene_with({names.MASTER_KEY: OLD}, "2026-11-24T09:00:00+00:00")
+    body = next(scene.cache.all("LiteLLMRoute"))
+    await rotate_master_key_if_due(scene.context, ROUTE, MANAGED, SALTED)
+    assert values(scene) == {names.MASTER_KEY: OLD}, "no rotation covers the route"
+    run = begin(scene)
+    await rotate_master_key_if_due(scene.context, ROUTE, MANAGED, SALTED)
+    new = values(scene)[names.MASTER_KEY]
+    assert new != OLD and values(scene)[names.MASTER_KEY_BEFORE] == OLD
+    before = await master_key_before(scene.context, ROUTE, MANAGED)
+    assert before and before.get_secret_value() == OLD
+    await rotate_master_key_if_due(scene.context, ROUTE, MANAGED, SALTED)
+    await finish_master_key_rotation(scene.context, ROUTE, ROLLING_OUT)
+    assert values(scene) == {names.MASTER_KEY: new, names.MASTER_KEY_BEFORE: OLD} and run.in_progress == 1
+    assert is_master_key_older(scene.context, body, run.not_before)
+    await finish_master_key_rotation(scene.context, ROUTE, ROLLED_OUT)
+    assert values(scene) == {names.MASTER_KEY: new} and run.in_progress == 0 and not run.failures
+    assert not is_master_key_older(scene.context, body, run.not_before)
+    assert await master_key_before(scene.context, ROUTE, MANAGED) is None
+
+
+@pytest.mark.parametrize("created", [None, "yesterday"])
+async def test_it_ends_also_where_somebody_has_removed_the_annotation_with_the_creation_time(
+    created: str | None,
+) -> None:
+    scene = scene_with({names.MASTER_KEY: "sk-the-new-master-key", names.MASTER_KEY_BEFORE: OLD}, created)
+    run = begin(scene)
+    await finish_master_key_rotation(scene.context, ROUTE, ROLLED_OUT)
+    assert values(scene) == {names.MASTER_KEY: "sk-the-new-master-key"}
+    if created is None:
+        assert run.in_progress == 0, "the key counts as created now"

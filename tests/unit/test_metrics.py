@@ -1,4 +1,4 @@
-"""What Prometheus is told: standard names, nothing of what is gone, nothing secret; and /healthz and /readyz."""
+"""The metrics: standard names, nothing about deleted resources, nothing secret; and /healthz and /readyz."""
 
 import asyncio
 import re
@@ -12,10 +12,13 @@ from litclaw.kube.cache import Cache
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.context import Context, Request, RouteState
 from litclaw.reconcile.core.queue import WorkQueue
-from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.proxy.connection import Connection
 from prometheus_client import generate_latest
+
+from .proxies import Clock, FakeProxy
+from .scenes import context_of, session_of
 
 ROUTE = {"name": "main", "namespace": "ai"}
 
@@ -38,7 +41,7 @@ def agent(name: str, ready: bool = True, **status: Any) -> dict[str, Any]:
 
 
 def row(token: str, uid: str, **given: Any) -> KeyRow:
-    mark = given.pop("mark", Mark("cluster", uid, 1))
+    mark = given.pop("mark", Mark("c", uid, 1))
     return KeyRow(token=token, alias=token, limits=Limits(), spend=1.0, mark=mark, **given)
 
 
@@ -48,16 +51,10 @@ class Process:
     def __init__(self, *bodies: dict[str, Any], leads: bool = True) -> None:
         self.cache = Cache()
         for each in bodies:
-            self.cache.observe(each)
+            self.cache.store(each)
         self.recorder = Recorder()
         self.queue: WorkQueue[Request] = WorkQueue(_nothing)
-        self.context = Context(
-            kube=None,  # type: ignore[arg-type]
-            cache=self.cache,
-            cluster="cluster",
-            wake=self.queue.add,
-            enqueue_after=self.queue.add_after,
-        )
+        self.context = context_of(cache=self.cache, enqueue=self.queue.enqueue, enqueue_after=self.queue.enqueue_after)
         work = Work(self.context, self.queue) if leads else None
         self.recorder.registry.register(StateCollector(self.cache, lambda: work))
 
@@ -70,7 +67,7 @@ class Process:
 SCOUT = 'agent="scout",agent_namespace="team-a",route="main",route_namespace="ai"'
 
 
-async def test_figures_of_an_agent_are_there_and_vanish_with_it() -> None:
+async def test_figures_of_an_agent_appear_and_vanish_with_it() -> None:
     scout = agent("scout", spend="3.21", budget="50.00", key={"rotatedAt": "2026-11-24T10:00:00Z"})
     process = Process(scout, agent("bare", ready=False))
     seen = process.scrape()
@@ -80,34 +77,42 @@ async def test_figures_of_an_agent_are_there_and_vanish_with_it() -> None:
     assert not [name for name in seen if 'agent="bare"' in name], "nothing is known of it yet"
     stalled = [name for name in seen if name.startswith("litclaw_resource_stalled")]
     assert len(stalled) == 1 and 'reason="RouteNotFound"' in stalled[0] and 'resource="bare"' in stalled[0]
-    process.cache.forget(scout)
+    process.cache.remove(scout)
     assert not [name for name in process.scrape() if "scout" in name]
 
 
 async def test_keys_are_live_retiring_or_orphaned() -> None:
     process = Process(agent("scout"))
-    table = KeyTable("cluster")
-    retained = Mark("cluster", "uid-gone", 1, retained="team-a/gone")
-    for each in (
+    clock = Clock()
+    proxy = FakeProxy(clock)
+    session = session_of(proxy.answer, clock)
+    retained = Mark("c", "uid-gone", 1, retained_for="team-a/gone")
+    keys = (
         row("live", "uid-scout"),
+        row("new", "uid-scout"),
         row("old", "uid-scout", expires="2026-11-24T11:00:00Z"),
         row("left", "uid-nobody"),
         row("kept", "uid-gone", mark=retained),
-    ):
-        table.put(each)
-    state = RouteState(client=None, secrets=(None, "", None), table=table)  # type: ignore[arg-type]
-    process.context.routes["ai", "main"] = state
+    )
+    for route in ("main", "other"):
+        session.routes.add(("ai", route))
+        process.context.routes["ai", route] = Connection(session)
     assert not [name for name in process.scrape() if name.startswith("litclaw_route_keys")], "not read yet"
-    state.refreshed_at = 1.0
-    seen = process.scrape()
-    counts = {what: seen[f'litclaw_route_keys{{route="main",route_namespace="ai",state="{what}"}}'] for what in STATES}
-    assert counts == {"live": 2, "retiring": 1, "orphaned": 1}
+    await session.table.refresh(session.client)
+    for each in keys:
+        session.table.put(each)
+    assert _keys(process, "main") == {"live": 2, "retiring": 1, "orphaned": 1}
+    assert _keys(process, "other") == {"live": 0, "retiring": 0, "orphaned": 0}, "each key counts at one route"
 
 
-STATES = ("live", "retiring", "orphaned")
+def _keys(process: Process, route: str) -> dict[str, float]:
+    seen, states = process.scrape(), ("live", "retiring", "orphaned")
+    return {
+        state: seen[f'litclaw_route_keys{{route="{route}",route_namespace="ai",state="{state}"}}'] for state in states
+    }
 
 
-async def test_a_rotation_tells_its_failures_and_when_it_ended() -> None:
+async def test_a_rotation_s_failures_and_its_end_are_metrics() -> None:
     going = body("LiteLLMKeyRotation", "going", "", {"total": 3, "failed": 1})
     ended = body("LiteLLMKeyRotation", "ended", "", {"total": 3, "failed": 2, "completedAt": "2026-11-24T10:00:00Z"})
     seen = Process(going, ended).scrape()
@@ -117,23 +122,23 @@ async def test_a_rotation_tells_its_failures_and_when_it_ended() -> None:
     assert times == {'litclaw_rotation_completed_timestamp_seconds{rotation="ended"}': 1795514400}
 
 
-async def test_the_queue_is_seen() -> None:
+async def test_the_queue_is_measured() -> None:
     process = Process()
-    process.queue.add(("OpenClawAgent", "a", "b"))
+    process.queue.enqueue(("OpenClawAgent", "a", "b"))
     await asyncio.sleep(0.01)
     seen = process.scrape()
     assert seen['litclaw_queue_depth{kind="OpenClawAgent"}'] == 1 and seen["litclaw_queue_longest_waiting_seconds"] > 0
     assert seen["litclaw_queue_longest_working_seconds"] == 0
 
 
-async def test_one_that_stands_by_says_nothing_of_resources() -> None:
+async def test_a_standby_has_no_metrics_of_resources() -> None:
     process = Process(agent("scout", spend="3.21"), leads=False)
     seen = process.scrape()
     assert seen["litclaw_leader"] == 0 and seen['litclaw_cache_objects{kind="OpenClawAgent"}'] == 1
     assert not [name for name in seen if "scout" in name or name.startswith("litclaw_queue")]
 
 
-async def test_a_status_that_is_no_figure_costs_no_other() -> None:
+async def test_a_status_that_is_no_number_costs_no_other_metric() -> None:
     process = Process(agent("odd", spend="much", key={"rotatedAt": "then"}), agent("scout", spend="1"))
     assert process.scrape()[f"litclaw_agent_spend_usd{{{SCOUT}}}"] == 1
 
@@ -174,26 +179,24 @@ def test_calls_and_passes_are_counted_without_names_of_objects() -> None:
     assert not [name for name in seen if "team-a" in name or "sk-" in name]
 
 
-async def test_the_endpoints_tell_the_truth(unused_port: int) -> None:
-    wrong = {"alive": "", "ready": "the cache isn't filled yet"}
+async def test_the_process_is_alive_as_long_as_it_answers_and_ready_when_it_could_take_over(unused_port: int) -> None:
+    problem = "the cache isn't filled yet"
 
     async def ready() -> str:
-        return wrong["ready"]
+        return problem
 
-    server = Server(f"127.0.0.1:{unused_port}", Recorder().registry, alive=lambda: wrong["alive"], ready=ready)
+    server = Server(f"127.0.0.1:{unused_port}", Recorder().registry, ready=ready)
     await server.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_port}", trust_env=False) as client:
 
-            async def look() -> list[int]:
+            async def statuses() -> list[int]:
                 return [(await client.get(path)).status_code for path in ("/healthz", "/readyz")]
 
-            assert await look() == [200, 503]
+            assert await statuses() == [200, 503]
             assert (await client.get("/readyz")).text == "the cache isn't filled yet\n"
-            wrong["ready"] = ""
-            assert await look() == [200, 200]
-            wrong["alive"] = "a pass over a resource hangs"
-            assert await look() == [503, 503]
+            problem = ""
+            assert await statuses() == [200, 200]
             metrics = await client.get("/metrics")
             assert metrics.headers["content-type"].startswith("text/plain") and "litclaw_build_info" in metrics.text
             assert (await client.get("/")).status_code == 404
@@ -208,7 +211,7 @@ async def test_without_a_host_it_is_served_to_both_families(unused_port: int, ho
 
     if host == "[::1]" and not _has_ipv6():
         pytest.skip("this machine has no IPv6")
-    server = Server(f":{unused_port}", Recorder().registry, alive=lambda: "", ready=ready)
+    server = Server(f":{unused_port}", Recorder().registry, ready=ready)
     await server.start()
     try:
         async with httpx.AsyncClient(trust_env=False) as client:

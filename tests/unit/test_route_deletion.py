@@ -1,69 +1,88 @@
-"""The end of a route while an agent's key is being made at its proxy."""
+"""The deletion of an external route: the keys of its agents end with it, also one that is being created just now."""
 
-from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-from litclaw.kube.cache import Cache
-from litclaw.kube.client import Kube
-from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.context import Context, RouteState
-from litclaw.reconcile.proxy.key_table import KeyTable
-from litclaw.reconcile.route.deletion import finish
+import pytest
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.route.deletion import finalize_route
+from litclaw.reconcile.route.reconcile import reconcile_route
 
-from .proxies import MASTER, Clock, FakeProxy
+from .scenes import Body, Scene, agent_body, key_of_agent, master_key_body, route_body
 
-META = {"namespace": "n", "uid": "r", "resourceVersion": "1"}
-ROUTE = {
-    "apiVersion": "litclaw.dev/v1alpha1",
-    "kind": "LiteLLMRoute",
-    "metadata": {
-        **META,
-        "name": "r",
-        "finalizers": ["litclaw.dev/finalizer"],
-        "deletionTimestamp": "2026-01-01T00:00:00Z",
-    },
-    "spec": {"external": {"url": "http://litellm:4000", "masterKeySecretRef": {"name": "m", "key": "k"}}},
-}
-AGENT = {
-    "apiVersion": "litclaw.dev/v1alpha1",
-    "kind": "OpenClawAgent",
-    "metadata": {**META, "name": "a", "uid": "u"},
-    "spec": {"routeRef": {"name": "r"}},
-    "status": {"key": {"hash": "12345678"}},
-}
+DELETED_AT = "2026-11-24T09:59:00Z"
+KEY = "sk-the-key-of-an-agent"
 
 
-async def test_a_key_that_is_being_made_is_waited_for_and_ends_with_the_route() -> None:
-    remove_finalizer: list[Mapping[str, Any]] = []
+def deleted(**given: Any) -> Body:
+    """A route that is being deleted, and waits for us."""
+    return route_body(finalizers=["litclaw.dev/finalizer"], deletionTimestamp=DELETED_AT, **given)
 
-    async def apply(manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
-        remove_finalizer.append(manifest)
-        return {**manifest, "metadata": {**manifest["metadata"], "finalizers": []}}
 
-    clock, cache = Clock(), Cache()
-    proxy = FakeProxy(clock)
-    cache.observe(AGENT)
-    context = Context(
-        kube=cast(Kube, cast(object, SimpleNamespace(apply=apply))),
-        cache=cache,
-        cluster="c",
-        wake=lambda key: None,
-        enqueue_after=lambda key, seconds: None,
-        now=clock,
-    )
-    state = context.routes["n", "r"] = RouteState(proxy.client(), (MASTER, "", None), KeyTable("c"), usable=True)
-    await state.table.refresh(state.client)
-    state.refreshed_at = 0.0
-    state.making = 1
+def deleting(*bodies: Body) -> Scene:
+    """A scene with such a route and an agent that has got a key by it."""
+    return Scene(deleted(), agent_body(status={"key": {"hash": "12345678"}}), *bodies)
 
-    assert await finish(context, ROUTE) is not None and not remove_finalizer, "a key is being made"
-    assert not state.usable, "and no other is begun"
 
-    # It was made, and its maker never heard of that.
-    mark = Mark("c", "u", 1, namespace="n", created_at=clock().isoformat())
-    row = KeyRow("1" * 64, "n/a", Limits(), 0.0, mark)
-    proxy.rows[row.token] = {"token": row.token, "key_alias": row.alias, "spend": 0.0, "metadata": row.marked(mark)}
-    state.making = 0
-    assert await finish(context, ROUTE) is None
-    assert proxy.rows == {} and len(remove_finalizer) == 1
+def gone(scene: Scene) -> bool:
+    """True if the finalizer is removed, so that the route is gone."""
+    return ("LiteLLMRoute", "n", "r") not in scene.kube.objects
+
+
+async def test_a_key_that_is_being_created_is_waited_for_and_ends_with_the_route() -> None:
+    scene = deleting()
+    await scene.read()
+    scene.connection.keys_in_creation = 1
+    assert await finalize_route(scene.context, deleted()) == intervals.KEY_IN_CREATION
+    assert not scene.kube.applied and not gone(scene), "a key is being created"
+    assert not scene.connection.usable, "and no other is begun"
+
+    # It was created, and the response was lost.
+    scene.create(key_of_agent(KEY))
+    scene.connection.keys_in_creation = 0
+    assert await finalize_route(scene.context, deleted()) is None
+    assert scene.proxy.rows == {} and gone(scene)
+
+
+async def test_keys_of_another_route_s_agents_at_the_same_proxy_stay() -> None:
+    scene = deleting(agent_body("b", "v", route="other"))
+    scene.know(key_of_agent(KEY))
+    stays = scene.know(key_of_agent("sk-of-another-agent", "v", alias="n/b"))
+    await scene.read()
+    assert await finalize_route(scene.context, deleted()) is None
+    assert set(scene.proxy.rows) == {stays.token} and gone(scene)
+
+
+async def test_a_route_that_this_process_has_not_reached_yet_is_reached_for_its_deletion() -> None:
+    scene = deleting()
+    scene.context.routes.clear()
+    scene.kube.objects["Secret", "n", "m"] = master_key_body()
+    scene.create(key_of_agent(KEY))
+    assert await reconcile_route(scene.context, "n", "r") is None
+    assert scene.proxy.rows == {} and gone(scene) and not scene.context.routes
+    await scene.context.proxies.close()
+
+
+async def test_a_proxy_that_is_away_delays_the_deletion_for_a_limited_time() -> None:
+    scene = deleting()
+    scene.know(key_of_agent(KEY))
+    await scene.read()
+    scene.proxy.failing.add("/key/list")
+    assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY and not gone(scene)
+    scene.clock.pass_(intervals.FINALIZER_LIMIT)
+    assert await finalize_route(scene.context, deleted()) is None and gone(scene)
+    [event] = [each for each in scene.kube.applied if each["kind"] == "Event"]
+    assert event["reason"] == "KeyLeftBehind" and len(scene.proxy.rows) == 1
+
+
+@pytest.mark.parametrize("status", [{}, {"key": {}}])
+async def test_without_any_key_the_proxy_is_not_asked(status: Body) -> None:
+    scene = Scene(deleted(), agent_body(status=status))
+    assert await finalize_route(scene.context, deleted()) is None
+    assert gone(scene) and not scene.proxy.calls
+
+
+async def test_a_route_without_our_finalizer_is_left_alone() -> None:
+    scene = deleting()
+    scene.know(key_of_agent(KEY))
+    assert await finalize_route(scene.context, route_body(deletionTimestamp=DELETED_AT)) is None
+    assert not scene.kube.applied and len(scene.proxy.rows) == 1

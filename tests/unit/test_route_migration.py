@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from .routes import managed_route
 
 
-def held(url: str = "postgresql://u:p@db/litellm", salt: str = "s" * 16) -> RouteSecrets:
+def secrets_of(url: str = "postgresql://u:p@db/litellm", salt: str = "s" * 16) -> RouteSecrets:
     return RouteSecrets(SecretStr("sk-"), None, SecretStr(salt), SecretStr(url), "fingerprint", "digest")
 
 
@@ -50,16 +50,16 @@ def test_the_longest_route_has_a_job_of_a_valid_name() -> None:
 
 def test_a_new_image_database_or_way_to_it_is_migrated_and_nothing_else() -> None:
     def of(managed: dict[str, Any] | None = None, secrets: RouteSecrets | None = None, **spec: Any) -> str:
-        return migration_digest(*managed_route(managed, **spec), secrets or held())
+        return migration_digest(*managed_route(managed, **spec), secrets or secrets_of())
 
     before = of()
     assert of({"replicas": 3, "monitoring": {"enabled": True}}, routerSettings={"num_retries": 2}) == before
     assert of({"image": "example.com/litellm:2"}) != before
-    assert of(secrets=held("postgresql://u:p@db/other")) != before
+    assert of(secrets=secrets_of("postgresql://u:p@db/other")) != before
     assert of(generalSettings={"database_extra_connection_params": {"schema": "other"}}) != before
 
 
-def test_a_migration_that_does_not_start_is_told_from_one_that_takes_long() -> None:
+def test_a_migration_that_does_not_start_is_not_one_that_takes_long() -> None:
     started = {"startTime": "2026-11-24T08:00:00Z", "active": 1}
     soon, late = (datetime(2026, 11, 24, 8, minute, tzinfo=UTC) for minute in (4, 6))
     assert is_stuck({"status": {**started, "ready": 0}}, late)

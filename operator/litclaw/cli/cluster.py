@@ -44,8 +44,10 @@ class Target:
 
 
 class LongConnection:
-    """A connection for a long wait: it tolerates an outage of the API server, and renews credentials once they have expired, as
-    those of cloud providers do after minutes.
+    """A connection for a long wait.
+
+    It tolerates an outage of the API server, and renews credentials that have expired, as a cloud provider's do after
+    minutes.
     """
 
     def __init__(self, target: Target, kube: Kube, connect: Callable[[Target], Awaitable[Kube]]) -> None:
@@ -149,8 +151,8 @@ async def _connect(target: Target, source: str, remedy: str) -> Kube:
 def _prepare_library() -> None:
     """Silence the log of ``kubernetes.aio``, whose errors are reported here, and shorten its import.
 
-    The packages ``kubernetes`` and ``kubernetes.aio`` import the synchronous client, requests, OAuth and more, of which nothing is
-    used here: half of the library's CPU time. Their submodules can be imported without running the packages themselves.
+    The packages ``kubernetes`` and ``kubernetes.aio`` import the synchronous client, requests, OAuth and more, which
+    take as much CPU as the modules that are used here. Those can be imported without running their packages.
     """
     logging.getLogger("kubernetes").setLevel(logging.CRITICAL)
     for name in ("kubernetes", "kubernetes.aio"):

@@ -16,8 +16,8 @@ def plugin() -> None:
 def complete() -> None:
     """``kubectl_complete-litclaw``, which kubectl (since 1.26) runs to complete the last of some words.
 
-    The output has Cobra's form: one candidate per line, its help after a tab, then a directive. With directive 0 the shell completes
-    file names if there are no candidates. Typer prints the same lines for fish.
+    The output has Cobra's form: one candidate per line, its help after a tab, then a directive. With directive 0 the
+    shell completes file names if there are no candidates. Typer prints the same lines for fish.
     """
     *before, last = sys.argv[1:] or [""]
     line = f"{shlex.join(['litclaw', *before])} {shlex.quote(last) if last else ''}"

@@ -1,7 +1,7 @@
 """``litclaw``, also installed as ``kubectl-litclaw``.
 
-The module of a command declares its options, and imports what the command works with only when it runs: neither `litclaw version`
-nor the shell's completion waits for models, clients and displays to load.
+The module of a command declares its options, and imports what the command works with only when it runs. So neither
+`litclaw version` nor the shell's completion waits for models, clients and displays to load.
 """
 
 import typer

@@ -264,7 +264,7 @@ def _with_known_digest(deployment: Manifest, *, known: bool) -> Manifest:
 
 
 def _finished(manifest: Manifest) -> Manifest:
-    """The manifest as it is applied, with a Secret's values as text, and with a digest if everything that it covers is known."""
+    """The manifest as it is applied, with a Secret's values as text. A digest of something unknown is a placeholder."""
     out = sealed(manifest)
     if UNKNOWN in json.dumps(manifest) or _JOB_DIGEST in manifest["metadata"]["name"]:
         meta = out["metadata"]

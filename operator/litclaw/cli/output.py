@@ -1,7 +1,7 @@
 """What the commands print.
 
-Standard output has the result, and standard error everything else. On a terminal there are colours, and tables fit its width; in a
-pipe there are no colours, and a row of a table is one line.
+Standard output has the result, and standard error everything else. On a terminal there are colours, and tables fit its
+width; in a pipe there are no colours, and a row of a table is one line.
 """
 
 import json

@@ -42,9 +42,9 @@ def render(
 ) -> None:
     """Print what routes and agents become: config.yaml, openclaw.json and every object, without a cluster.
 
-    The result is what the operator of this release creates. Placeholders stand for secret values (MADE-UP-BY-THE-OPERATOR) and
-    for values that are known only in a cluster (KNOWN-IN-THE-CLUSTER-ALONE). Only the API server checks the CEL rules of the CRDs:
-    kubectl apply --dry-run=server.
+    The result is what the operator of this release creates. Placeholders stand for secret values
+    (MADE-UP-BY-THE-OPERATOR) and for values that are known only in a cluster (KNOWN-IN-THE-CLUSTER-ALONE). Only the API
+    server checks the CEL rules of the CRDs: kubectl apply --dry-run=server.
     """
     from litclaw.cli import manifests, offline, rendered, schema
 

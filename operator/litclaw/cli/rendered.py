@@ -103,7 +103,7 @@ def _files_of(manifest: Manifest, head: str) -> Iterator[tuple[str, str]]:
 
 
 def report(made: list[Made]) -> None:
-    """Print the resources that wouldn't become ready, and the differences from a cluster: each remark once, with its resources."""
+    """Print the resources that wouldn't become ready, and each difference from a cluster with its resources."""
     remarks: dict[str, list[str]] = {}
     for each in made:
         kind, namespace, name = each.owner

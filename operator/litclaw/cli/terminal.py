@@ -1,7 +1,7 @@
 """Styled text for a terminal: colours, and lines that fit its width.
 
-Rich does this too, but loading it and laying out a table of 1,000 rows with it takes more than a second of CPU. It is used where
-a display moves: the progress bar of `litclaw rotate --wait` and `litclaw status --watch`.
+Rich does this too, but takes more than a second of CPU to load and to lay out a table of 1,000 rows. It is used where
+a display moves: the progress bar of `litclaw rotate --wait`, and `litclaw status --watch`.
 """
 
 import os
@@ -37,7 +37,7 @@ class Screen:
 
     @classmethod
     def of(cls, stream: TextIO) -> "Screen":
-        """The screen behind a stream. ``COLUMNS`` overrides its width, and ``NO_COLOR`` (no-color.org) disables colours."""
+        """The screen of a stream. ``COLUMNS`` overrides its width, and ``NO_COLOR`` (no-color.org) disables colours."""
         if not stream.isatty():
             return cls(width=None, colours=False)
         colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -18,7 +18,6 @@ from litclaw.reconcile.core.request import Request
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.2
 _POLLS_PER_LIST = 25
 
 
@@ -30,7 +29,7 @@ async def wait_until_cached(kube: Kube, cache: Cache, kinds: Iterable[Resource],
                 wanted, _ = await _list_uids(kube, kind, namespaces)
             except KubeError as error:
                 log.warning("%s can't be listed: %s", kind.plural, error)
-                await asyncio.sleep(_POLL_SECONDS * _POLLS_PER_LIST)
+                await asyncio.sleep(intervals.FILLED_POLL * _POLLS_PER_LIST)
                 continue
             if await _all_cached(cache, kind, wanted):
                 break
@@ -41,7 +40,7 @@ async def _all_cached(cache: Cache, kind: Resource, wanted: Collection[str]) -> 
         cached = {body["metadata"]["uid"] for body in cache.all(kind.kind)}
         if cached >= set(wanted):
             return True
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(intervals.FILLED_POLL)
     return False
 
 

@@ -26,8 +26,8 @@ _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _OWNERS = (ROUTE.kind, AGENT.kind)
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _REFUSED = (
-    "The message names what refuses it: a Pod Security Standard, a quota or a webhook of the namespace. The operator's pods "
-    "comply with restricted; settings that a resource adds to them may not."
+    "The message names what refuses it: a Pod Security Standard, a quota or a webhook of the namespace. The operator's "
+    "pods comply with restricted; settings that a resource adds to them may not."
 )
 
 

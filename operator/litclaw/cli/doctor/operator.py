@@ -96,7 +96,7 @@ async def find_operator(kube: Kube, namespace: str | None) -> tuple[OperatorDepl
         where = f"in namespace {namespace}" if namespace else "in the cluster"
         return None, [fail(name, f"there is no Deployment with label {OPERATOR_LABELS} {where}", _INSTALL)]
     if len(found) > 1:
-        remedy = "Two operators for the same namespaces undo each other's work. --operator-namespace chooses the one to check."
+        remedy = "Two operators for the same namespaces undo each other's work. Choose one with --operator-namespace."
         return OperatorDeployment(found[0]), [warn(name, f"there are several: {', '.join(map(title, found))}", remedy)]
     return OperatorDeployment(found[0]), []
 

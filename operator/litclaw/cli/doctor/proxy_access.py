@@ -1,7 +1,7 @@
 """How a route's proxy is reached from here, and whether its master key may be sent that way.
 
-A master key is read from its Secret if the user may read it, never printed, and sent in two ways only: through the API server, and
-over HTTPS with a verified certificate. Without it, only questions that need no key are asked.
+A master key is read from its Secret if the user may read it, never printed, and sent in two ways only: through the API
+server, and over HTTPS with a verified certificate. Without it, only questions that need no key are asked.
 """
 
 import base64

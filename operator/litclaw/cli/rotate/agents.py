@@ -1,4 +1,4 @@
-"""New keys for single agents: an annotation with a new value requests one, and the agent's status reports it as done."""
+"""New keys for single agents: a new value of their annotation requests one, and their status reports it as done."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -82,8 +82,8 @@ async def _require_operator(kube: Kube) -> None:
         return  # or the user may not list them
     first = operators[0]
     message = (
-        f"nobody would process a {ROTATION_KIND}: the operator (Deployment {first.namespace}/{first.name}) acts in some "
-        f"namespaces only (--namespaces {','.join(first.namespaces)}), where it doesn't watch rotations"
+        f"nobody would process a {ROTATION_KIND}: the operator (Deployment {first.namespace}/{first.name}) acts in "
+        f"some namespaces only (--namespaces {','.join(first.namespaces)}), and doesn't watch rotations"
     )
     remedy = f"Name agents instead, to set their annotation {names.ANNOTATION_ROTATE}: litclaw rotate team-a/scout."
     raise CommandError(message, remedy)

@@ -58,7 +58,7 @@ def request_of(options: Mapping[str, Any], namespace: str | None) -> RotationReq
     narrowed = [options["--selector"], options["--route"], namespace]
     if not options["--all"] and not any(narrowed):
         remedy = "Use --all, --namespace, --selector or --route, or name agents."
-        raise CommandError("nothing says which keys are to be rotated", remedy, Exit.USAGE)
+        raise CommandError("nothing selects the keys to rotate", remedy, Exit.USAGE)
     if options["--all"] and any(narrowed):
         remedy = "Remove --all, or the other selection."
         raise CommandError("--all means every agent of the cluster", remedy, Exit.USAGE)

@@ -47,16 +47,19 @@ async def guarded(
         message = f"The API server refuses a request of the operator: {error.reason}: {error.message}"
         why = Blocked(ConditionType.READY, "Refused", message, stalled=True)
     except Exception as error:  # noqa: BLE001 - the one place for exceptions that nobody expected
-        meta, where = body["metadata"], "".join(traceback.format_tb(error.__traceback__))
-        log.error(
-            "%s in %s %s/%s:\n%s", type(error).__name__, body["kind"], meta.get("namespace", ""), meta["name"], where
-        )
+        meta = body["metadata"]
+        log_unexpected(error, f"{body['kind']} {meta.get('namespace', '')}/{meta['name']}")
         message = (
             f"The operator fails over this resource ({type(error).__name__}); its log has the place. Please report it."
         )
         why = Blocked(ConditionType.READY, "InternalError", message, stalled=True)
     await set_blocked(cluster, body, required, why)
     return jittered(intervals.INTERNAL_ERROR), why
+
+
+def log_unexpected(error: Exception, where: str) -> None:
+    """Log an unexpected exception: its type and the lines that led to it, without its own text."""
+    log.error("%s in %s:\n%s", type(error).__name__, where, "".join(traceback.format_tb(error.__traceback__)))
 
 
 async def set_blocked(

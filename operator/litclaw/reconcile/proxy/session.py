@@ -6,7 +6,6 @@ agents and nobody else.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,8 @@ from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.errors import LiteLLMError, NoDatabaseError, NotLiteLLMError, UnreachableError
 from litclaw.net.backoff import jittered
 from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.last_resort import log_unexpected
 from litclaw.reconcile.proxy.key_table import KeyTable
-
-log = logging.getLogger(__name__)
 
 RouteKey = tuple[str, str]
 """A route: namespace, name."""
@@ -236,8 +234,8 @@ class ProxySession:
             error: LiteLLMError = UnreachableError(f"{self.url} doesn't answer within {intervals.OBSERVE_LIMIT:g} s")
         except LiteLLMError as failed:
             error = failed
-        except Exception as failed:
-            log.exception("%s can't be observed", self.url)
+        except Exception as failed:  # noqa: BLE001 - an answer that nobody expected must not end the session
+            log_unexpected(failed, f"the observation of {self.url}")
             error = NotLiteLLMError(f"{self.url} answers what LiteLLM doesn't: {type(failed).__name__}")
         return replace(found, error=error)
 
@@ -274,8 +272,8 @@ class ProxySession:
             error = UnreachableError(f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s")
         except LiteLLMError as failed:
             error = failed
-        except Exception as failed:
-            log.exception("the keys of %s can't be read", self.url)
+        except Exception as failed:  # noqa: BLE001 - an answer that nobody expected must not end the session
+            log_unexpected(failed, f"the read of the keys of {self.url}")
             error = NotLiteLLMError(f"{self.url} lists what LiteLLM doesn't: {type(failed).__name__}")
         before, self.read_error = self.read_error, error
         if changed and not first:

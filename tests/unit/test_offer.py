@@ -1,0 +1,105 @@
+"""What a route offers its agents: they are reconciled when it changes, and not otherwise."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from litclaw.kube.objects import condition_of
+from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.session import ProxySession
+from litclaw.reconcile.route.reconcile import reconcile_route
+
+from .scenes import MODEL, Body, Scene, agent_body, master_key_body, offer_of, route_body, until
+
+AGENTS = [("OpenClawAgent", "n", "a"), ("OpenClawAgent", "n", "b")]
+
+
+def test_equal_offers_are_equal_whatever_they_are_made_of() -> None:
+    assert offer_of("a", "b") == offer_of("a", "b") and offer_of("a", "b") is not offer_of("a", "b")
+    assert offer_of("a") != offer_of("b") and offer_of() != replace(offer_of(), usable=False)
+
+
+def test_agents_are_enqueued_if_what_they_see_has_changed() -> None:
+    scene = Scene(agent_body("a", "u"), agent_body("b", "v"), agent_body("c", "w", route="other"))
+    key = ("n", "r")
+    scene.context.enqueue_agents_if_changed(key, ("All", offer_of()))
+    assert scene.enqueued == AGENTS, "the first one, after the start of the process"
+    scene.enqueued.clear()
+    scene.context.enqueue_agents_if_changed(key, ("All", offer_of()))
+    assert scene.enqueued == []
+    scene.context.enqueue_agents_if_changed(key, ("Same", offer_of()))
+    scene.context.enqueue_agents_if_changed(key, ("Same", offer_of("another")))
+    assert scene.enqueued == [*AGENTS, *AGENTS]
+    scene.context.enqueue_agents_if_changed(key, None)
+    scene.context.enqueue_agents_if_changed(key, ("Same", offer_of("another")))
+    assert scene.enqueued == [*AGENTS, *AGENTS, *AGENTS, *AGENTS], "a route that comes back is another one"
+
+
+# By the route's own pass
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    """A route that is ready, with two agents. Its session observes when it is asked to."""
+    monkeypatch.setattr(intervals, "OBSERVE", 60.0)
+    found = Scene(agent_body("a", "u"), agent_body("b", "v"), route_body())
+    found.kube.objects["Secret", "n", "m"] = master_key_body()
+    found.context.routes.clear()
+    found.proxy.models = {MODEL: {"max_input_tokens": 1000}}
+    await reconcile_route(found.context, "n", "r")
+    await until(lambda: session_of(found).keys_read)
+    await reconciled(found)
+    assert condition_of(body_of(found), "Ready")["status"] == "True"
+    yield found
+    await found.context.proxies.close()
+
+
+def session_of(scene: Scene) -> ProxySession:
+    [session] = scene.context.proxies
+    return session
+
+
+def body_of(scene: Scene) -> Body:
+    found = scene.cache.get("LiteLLMRoute", "n", "r")
+    assert found
+    return found
+
+
+async def reconciled(scene: Scene) -> list[Any]:
+    """One pass after a fresh observation; returns the agents that are enqueued."""
+    session = session_of(scene)
+    before = session.observation
+    session.request_observation()
+    await until(lambda: session.observation is not before)
+    scene.enqueued.clear()
+    await reconcile_route(scene.context, "n", "r")
+    return [request for request in scene.enqueued if request[0] == "OpenClawAgent"]
+
+
+async def test_a_pass_that_finds_the_same_enqueues_no_agents(scene: Scene) -> None:
+    assert await reconciled(scene) == [] and await reconciled(scene) == []
+
+
+async def test_a_model_that_changes_at_the_proxy_enqueues_the_agents(scene: Scene) -> None:
+    scene.proxy.models = {MODEL: {"max_input_tokens": 2000}}
+    assert await reconciled(scene) == AGENTS and await reconciled(scene) == []
+
+
+async def test_a_proxy_that_goes_away_and_comes_back_enqueues_the_agents_each_time(scene: Scene) -> None:
+    scene.proxy.database = False
+    assert await reconciled(scene) == AGENTS
+    connection = scene.context.routes["n", "r"]
+    assert connection.offer and not connection.usable and connection.offer.models, "its agents keep what they have"
+    assert await reconciled(scene) == []
+    scene.proxy.database = True
+    assert await reconciled(scene) == AGENTS and connection.usable
+
+
+async def test_changed_defaults_of_the_route_enqueue_the_agents(scene: Scene) -> None:
+    meta = {**body_of(scene)["metadata"], "resourceVersion": "2000", "generation": 2}
+    scene.put({**body_of(scene), "spec": route_body(keyDefaults={"rpmLimit": 60})["spec"], "metadata": meta})
+    await reconcile_route(scene.context, "n", "r")  # the proxy is observed for it
+    assert await reconciled(scene) == AGENTS
+    connection = scene.context.routes["n", "r"]
+    assert connection.offer and connection.offer.key_defaults.rpm_limit == 60

@@ -1,0 +1,209 @@
+"""The orphan sweep: keys without an owner end, others stay, and the API server isn't asked without need."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from litclaw.kube.cache import fingerprint
+from litclaw.kube.errors import UnavailableError
+from litclaw.kube.objects import condition_of
+from litclaw.litellm.errors import LiteLLMError
+from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.session import Credentials
+from litclaw.reconcile.route.reconcile import reconcile_route
+from litclaw.reconcile.route.sweep import sweep, sweeps
+from litclaw.render.agent.secret import agent_secret
+
+from .handled import MASTER
+from .proxies import FakeProxy
+from .scenes import (
+    Body,
+    Scene,
+    agent_body,
+    agent_of,
+    key_of_agent,
+    master_key_body,
+    offer_of,
+    route_body,
+    session_of,
+    until,
+)
+
+OLD, NEW = "sk-the-key-at-the-first-proxy", "sk-the-key-at-the-second-proxy"
+OTHER_URL = "http://10.0.0.2:4000"
+
+
+async def test_keys_of_agents_that_are_gone_end() -> None:
+    scene = Scene(agent_body("a", "living"))
+    kept, orphan = (
+        scene.know(key_of_agent("sk-kept", "living")),
+        scene.know(key_of_agent("sk-left", "gone", alias="n/b")),
+    )
+    await sweep(scene.context, scene.session)
+    assert set(scene.proxy.rows) == {kept.token} and scene.session.table.get(orphan.token) is None
+
+
+async def test_an_agent_that_the_cache_does_not_know_yet_keeps_its_keys() -> None:
+    scene = Scene()
+    scene.kube.objects["OpenClawAgent", "n", "new"] = agent_body("new", "new")
+    scene.know(key_of_agent("sk-new", "new"))
+    await sweep(scene.context, scene.session)
+    assert len(scene.proxy.rows) == 1 and scene.kube.lists == 1
+
+
+@pytest.mark.parametrize("mark", [{"retained_for": "n/a"}, {"namespace": "other"}])
+async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str, str]) -> None:
+    """A retained key, or one of a namespace that another operator serves."""
+    scene = Scene()
+    scene.context.namespaces = ("n",)
+    scene.know(key_of_agent("sk-stays", "gone", **mark))
+    for _ in range(5):
+        await sweep(scene.context, scene.session)
+    assert scene.kube.lists == 0 and len(scene.proxy.rows) == 1
+
+
+async def test_of_an_agent_that_is_gone_only_the_retained_key_stays() -> None:
+    scene = Scene()
+    stays = scene.know(key_of_agent("sk-stays", "gone", retained_for="n/a"))
+    scene.know(key_of_agent("sk-ends", "gone", generation=2, alias="n/a#2"))
+    await sweep(scene.context, scene.session)
+    assert set(scene.proxy.rows) == {stays.token}
+
+
+async def test_a_proxy_that_does_not_do_it_or_agents_that_can_t_be_listed_end_no_key() -> None:
+    scene = Scene()
+    row = scene.know(key_of_agent("sk-left", "gone"))
+    scene.proxy.failing.add("/key/delete")
+    with pytest.raises(LiteLLMError):
+        await sweep(scene.context, scene.session)
+    assert scene.session.table.get(row.token), "it is tried again"
+
+    async def away(*_: object, **__: object) -> Any:
+        raise UnavailableError(0, "Unreachable", "")
+
+    scene.proxy.failing.clear()
+    scene.kube.uids = away  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        await sweep(scene.context, scene.session)
+    assert row.token in scene.proxy.rows
+
+
+# An agent that has moved to another proxy
+
+
+def moved(**spec: Any) -> tuple[Scene, FakeProxy]:
+    """An agent with a key at the proxy of ``n/r``, which names ``n/other`` now and has a key at its proxy in its Secret."""
+    manifest = agent_secret(agent_of(), key=NEW, token="t", base_url=OTHER_URL)
+    secret = {**manifest, "metadata": {**manifest["metadata"], "uid": "s", "resourceVersion": "1"}}
+    scene = Scene(agent_body(route="other", **spec), secret)
+    other = FakeProxy(scene.clock)
+    session = session_of(other.answer, scene.clock, Credentials(OTHER_URL, MASTER))
+    session.routes.add(("n", "other"))
+    scene.context.routes["n", "other"] = Connection(session, offer_of(url=OTHER_URL))
+    scene.know(key_of_agent(OLD))
+    row = key_of_agent(NEW)
+    assert row.mark
+    other.rows[row.token] = {"token": row.token, "key_alias": row.alias, "metadata": row.marked(row.mark)}
+    session.table.put(row)
+    return scene, other
+
+
+async def test_its_keys_end_when_it_has_got_its_key_at_the_other_one() -> None:
+    scene, other = moved()
+    await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows and set(other.rows) == {fingerprint(NEW)}
+    await sweep(scene.context, scene.context.routes["n", "other"].session)
+    assert set(other.rows) == {fingerprint(NEW)}
+
+
+@pytest.mark.parametrize("lacks", ["the route", "its proxy", "the key", "the Secret", "it is deleted"])
+async def test_its_keys_stay_as_long_as_it_lacks_something_there(lacks: str) -> None:
+    scene, _ = moved(**({"deletionTimestamp": "2026-11-24T10:00:00Z"} if lacks == "it is deleted" else {}))
+    connection = scene.context.routes["n", "other"]
+    if lacks == "the route":
+        del scene.context.routes["n", "other"]
+    if lacks == "its proxy":
+        connection.offer = offer_of(usable=False)
+    if lacks == "the key":
+        connection.session.table.drop([fingerprint(NEW)])
+    if lacks == "the Secret":
+        scene.cache.remove(next(scene.cache.all("Secret")))
+        del scene.kube.objects["Secret", "n", "a-litellm"]
+    await sweep(scene.context, scene.session)
+    assert set(scene.proxy.rows) == {fingerprint(OLD)}
+
+
+async def test_a_secret_that_the_cache_lacks_is_read() -> None:
+    scene, _ = moved()
+    scene.cache.remove(next(scene.cache.all("Secret")))
+    await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows
+
+
+async def test_its_keys_stay_where_the_other_route_leads_to_the_same_proxy() -> None:
+    scene, other = moved()
+    other.rows = scene.proxy.rows  # one proxy with two URLs
+    scene.create(key_of_agent(NEW))
+    await sweep(scene.context, scene.session)
+    assert set(scene.proxy.rows) == {fingerprint(OLD), fingerprint(NEW)}
+    shared, _ = moved()
+    shared.context.routes["n", "other"].session = shared.session  # or one session
+    await sweep(shared.context, shared.session)
+    assert set(shared.proxy.rows) == {fingerprint(OLD)}
+
+
+# Which pass sweeps
+
+
+def test_one_of_several_routes_to_a_proxy_sweeps() -> None:
+    scene = Scene()
+    scene.session.routes = {("n", "r"), ("a", "z"), ("n", "b")}
+    assert [key for key in sorted(scene.session.routes) if sweeps(key, scene.session)] == [("a", "z")]
+    scene.session.routes = {("n", "r")}
+    assert sweeps(("n", "r"), scene.session) and not sweeps(("n", "left"), scene.session)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """Two routes to one proxy, which has the key of an agent that is gone."""
+    found = Scene(route_body(), route_body("second", "second"))
+    found.kube.objects["Secret", "n", "m"] = master_key_body()
+    found.context.routes.clear()
+    found.proxy.models["m"] = {}
+    found.create(key_of_agent("sk-left", "gone"))
+    yield found
+    await found.context.proxies.close()
+
+
+async def reconciled(scene: Scene, name: str) -> Body:
+    """The route after passes that it takes to observe the proxy."""
+    await reconcile_route(scene.context, "n", name)
+    [session] = scene.context.proxies
+    await until(lambda: session.keys_read)
+    await reconcile_route(scene.context, "n", name)
+    found = scene.cache.get("LiteLLMRoute", "n", name)
+    assert found
+    return found
+
+
+async def test_a_route_s_pass_sweeps_its_proxy(scene: Scene) -> None:
+    body = await reconciled(scene, "r")
+    assert condition_of(body, "Ready")["status"] == "True" and not scene.proxy.rows
+
+
+async def test_a_model_that_is_missing_at_the_proxy_stops_no_sweep(scene: Scene) -> None:
+    scene.put(route_body(models=[{"name": "missing"}, {"name": "m"}], resourceVersion="2"))
+    body = await reconciled(scene, "r")
+    assert condition_of(body, "ModelsReady")["reason"] == "ModelNotFound" and not scene.proxy.rows
+
+
+async def test_the_pass_of_another_route_to_the_proxy_does_not_sweep_too(scene: Scene) -> None:
+    await reconciled(scene, "r")
+    scene.create(key_of_agent("sk-left-too", "gone"))
+    [session] = scene.context.proxies
+    await session.table.refresh(session.client)
+    body = await reconciled(scene, "second")
+    assert condition_of(body, "Ready")["status"] == "True" and len(scene.proxy.rows) == 1
+    await reconcile_route(scene.context, "n", "r")
+    assert not scene.proxy.rows
+    assert len(scene.proxies.connections) == 2, "the test's own session, and that of both routes"
