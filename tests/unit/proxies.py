@@ -159,17 +159,32 @@ class FakeProxy:
         return answer(200, self._handlers[request.path](request))
 
     def _pass_time(self) -> None:
-        """Book the costs that are due, and reset the budgets whose period has ended."""
+        """Book the costs that are due, and reset the budgets whose period has ended, in the order of time."""
         now = self.clock()
-        due = [each for each in self._unbooked if each[0] <= now]
-        self._unbooked = [each for each in self._unbooked if each[0] > now]
-        for at, token, amount in due:
-            if row := self.rows.get(token):
-                row.update(spend=row["spend"] + amount, last_active=at.isoformat())
-        for row in self.rows.values():
-            ends = row.get("budget_reset_at")
-            if ends and datetime.fromisoformat(ends) + timedelta(seconds=self.reset_delay) <= now:
-                row.update(spend=0.0, budget_reset_at=next_reset(row["budget_duration"], now).isoformat())
+        while True:
+            resets = [(at, row) for row in self.rows.values() if (at := self._resets_at(row)) and at <= now]
+            reset = min(resets, key=lambda each: each[0], default=None)
+            cost = min(self._unbooked, key=lambda each: each[0], default=None)
+            if cost and cost[0] <= (reset[0] if reset else now):
+                self._unbooked.remove(cost)
+                at, token, amount = cost
+                if row := self.rows.get(token):
+                    row.update(spend=row["spend"] + amount, last_active=at.isoformat())
+            elif reset:
+                self._reset(*reset)
+            else:
+                return
+
+    def _resets_at(self, row: Row) -> datetime | None:
+        """When LiteLLM's job resets a budget. It passes over keys that have expired by then."""
+        if not (ends := row.get("budget_reset_at")):
+            return None
+        at = datetime.fromisoformat(ends) + timedelta(seconds=self.reset_delay)
+        expires = row.get("expires")
+        return None if expires and datetime.fromisoformat(expires) <= at else at
+
+    def _reset(self, at: datetime, row: Row) -> None:
+        row.update(spend=0.0, budget_reset_at=next_reset(row["budget_duration"], at).isoformat())
 
     def _authenticated(self, token: str) -> Row:
         row = self.rows.get(token)

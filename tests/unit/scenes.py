@@ -36,7 +36,7 @@ MODEL = "gpt-4o"
 _OWN_KINDS = (ROUTE.kind, AGENT.kind, ROTATION.kind)
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until a condition is true.
 
     Raises:

@@ -42,7 +42,7 @@ async def test_a_key_that_another_process_has_delivered_is_not_replaced_by_one_w
     scene = Scene(_secret(OLD, "1"))
     scene.kube.objects["Secret", "n", "a-litellm"] = newer = _secret(NEW, "2")
     old = scene.know(key_of_agent(OLD, alias="n/a#1", spend=1.0, created_at=_created(scene)))
-    made_for = {"rotate_digest": rotate_annotation_digest(AGENT), "replaces": old.short, "grace": 3600}
+    made_for: Body = {"rotate_digest": rotate_annotation_digest(AGENT), "replaces": old.short, "grace": 3600}
     new = scene.create(key_of_agent(NEW, generation=2, spend=1.0, created_at=_created(scene), **made_for))
 
     with pytest.raises(ConflictError):
@@ -50,8 +50,8 @@ async def test_a_key_that_another_process_has_delivered_is_not_replaced_by_one_w
     assert scene.kube.objects["Secret", "n", "a-litellm"] == newer and new.token in scene.proxy.rows
 
     scene.cache.store(newer)
-    for row in list(scene.proxy.rows.values()):
-        scene.session.table.put(cast(KeyRow, await scene.session.client.key(row["token"])))
+    for token in list(scene.proxy.rows):
+        scene.session.table.put(cast(KeyRow, await scene.session.client.key(token)))
     row, _ = await ensure_key(scene.context, AGENT, scene.access())
     assert row.token == new.token and row.alias == AGENT.alias
     assert set(scene.proxy.rows) == {old.token, new.token}, "the one that was never delivered has gone"

@@ -52,7 +52,7 @@ def secret(data: dict[str, str], created: str | None) -> Body:
 def scene_with(data: dict[str, str], created: str | None) -> Scene:
     """A scene with the route and that Secret."""
     meta = {"namespace": "ai", "name": "main", "uid": ROUTE.metadata.uid, "resourceVersion": "1"}
-    spec = {"managed": {"database": {"embedded": {}}}}
+    spec: Body = {"managed": {"database": {"embedded": {}}}}
     return Scene({"kind": "LiteLLMRoute", "metadata": meta, "spec": spec}, secret(data, created))
 
 

@@ -10,6 +10,7 @@ from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.core.request import Request
 from litclaw.reconcile.proxy.registry import ProxyRegistry
 from litclaw.reconcile.proxy.session import Credentials, ProxySession
 from litclaw.reconcile.route.connect import connect, disconnect
@@ -199,7 +200,8 @@ async def test_a_key_whose_delivery_has_an_unknown_outcome_moves_with_its_route(
 
 
 async def test_a_route_that_is_gone_leaves_its_session_and_its_agents_are_reconciled(found: Registered) -> None:
-    cache, enqueued = Cache(), []
+    cache = Cache()
+    enqueued: list[Request] = []
     cache.store(agent_body("a", "u", route="one"))
     context = context_of(cache=cache, clock=found.clock, connect=found.proxies.connect, enqueue=enqueued.append)
     connect(context, ONE, GIVEN)

@@ -1,9 +1,9 @@
 """The work queue: one worker per request at a time, nothing lost, failures come back later, and groups have limits."""
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
 import pytest
@@ -13,10 +13,13 @@ from litclaw.reconcile.core.queue import Limits, WorkQueue
 from .scenes import until
 
 
-async def _running(queue: WorkQueue[str], seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await queue.run(workers=4)
+async def _run(queue: WorkQueue[str], condition: Callable[[], object]) -> None:
+    """Reconcile until a condition is true, and a little longer."""
+    task = asyncio.create_task(queue.run(workers=4))
+    await until(condition)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_a_request_that_is_enqueued_while_it_is_reconciled_is_reconciled_once_more_and_never_twice_at_once() -> (
@@ -37,7 +40,7 @@ async def test_a_request_that_is_enqueued_while_it_is_reconciled_is_reconciled_o
     queue: WorkQueue[str] = WorkQueue(handler)
     queue.enqueue("a")
     queue.enqueue("a")
-    await _running(queue, 0.2)
+    await _run(queue, lambda: calls == 2)
     assert (calls, most) == (2, 1)
 
 
@@ -53,7 +56,7 @@ async def test_a_failure_is_retried_and_others_go_on(monkeypatch: pytest.MonkeyP
     queue: WorkQueue[str] = WorkQueue(handler)
     queue.enqueue("bad")
     queue.enqueue("good")
-    await _running(queue, 0.5)
+    await _run(queue, lambda: seen.count("bad") == 3)
     assert seen.count("bad") == 3 and seen.count("good") == 1 and not list(queue.failing)
 
 
@@ -68,11 +71,11 @@ async def test_the_earliest_of_two_delays_counts_and_enqueue_comes_before_both()
     queue: WorkQueue[str] = WorkQueue(handler)
     queue.enqueue_after("a", 0.05)
     queue.enqueue_after("a", 10)
-    await _running(queue, 0.2)
+    await _run(queue, lambda: seen)
     assert len(seen) == 1 and seen[0] >= 0.05
     queue.enqueue_after("a", 10)
     queue.enqueue("a")
-    await _running(queue, 0.1)
+    await _run(queue, lambda: len(seen) == 2)
     assert len(seen) == 2
 
 
@@ -83,7 +86,7 @@ async def test_a_transient_error_is_logged_without_a_traceback(caplog: pytest.Lo
     queue: WorkQueue[str] = WorkQueue(handler, transient=(ConnectionError,))
     queue.enqueue("known")
     queue.enqueue("bug")
-    await _running(queue, 0.1)
+    await _run(queue, lambda: len(list(queue.failing)) == 2)
     by_request = {str(record.args[0]): record for record in caplog.records if record.args}  # type: ignore[index]
     assert by_request["known"].exc_info is None and by_request["bug"].exc_info is not None
 
@@ -91,7 +94,7 @@ async def test_a_transient_error_is_logged_without_a_traceback(caplog: pytest.Lo
 async def test_a_request_that_fails_and_is_enqueued_by_its_own_pass_waits_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intervals, "FIRST_RETRY", 0.1)
+    monkeypatch.setattr(intervals, "FIRST_RETRY", 60.0)
     calls = 0
 
     async def handler(request: str) -> None:
@@ -102,26 +105,30 @@ async def test_a_request_that_fails_and_is_enqueued_by_its_own_pass_waits_all_th
 
     queue: WorkQueue[str] = WorkQueue(handler)
     queue.enqueue("hot")
-    await _running(queue, 0.25)
-    assert calls <= 3, "a resource that fails over its own events must not be reconciled without pause"
+    await _run(queue, lambda: calls)
+    assert calls == 1, "a resource that fails over its own events must not be reconciled without pause"
 
 
 async def test_at_the_end_no_pass_is_begun_and_the_running_ones_are_waited_for() -> None:
     begun: list[str] = []
     done: list[str] = []
+    ends = asyncio.Event()
 
     async def handler(request: str) -> None:
         begun.append(request)
-        await asyncio.sleep(0.1 if request == "quick" else 60)
+        await (ends.wait() if request == "quick" else asyncio.sleep(60))
         done.append(request)
 
     queue: WorkQueue[str] = WorkQueue(handler)
     task = asyncio.create_task(queue.run(workers=2))
     queue.enqueue("quick")
     queue.enqueue("slow")
-    await asyncio.sleep(0.01)
+    await until(lambda: len(begun) == 2)
     queue.enqueue("late")
-    await asyncio.wait_for(queue.stop(0.3), 1)
+    stopping = asyncio.create_task(queue.stop(0.3))
+    await asyncio.sleep(0)
+    ends.set()
+    await asyncio.wait_for(stopping, 10)
     assert (begun, done) == (["quick", "slow"], ["quick"])
     assert queue.longest_working >= 0.3 and list(queue.waiting) == ["late"]
     task.cancel()

@@ -65,7 +65,7 @@ async def test_the_cache_is_filled_when_it_has_every_object() -> None:
         await asyncio.sleep(0.02)
         assert not filled.done()
         cache.store(body)
-    await asyncio.wait_for(filled, 2)
+    await asyncio.wait_for(filled, 10)
     assert kube.lists == 2, "one list of each kind"
 
 
@@ -80,13 +80,13 @@ async def test_an_object_that_is_deleted_meanwhile_is_not_waited_for() -> None:
 
 
 async def test_where_there_is_nothing_the_cache_is_filled_at_once() -> None:
-    await asyncio.wait_for(wait_until_cached(as_kube(Listed()), Cache(), (AGENT, ROUTE), ("n",)), 1)
+    await asyncio.wait_for(wait_until_cached(as_kube(Listed()), Cache(), (AGENT, ROUTE), ("n",)), 10)
 
 
 async def test_only_the_namespaces_that_are_served_are_listed() -> None:
     kube, cache = Listed(agent_body("a", "u"), agent_body("b", "v", namespace="other")), Cache()
     cache.store(agent_body("a", "u"))
-    await asyncio.wait_for(wait_until_cached(as_kube(kube), cache, (AGENT,), ("n", "m")), 1)
+    await asyncio.wait_for(wait_until_cached(as_kube(kube), cache, (AGENT,), ("n", "m")), 10)
     assert kube.namespaces == ["n", "m"]
 
 

@@ -52,7 +52,7 @@ async def test_an_agent_that_the_cache_does_not_know_yet_keeps_its_keys() -> Non
 
 
 @pytest.mark.parametrize("mark", [{"retained_for": "n/a"}, {"namespace": "other"}])
-async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str, str]) -> None:
+async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str, Any]) -> None:
     """A retained key, or one of a namespace that another operator serves."""
     scene = Scene()
     scene.context.namespaces = ("n",)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeVar
 
 import yaml
@@ -155,9 +156,23 @@ def _prepare_library() -> None:
     take as much CPU as the modules that are used here. Those can be imported without running their packages.
     """
     logging.getLogger("kubernetes").setLevel(logging.CRITICAL)
-    for name in ("kubernetes", "kubernetes.aio"):
-        if name not in sys.modules and (spec := importlib.util.find_spec(name)):
-            sys.modules[name] = importlib.util.module_from_spec(spec)
+    if "kubernetes" in sys.modules:
+        return
+    library, asynchronous = _not_run("kubernetes"), _not_run("kubernetes.aio")
+    vars(library)["aio"] = asynchronous
+
+
+def _not_run(package: str) -> ModuleType:
+    """A package whose submodules can be imported, without running the package itself.
+
+    Raises:
+        ModuleNotFoundError: it isn't installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ModuleNotFoundError(package)
+    sys.modules[package] = importlib.util.module_from_spec(spec)
+    return sys.modules[package]
 
 
 def error_for(error: KubeError, host: str, target: Target) -> CommandError:
