@@ -19,6 +19,7 @@ from litclaw.kube.resources import AGENT, SECRET, Resource
 from litclaw.litellm.errors import UnreachableError
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.agent.reconcile import reconcile_agent
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.last_resort import TRANSIENT
 from litclaw.reconcile.keys.retire import MOST_RETIRING
 from litclaw.reconcile.proxy.connection import Connection
@@ -231,7 +232,6 @@ class BudgetScene:
         body = agent_body(uid=_UID, key={name: value for name, value in key.items() if value is not None})
         self.kube = LedgerKube(self.fault, route_body(), body)
         self.read_at = self.seen_until = self.clock()
-        self.requeue_after: float | None = None
         self._keys = self._requests = 0
         self._patch = patch("litclaw.reconcile.keys.mint.new_key", self._new_key)
         self._patch.start()
@@ -277,7 +277,7 @@ class BudgetScene:
             True if the agent is ready.
         """
         try:
-            self.requeue_after = run(reconcile_agent(self.context, "n", "a"))
+            run(reconcile_agent(self.context, "n", "a"))
         except TRANSIENT:
             return False  # the queue retries
         except Killed:
@@ -388,7 +388,8 @@ class BudgetScene:
         for _ in range(20):
             if len(self.proxy.rows) == 1:
                 return
-            self.clock.pass_(self.requeue_after or 1)
+            ends = [datetime.fromisoformat(row["expires"]) for row in self.proxy.rows.values() if row.get("expires")]
+            self.clock.now = max(self.clock(), min(ends) + timedelta(seconds=intervals.SETTLE))
             self.settle()
         raise AssertionError("old keys are left")
 

@@ -70,9 +70,9 @@ async def retire_old_keys(
         await _require_accepted(context, agent, session, value)
     elif replaced:
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
-    surplus = [other.token for other in others if other.expires is None and other not in replaced]
-    if surplus:
-        await end_keys(session, surplus)
+    for other in others:
+        if other.expires is None and other not in replaced:
+            await _end_after(session, other, 0)
     if replaced:
         await _set_ends(session, row, replaced)
     await _end_oldest(agent, session, row)
@@ -106,10 +106,10 @@ async def _set_ends(session: ProxySession, row: KeyRow, replaced: Sequence[KeyRo
 
 async def _end_after(session: ProxySession, row: KeyRow, seconds: float) -> None:
     """Make the proxy refuse a key after some seconds, whether or not this process lives; with 0, now."""
-    await session.client.update_key(row.token, {"duration": f"{max(1, round(seconds))}s"})
     if seconds <= 0 and not row.blocked:
         await session.client.block_key(row.token)
         row = replace(row, blocked=True)
+    await session.client.update_key(row.token, {"duration": f"{max(1, round(seconds))}s"})
     session.table.put(replace(row, expires=(session.now() + timedelta(seconds=max(1, seconds))).isoformat()))
 
 
