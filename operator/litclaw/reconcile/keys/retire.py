@@ -20,7 +20,7 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.due import is_older, runs_for
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.session import ProxySession
 
 MOST_RETIRING = 3
@@ -72,7 +72,7 @@ async def retire_old_keys(
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
     surplus = [other.token for other in others if other.expires is None and other not in replaced]
     if surplus:
-        await end_keys(session, surplus)
+        await delete_keys(session, surplus)
     if replaced:
         await _set_ends(session, row, replaced)
     await _end_oldest(agent, session, row)

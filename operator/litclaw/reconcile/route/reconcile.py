@@ -22,7 +22,7 @@ from litclaw.reconcile.proxy.session import Credentials, RouteKey
 from litclaw.reconcile.route.connect import checked_url, connect, disconnect, locate, peer_of, read_credentials
 from litclaw.reconcile.route.deletion import finalize_route
 from litclaw.reconcile.route.deploy import deploy, withdraw
-from litclaw.reconcile.route.observe import (
+from litclaw.reconcile.route.proxy_conditions import (
     NotObservedYet,
     blocked_by,
     latest_observation,

@@ -12,7 +12,7 @@ from litclaw.kube.objects import agent_secret_name_of, is_deleting, route_key_of
 from litclaw.kube.resources import AGENT, SECRET
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.owned_objects import get_live
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ async def sweep(context: Context, session: ProxySession) -> None:
     orphans += [token for uid in sorted(unknown) for token in _ours(context, session, uid)]
     if orphans:
         log.info("deleting %d keys without an owner at %s", len(orphans), session.url)
-        await end_keys(session, orphans)
+        await delete_keys(session, orphans)
 
 
 def _ours(context: Context, session: ProxySession, uid: str) -> list[str]:
