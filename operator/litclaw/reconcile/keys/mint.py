@@ -20,8 +20,8 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.owned_objects import apply
 from litclaw.reconcile.keys.block import BlockReason
-from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
 from litclaw.reconcile.keys.delete import delete_keys
+from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
 from litclaw.reconcile.keys.period import inherited_reset, period_is_over, shared_reset
 from litclaw.reconcile.keys.retain import wanted_mark
 from litclaw.reconcile.proxy.connection import Access

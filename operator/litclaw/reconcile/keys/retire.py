@@ -19,8 +19,8 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
-from litclaw.reconcile.keys.due import is_older, runs_for
 from litclaw.reconcile.keys.delete import delete_keys
+from litclaw.reconcile.keys.due import is_older, runs_for
 from litclaw.reconcile.proxy.session import ProxySession
 
 MOST_RETIRING = 3
