@@ -157,7 +157,7 @@ async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, condit
         key_defaults=route.spec.key_defaults,
         usable=True,
     )
-    if sweeps(key, connection.session):
+    if sweeps(context, key):
         try:
             await sweep(context, connection.session)
         except LiteLLMError as error:

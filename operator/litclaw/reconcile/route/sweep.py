@@ -1,6 +1,6 @@
 """The orphan sweep: ends the keys at a proxy whose agent is gone, or has got a key at another proxy.
 
-It runs once per session, in the pass of the session's first route.
+It runs once per session, in the pass of the session's first usable route.
 """
 
 import logging
@@ -18,9 +18,11 @@ from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 log = logging.getLogger(__name__)
 
 
-def sweeps(key: RouteKey, session: ProxySession) -> bool:
-    """True for the one route of a session whose pass sweeps it."""
-    return key == min(session.routes, default=key)
+def sweeps(context: Context, key: RouteKey) -> bool:
+    """True for the one route whose pass sweeps its session: the first usable one, since a blocked one doesn't get that far."""
+    routes = context.routes[key].session.routes
+    usable = [each for each in routes if each in context.routes and context.routes[each].usable]
+    return key == min(usable or routes, default=None)
 
 
 async def sweep(context: Context, session: ProxySession) -> None:
