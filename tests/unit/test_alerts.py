@@ -24,9 +24,9 @@ class Firing:
     """An alert that fires.
 
     Args:
-        summary: what it says.
+        summary: the alert's summary.
         description: what else it says; left out: as the rule does, where that holds no figure.
-        labels: by which it is told from others.
+        labels: that distinguish it from others.
     """
 
     summary: str
@@ -84,11 +84,11 @@ def _rotation(state: str) -> str:
 
 SCOUT = {"agent_namespace": "team-a", "agent": "scout"}
 X = {"resource_namespace": "ai", "resource": "x"}
-DOWN = Firing("No operator of Litclaw's is seen.")
-NO_LEADER = Firing("No operator of Litclaw's leads.")
+DOWN = Firing("No Litclaw operator is running.")
+NO_LEADER = Firing("No Litclaw operator leads.")
 FAILS = Firing(
     "Passes over OpenClawAgent fail with UnavailableError.",
-    "15 in a quarter of an hour; they are tried again.",
+    "15 in a quarter of an hour; they are retried.",
     {"kind": "OpenClawAgent", "error": "UnavailableError"},
 )
 KUBERNETES = {"verb": "patch", "kind": "Secret"}
@@ -120,7 +120,7 @@ CASES = [
         "LitclawTwoLeaders",
         "two for a while",
         {_leader("a"): "1+0x20", _leader("b"): "0+0x4 1+0x4 0+0x10"},
-        {6: [], 7: [Firing("2 operators of Litclaw's say that they lead.")], 10: []},
+        {6: [], 7: [Firing("2 Litclaw operators report that they lead.")], 10: []},
     ),
     Case(
         "LitclawTwoLeaders", "two at one scrape", {_leader("a"): "1+0x20", _leader("b"): "0 0 1 0+0x9"}, {2: [], 5: []}
@@ -129,7 +129,7 @@ CASES = [
         "LitclawNoStandby",
         "one of two goes for good, and another comes",
         {_leader("a"): "1+0x60", _leader("b"): "0+0x4 _x40 0+0x10"},
-        {30: [], 40: [Firing("Only one operator of Litclaw's runs.")], 50: []},
+        {30: [], 40: [Firing("Only one Litclaw operator runs.")], 50: []},
     ),
     Case(
         "LitclawNoStandby", "a roll-out", {_leader("a"): "1+0x60", _leader("b"): "0+0x4 _x9 0+0x50"}, {35: [], 60: []}
@@ -243,7 +243,7 @@ CASES = [
     ),
     Case(
         "LitclawBudgetNearlySpent",
-        "nearly, then wholly, then anew",
+        "nearly, then wholly, then reset",
         {_agent("spend_usd"): "1 4.75+0x9 5+0x9 0+0x9", _agent("budget_usd"): "5+0x40"},
         {5: [], 6: [Firing("OpenClawAgent team-a/scout has spent 95% of its budget.", labels=SCOUT)], 11: [], 25: []},
     ),
@@ -293,7 +293,7 @@ CASES = [
     ),
     Case(
         "LitclawRotationFails",
-        "it goes on, and is mended",
+        "it goes on, and is fixed",
         {_rotation("failed"): "0 2+0x80 0+0x60"},
         {10: [], 11: [ROTATION], 81: [ROTATION], 82: []},
     ),

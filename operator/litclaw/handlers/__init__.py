@@ -1,1 +1,1 @@
-"""kopf: the watches that fill the cache and wake the reconcilers. Nothing is decided here."""
+"""The process: kopf's handlers and the other watches, the leader's work, health. Nothing is decided here."""

@@ -1,5 +1,6 @@
 """The admin API of one LiteLLM proxy."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -106,6 +107,10 @@ class LiteLLM:
         date, at = self._dated
         theirs = date + timedelta(seconds=time.monotonic() - at)
         return ours if abs(theirs - ours) < _SAME_CLOCK else theirs
+
+    def continue_clock(self, former: Self) -> None:
+        """Know the proxy's time as a former client of the same proxy did, until the first response."""
+        self._dated = former._dated
 
     async def readiness(self) -> Readiness:
         """The proxy's LiteLLM release, if it reports one, and whether it has a database.
@@ -291,7 +296,7 @@ class LiteLLM:
         started = time.monotonic()
         try:
             response = await self._transport.send(method, path, bearer=bearer, payload=payload, params=params)
-        except UnreachableError:
+        except (UnreachableError, asyncio.CancelledError):  # cancelled by the time limit of a read or an observation
             self._breaker.unanswered(time.monotonic() - started)
             raise
         self._breaker.answered(path)

@@ -1,1 +1,1 @@
-"""What Prometheus is told. Nothing is decided here, and nothing that is decided rests on it."""
+"""Metrics for Prometheus. Nothing is decided here, and no decision depends on it."""

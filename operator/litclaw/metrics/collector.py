@@ -136,7 +136,7 @@ class StateCollector(Collector):
             if not session.keys_read:
                 continue
             live, retiring = session.table.count(body["metadata"]["uid"] for body in context.agents_of(key))
-            orphaned = len(session.table.orphaned(living)) if sweeps(key, session) else 0
+            orphaned = len(session.table.orphaned(living)) if sweeps(context, key) else 0
             for state, count in (("live", live), ("retiring", retiring), ("orphaned", orphaned)):
                 family.add_metric([*key, state], count)
         return family

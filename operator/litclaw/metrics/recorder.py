@@ -1,4 +1,4 @@
-"""What the process counts while it works: passes, and calls to LiteLLM and to Kubernetes."""
+"""Counters of the process: passes, and calls to LiteLLM and to Kubernetes."""
 
 import platform
 
@@ -23,9 +23,9 @@ _NO_ANSWER = "none"
 
 
 class Recorder:
-    """The counters of one process, in a registry of their own.
+    """The counters of one process, in their own registry.
 
-    No label holds more than a handful of values, and none a key, a hash of one, or what a user has written.
+    No label has more than a handful of values, and none is a key, a hash of one, or text of a user.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Recorder:
         )
         self._errors = Counter(
             "litclaw_reconcile_errors_total",
-            "Passes that failed, by what went wrong.",
+            "Passes that failed, by error.",
             ["kind", "error"],
             registry=self.registry,
         )
@@ -84,7 +84,7 @@ class Recorder:
         """A pass over a resource is done.
 
         Args:
-            error: what went wrong, in one word; empty: nothing did.
+            error: in one word; empty: the pass succeeded.
         """
         self._passes.labels(kind, result).inc()
         self._seconds.labels(kind).observe(seconds)
@@ -104,7 +104,7 @@ class Recorder:
 
 
 def _verb_and_kind(method: str, path: str) -> tuple[str, str]:
-    """What a call does to which kind, in the words of RBAC; the kind is empty where it is about none."""
+    """Verb and kind of a call, in RBAC's words; the kind is empty if the call is about none."""
     parts = path.strip("/").split("/")[2 if path.startswith("/api/") else 3 :]
     if len(parts) > 2 and parts[0] == "namespaces":
         parts = parts[2:]

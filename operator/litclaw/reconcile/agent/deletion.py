@@ -12,7 +12,7 @@ from litclaw.litellm.errors import LiteLLMError
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.finalizer import has_finalizer, remove_finalizer, remove_finalizer_when_late
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.retain import retain_keys
 from litclaw.reconcile.proxy.session import ProxySession
 
@@ -68,4 +68,4 @@ async def _end_all(context: Context, agent: OpenClawAgent, session: ProxySession
         if row and row.mark and row.mark.agent == agent.metadata.uid:
             tokens.add(token)
     if tokens:
-        await end_keys(session, sorted(tokens))
+        await delete_keys(session, sorted(tokens))

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
-from litclaw.net.backoff import jittered
+from litclaw.net.backoff import retry_delay
 from litclaw.reconcile.core import intervals
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class WorkQueue(Generic[K]):
         except Exception as error:
             failures = self._failures.get(request, 0)
             self._failures[request] = failures + 1
-            requeue_after = jittered(min(intervals.FIRST_RETRY * 2.0 ** min(failures, 16), intervals.LAST_RETRY))
+            requeue_after = retry_delay(failures, intervals.FIRST_RETRY, intervals.LAST_RETRY)
             if isinstance(error, self._transient):
                 log.warning("reconcile of %s: %s; next try in %.1f s", request, error, requeue_after)
             else:

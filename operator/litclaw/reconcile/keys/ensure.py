@@ -26,8 +26,8 @@ from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
 from litclaw.reconcile.core.events import emit_event
 from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
 from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotation_due, runs_for
-from litclaw.reconcile.keys.end import end_keys
 from litclaw.reconcile.keys.mint import Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
 from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
@@ -75,7 +75,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
         else:
             session.undelivered.pop(agent.metadata.uid, None)
             if newer := _newer(session, agent, row):
-                await end_keys(session, newer)
+                await delete_keys(session, newer)
             row = await _keep_limits(agent, access, row)
             row = await reset_budget_if_due(session, row)
             await _keep_secret(context, agent, session, live, row)

@@ -20,8 +20,8 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.owned_objects import apply
 from litclaw.reconcile.keys.block import BlockReason
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
-from litclaw.reconcile.keys.end import end_keys
 from litclaw.reconcile.keys.period import inherited_reset, period_is_over, shared_reset
 from litclaw.reconcile.keys.retain import wanted_mark
 from litclaw.reconcile.proxy.connection import Access
@@ -105,7 +105,7 @@ async def _deliver(
         await apply(context, manifest, live, ConditionType.KEY_READY)
     except Blocked:
         del session.undelivered[agent.metadata.uid]
-        await end_keys(session, [row.token])
+        await delete_keys(session, [row.token])
         raise
     del session.undelivered[agent.metadata.uid]
 
@@ -206,7 +206,7 @@ async def _without_end(session: ProxySession, row: KeyRow) -> KeyRow:
     fresh = await session.client.key(row.token)
     if fresh and fresh.expires is None:
         return fresh
-    await end_keys(session, [row.token])
+    await delete_keys(session, [row.token])
     message = (
         "LiteLLM gives every key an end, by its key_generate_params, and doesn't remove it: remove duration there."
     )

@@ -20,7 +20,6 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.due import is_older, runs_for
-from litclaw.reconcile.keys.end import end_keys
 from litclaw.reconcile.proxy.session import ProxySession
 
 MOST_RETIRING = 3

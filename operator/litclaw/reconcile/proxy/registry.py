@@ -60,7 +60,9 @@ class ProxyRegistry:
                 self._sessions[current.credentials.identity] = current
             self._close_later(before.close)
             return current
-        if found and found.credentials != credentials:  # another former master key
+        alone = found is not None and found.routes <= {route}
+        if found and found.credentials != credentials and (alone or credentials.master_key_before):
+            # Only the route whose master key is being rotated knows the former one.
             self._close_later(found.reconnect(credentials).close)
         if found is None:
             found = self._sessions[credentials.identity] = ProxySession(

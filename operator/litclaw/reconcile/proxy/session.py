@@ -171,6 +171,7 @@ class ProxySession:
             ssl.SSLError: the certificates are invalid; nothing has changed.
         """
         before, self.client = self.client, self._connect(credentials, self.breaker)
+        self.client.continue_clock(before)
         self.credentials = credentials
         self.request_observation()
         return before

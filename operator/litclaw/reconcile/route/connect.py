@@ -16,7 +16,7 @@ from litclaw.net.address import Reach, base_url, host, reach
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals, secret_values
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.proxy.session import Credentials, ProxySession, RouteKey
 from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer, url_port
@@ -161,7 +161,7 @@ def _leave(context: Context, key: RouteKey, left: ProxySession) -> None:
             return
         tokens = [row.token for uid in uids for row in left.table.of(uid) if now.session.table.get(row.token) is None]
         try:
-            await end_keys(left, tokens)
+            await delete_keys(left, tokens)
         except LiteLLMError as error:
             log.warning("%d keys are left at %s: %s", len(tokens), left.url, error)
 

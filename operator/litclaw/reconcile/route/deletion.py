@@ -16,7 +16,7 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.finalizer import has_finalizer, remove_finalizer, remove_finalizer_when_late
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.proxy.session import RouteKey
 from litclaw.reconcile.route.connect import checked_url, connect, locate, read_credentials
@@ -65,7 +65,7 @@ async def _end_keys(context: Context, key: RouteKey, route: LiteLLMRoute) -> Non
     session = connection.session
     await session.table.refresh(session.client)  # it may have created a key whose response was lost
     if tokens := [row.token for uid in agents for row in session.table.of(uid)]:
-        await end_keys(session, tokens)
+        await delete_keys(session, tokens)
 
 
 async def _reach(context: Context, key: RouteKey, route: LiteLLMRoute) -> Connection | None:

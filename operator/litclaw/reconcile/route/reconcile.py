@@ -22,7 +22,7 @@ from litclaw.reconcile.proxy.session import Credentials, RouteKey
 from litclaw.reconcile.route.connect import checked_url, connect, disconnect, locate, peer_of, read_credentials
 from litclaw.reconcile.route.deletion import finalize_route
 from litclaw.reconcile.route.deploy import deploy, withdraw
-from litclaw.reconcile.route.observe import (
+from litclaw.reconcile.route.proxy_conditions import (
     NotObservedYet,
     blocked_by,
     latest_observation,
@@ -157,7 +157,7 @@ async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, condit
         key_defaults=route.spec.key_defaults,
         usable=True,
     )
-    if sweeps(key, connection.session):
+    if sweeps(context, key):
         try:
             await sweep(context, connection.session)
         except LiteLLMError as error:

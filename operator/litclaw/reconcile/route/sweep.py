@@ -1,6 +1,6 @@
 """The orphan sweep: ends the keys at a proxy whose agent is gone, or has got a key at another proxy.
 
-It runs once per session, in the pass of the session's first route.
+It runs once per session, in the pass of the session's first usable route.
 """
 
 import logging
@@ -12,15 +12,17 @@ from litclaw.kube.objects import agent_secret_name_of, is_deleting, route_key_of
 from litclaw.kube.resources import AGENT, SECRET
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.owned_objects import get_live
-from litclaw.reconcile.keys.end import end_keys
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 
 log = logging.getLogger(__name__)
 
 
-def sweeps(key: RouteKey, session: ProxySession) -> bool:
-    """True for the one route of a session whose pass sweeps it."""
-    return key == min(session.routes, default=key)
+def sweeps(context: Context, key: RouteKey) -> bool:
+    """True for the one route whose pass sweeps its session: the first usable one, since a blocked one doesn't get that far."""
+    routes = context.routes[key].session.routes
+    usable = [each for each in routes if each in context.routes and context.routes[each].usable]
+    return key == min(usable or routes, default=None)
 
 
 async def sweep(context: Context, session: ProxySession) -> None:
@@ -46,7 +48,7 @@ async def sweep(context: Context, session: ProxySession) -> None:
     orphans += [token for uid in sorted(unknown) for token in _ours(context, session, uid)]
     if orphans:
         log.info("deleting %d keys without an owner at %s", len(orphans), session.url)
-        await end_keys(session, orphans)
+        await delete_keys(session, orphans)
 
 
 def _ours(context: Context, session: ProxySession, uid: str) -> list[str]:

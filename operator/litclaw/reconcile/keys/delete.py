@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from litclaw.reconcile.proxy.session import ProxySession
 
 
-async def end_keys(session: ProxySession, tokens: Sequence[str]) -> None:
+async def delete_keys(session: ProxySession, tokens: Sequence[str]) -> None:
     """Delete keys at the proxy and in the table.
 
     Replicas that share a Redis pass on a block within 0.1 s, and a deletion not at all: they accept a deleted key from their
