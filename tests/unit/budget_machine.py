@@ -344,7 +344,9 @@ class BudgetScene:
         if self.budget is not None:
             seen = self.ledger.least(self.seen_until)
             beside = self.budget * _WORTH if len(self.proxy.rows) > 1 else 0
-            assert seen - beside < self.budget, f"{seen} of {self.budget} USD were read as spent, and a call is accepted"
+            assert seen - beside < self.budget, (
+                f"{seen} of {self.budget} USD were read as spent, and a call is accepted"
+            )
         booked_at = self.clock() + timedelta(seconds=self.proxy.booking_delay)
         self.ledger.costs.append(Cost(booked_at, fingerprint(key.get_secret_value()), cost))
 

@@ -81,7 +81,7 @@ def test_completion_for_kubectl_needs_neither_models_nor_clients() -> None:
     assert not modules & (MODELS | CLIENTS | OPERATOR | {"rich"})
 
 
-def test_status_needs_neither_the_operator_nor_rich(tmp_path: Path) -> None:
+def test_status_needs_neither_models_nor_the_operator(tmp_path: Path) -> None:
     """Nor the synchronous half of the Kubernetes library."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
@@ -90,7 +90,7 @@ def test_status_needs_neither_the_operator_nor_rich(tmp_path: Path) -> None:
     )
     modules, _ = imported("litclaw", "status", "-A", status=3, KUBECONFIG=str(kubeconfig))
     assert {"aiohttp", "kubernetes.aio.client.rest"} <= modules
-    assert not modules & (OPERATOR | {"rich", "jsonschema", "httpx", "requests", "oauthlib", "urllib3"})
+    assert not modules & (MODELS | OPERATOR | {"rich", "httpx", "requests", "oauthlib", "urllib3"})
 
 
 @pytest.fixture(autouse=True)

@@ -280,6 +280,3 @@ AGENT_COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Key-Age", "type": "date", "jsonPath": ".status.key.rotatedAt"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
-
-AGENT_KIND: Final = "OpenClawAgent"
-AGENT_PLURAL: Final = "openclawagents"

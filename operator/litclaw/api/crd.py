@@ -10,10 +10,10 @@ import yaml
 from pydantic import BaseModel
 
 from litclaw.api import names
-from litclaw.api.agent import AGENT_COLUMNS, AGENT_KIND, AGENT_PLURAL, OpenClawAgent
+from litclaw.api.agent import AGENT_COLUMNS, OpenClawAgent
 from litclaw.api.cel import VALIDATIONS
-from litclaw.api.rotation import ROTATION_COLUMNS, ROTATION_KIND, ROTATION_PLURAL, LiteLLMKeyRotation
-from litclaw.api.route import ROUTE_COLUMNS, ROUTE_KIND, ROUTE_PLURAL, LiteLLMRoute
+from litclaw.api.rotation import ROTATION_COLUMNS, LiteLLMKeyRotation
+from litclaw.api.route import ROUTE_COLUMNS, LiteLLMRoute
 
 _DROPPED: Final = ("title", "$defs", "discriminator")
 _GENERATED: Final = "# Generated from the pydantic models by `litclaw crds`: change those, not this.\n"
@@ -135,9 +135,11 @@ def _kind(
 def custom_resource_definitions() -> list[dict[str, Any]]:
     """The CRDs, one per kind."""
     return [
-        _kind(LiteLLMRoute, ROUTE_KIND, ROUTE_PLURAL, "llr", ROUTE_COLUMNS, scope="Namespaced"),
-        _kind(OpenClawAgent, AGENT_KIND, AGENT_PLURAL, "oca", AGENT_COLUMNS, scope="Namespaced"),
-        _kind(LiteLLMKeyRotation, ROTATION_KIND, ROTATION_PLURAL, "llkr", ROTATION_COLUMNS, scope="Cluster"),
+        _kind(LiteLLMRoute, names.ROUTE_KIND, names.ROUTE_PLURAL, "llr", ROUTE_COLUMNS, scope="Namespaced"),
+        _kind(OpenClawAgent, names.AGENT_KIND, names.AGENT_PLURAL, "oca", AGENT_COLUMNS, scope="Namespaced"),
+        _kind(
+            LiteLLMKeyRotation, names.ROTATION_KIND, names.ROTATION_PLURAL, "llkr", ROTATION_COLUMNS, scope="Cluster"
+        ),
     ]
 
 

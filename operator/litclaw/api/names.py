@@ -7,6 +7,13 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 CATEGORY: Final = "litclaw"
 
+ROUTE_KIND: Final = "LiteLLMRoute"
+ROUTE_PLURAL: Final = "litellmroutes"
+AGENT_KIND: Final = "OpenClawAgent"
+AGENT_PLURAL: Final = "openclawagents"
+ROTATION_KIND: Final = "LiteLLMKeyRotation"
+ROTATION_PLURAL: Final = "litellmkeyrotations"
+
 FIELD_MANAGER: Final = "litclaw"
 FINALIZER: Final = f"{GROUP}/finalizer"
 

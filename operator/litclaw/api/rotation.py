@@ -177,6 +177,3 @@ ROTATION_COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Failed", "type": "integer", "jsonPath": ".status.failed"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
-
-ROTATION_KIND: Final = "LiteLLMKeyRotation"
-ROTATION_PLURAL: Final = "litellmkeyrotations"

@@ -217,6 +217,3 @@ ROUTE_COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Version", "type": "string", "jsonPath": ".status.version"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
-
-ROUTE_KIND: Final = "LiteLLMRoute"
-ROUTE_PLURAL: Final = "litellmroutes"

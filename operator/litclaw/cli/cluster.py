@@ -1,6 +1,7 @@
 """The connection to the cluster, and what a user reads if it fails."""
 
 import asyncio
+import importlib
 import importlib.util
 import logging
 import os
@@ -160,6 +161,8 @@ def _prepare_library() -> None:
         return
     library, asynchronous = _not_run("kubernetes"), _not_run("kubernetes.aio")
     vars(library)["aio"] = asynchronous
+    # The kubeconfig loader imports it, and with it pydantic, for functions that aren't used here either.
+    vars(importlib.import_module("kubernetes.aio.client")).setdefault("ApiClient", None)
 
 
 def _not_run(package: str) -> ModuleType:

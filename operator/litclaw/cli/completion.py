@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from litclaw.api import names
 from litclaw.cli.errors import CommandError, Exit
 
 _SECONDS = 3.0
@@ -35,19 +36,19 @@ def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def routes(ctx: typer.Context, incomplete: str) -> list[str]:
     """Routes as namespace/name."""
-    return _matching((f"{meta['namespace']}/{meta['name']}" for meta in _metadata(ctx, "LiteLLMRoute")), incomplete)
+    return _matching((f"{meta['namespace']}/{meta['name']}" for meta in _metadata(ctx, names.ROUTE_KIND)), incomplete)
 
 
 def agents(ctx: typer.Context, incomplete: str) -> list[str]:
     """Agents as namespace/name, or as name if -n sets the namespace."""
     if namespace := ctx.params.get("namespace"):
-        return _matching((meta["name"] for meta in _metadata(ctx, "OpenClawAgent", namespace)), incomplete)
-    return _matching((f"{meta['namespace']}/{meta['name']}" for meta in _metadata(ctx, "OpenClawAgent")), incomplete)
+        return _matching((meta["name"] for meta in _metadata(ctx, names.AGENT_KIND, namespace)), incomplete)
+    return _matching((f"{meta['namespace']}/{meta['name']}" for meta in _metadata(ctx, names.AGENT_KIND)), incomplete)
 
 
 def rotations(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of rotations."""
-    return _matching((meta["name"] for meta in _metadata(ctx, "LiteLLMKeyRotation")), incomplete)
+    return _matching((meta["name"] for meta in _metadata(ctx, names.ROTATION_KIND)), incomplete)
 
 
 def _metadata(ctx: typer.Context, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
@@ -72,5 +73,5 @@ def _metadata(ctx: typer.Context, kind: str, namespace: str | None = None) -> li
         return []
 
 
-def _matching(names: Iterable[str], incomplete: str) -> list[str]:
-    return sorted(name for name in names if name.startswith(incomplete))
+def _matching(candidates: Iterable[str], incomplete: str) -> list[str]:
+    return sorted(name for name in candidates if name.startswith(incomplete))

@@ -12,19 +12,19 @@ import yaml
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
 from litclaw.api import names
-from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.agent import OpenClawAgent
 from litclaw.api.base import Model
-from litclaw.api.rotation import ROTATION_KIND, LiteLLMKeyRotation
-from litclaw.api.route import ROUTE_KIND, LiteLLMRoute
+from litclaw.api.rotation import LiteLLMKeyRotation
+from litclaw.api.route import LiteLLMRoute
 from litclaw.cli.schema import Checker, is_dns_label, name_mistakes, path
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _MODELS: Final[dict[str, type[BaseModel]]] = {
-    ROUTE_KIND: LiteLLMRoute,
-    AGENT_KIND: OpenClawAgent,
-    ROTATION_KIND: LiteLLMKeyRotation,
+    names.ROUTE_KIND: LiteLLMRoute,
+    names.AGENT_KIND: OpenClawAgent,
+    names.ROTATION_KIND: LiteLLMKeyRotation,
 }
-_NAMESPACED: Final = (ROUTE_KIND, AGENT_KIND)
+_NAMESPACED: Final = (names.ROUTE_KIND, names.AGENT_KIND)
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from litclaw.api import names
-from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.agent import OpenClawAgent
 from litclaw.api.digest import digest
 from litclaw.api.models import OpenClawModel
-from litclaw.api.route import ROUTE_KIND, AllowedNamespaces, LiteLLMRoute
+from litclaw.api.route import AllowedNamespaces, LiteLLMRoute
 from litclaw.cli.manifests import Manifests
 from litclaw.net.address import Reach, allow_private_network, base_url, reach
 from litclaw.reconcile.agent.accept import NOT_ALLOWED, allows, models_of
@@ -79,7 +79,7 @@ def make_all(given: Manifests, *, operator_namespace: str, info: Info | None) ->
 def make_route(given: LiteLLMRoute, operator_namespace: str) -> Made:
     """The result for a route."""
     route = _with_uid(given)
-    owner = (ROUTE_KIND, route.metadata.namespace, route.metadata.name)
+    owner = (names.ROUTE_KIND, route.metadata.namespace, route.metadata.name)
     if problem := _problem(route):
         return Made(owner, problem=problem)
     managed = route.spec.managed
@@ -137,7 +137,7 @@ def _problem(route: LiteLLMRoute) -> str:
 def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) -> Made:
     """The result for an agent."""
     agent = _with_uid(given)
-    owner = (AGENT_KIND, agent.metadata.namespace, agent.metadata.name)
+    owner = (names.AGENT_KIND, agent.metadata.namespace, agent.metadata.name)
     where = f"LiteLLMRoute {'/'.join(agent.route_key)}"
     route = manifests.routes.get(agent.route_key)
     if route is None:

@@ -1,7 +1,7 @@
 """The connection to an API server: configuration, authentication, and requests with plain dicts in and out.
 
-Of ``kubernetes.aio`` only the lower half is used. Its generated API classes build a model object for every field of every
-response, which costs more than the request.
+Of ``kubernetes.aio`` only the configuration and the HTTP client are used. Its API client loads pydantic, and its
+generated classes build a model object for every field of every response, which costs more than the request.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ from litclaw.kube.errors import KubeError, UnavailableError, from_response
 from litclaw.net.hooks import Fence, Observer, fenced
 
 if TYPE_CHECKING:
-    from kubernetes.aio.client import ApiClient
+    from kubernetes.aio.client.configuration import Configuration
+    from kubernetes.aio.client.rest import RESTClientObject
 
 Object = dict[str, Any]
 
@@ -36,8 +37,11 @@ _NO_RESPONSE = (TimeoutError, aiohttp.ClientError, OSError)
 class Connection:
     """Requests to one API server."""
 
-    def __init__(self, api: "ApiClient", observer: Observer | None = None) -> None:
-        self._api = api
+    def __init__(
+        self, configuration: "Configuration", client: "RESTClientObject", observer: Observer | None = None
+    ) -> None:
+        self._configuration = configuration
+        self._client = client
         self._observer = observer
 
     @classmethod
@@ -62,7 +66,8 @@ class Connection:
         """
         # Imported late: it takes half of a command's start, and some commands need no cluster.
         from kubernetes.aio import config
-        from kubernetes.aio.client import ApiClient, Configuration
+        from kubernetes.aio.client.configuration import Configuration
+        from kubernetes.aio.client.rest import RESTClientObject
 
         configuration = Configuration()
         configuration.connection_pool_maxsize = 0  # no limit: each watch has a connection
@@ -73,12 +78,12 @@ class Connection:
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
-        return cls(ApiClient(configuration), observer)
+        return cls(configuration, RESTClientObject(configuration), observer)
 
     @property
     def host(self) -> str:
         """URL of the API server."""
-        return str(self._api.configuration.host)
+        return str(self._configuration.host)
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +91,7 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._api.close()
+        await self._client.close()
 
     async def _request(
         self,
@@ -173,13 +178,13 @@ class Connection:
     ) -> aiohttp.ClientResponse:
         content_type = patch if method == "PATCH" else _JSON
         sent_headers = {"Accept": accept, "Content-Type": content_type, **(headers or {}), "User-Agent": _USER_AGENT}
-        await self._api.update_params_for_auth(sent_headers, [], ["BearerToken"], path, method, None)
+        authentication = await self._configuration.auth_settings()  # with a new token, if the last one has expired
+        if token := authentication.get("BearerToken"):
+            sent_headers[token["key"]] = token["value"]
         url = f"{self.host}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
-        sent = await self._api.rest_client.request(
-            method, url, headers=sent_headers, body=body, _request_timeout=timeout
-        )
+        sent = await self._client.request(method, url, headers=sent_headers, body=body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = sent.response
         return response
 

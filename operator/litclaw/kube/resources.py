@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from litclaw.api import names
-from litclaw.api.agent import AGENT_KIND, AGENT_PLURAL
-from litclaw.api.rotation import ROTATION_KIND, ROTATION_PLURAL
-from litclaw.api.route import ROUTE_KIND, ROUTE_PLURAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +23,9 @@ class Resource:
         return f"{root}{scope}/{self.plural}{tail}"
 
 
-ROUTE: Final = Resource(names.API_VERSION, ROUTE_KIND, ROUTE_PLURAL)
-AGENT: Final = Resource(names.API_VERSION, AGENT_KIND, AGENT_PLURAL)
-ROTATION: Final = Resource(names.API_VERSION, ROTATION_KIND, ROTATION_PLURAL, namespaced=False)
+ROUTE: Final = Resource(names.API_VERSION, names.ROUTE_KIND, names.ROUTE_PLURAL)
+AGENT: Final = Resource(names.API_VERSION, names.AGENT_KIND, names.AGENT_PLURAL)
+ROTATION: Final = Resource(names.API_VERSION, names.ROTATION_KIND, names.ROTATION_PLURAL, namespaced=False)
 SECRET: Final = Resource("v1", "Secret", "secrets")
 CONFIG_MAP: Final = Resource("v1", "ConfigMap", "configmaps")
 SERVICE: Final = Resource("v1", "Service", "services")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from litclaw.api import names
-from litclaw.api.agent import AGENT_KIND, OpenClawAgent
+from litclaw.api.agent import OpenClawAgent
 from litclaw.api.digest import digest
-from litclaw.api.route import ROUTE_KIND, LiteLLMRoute
+from litclaw.api.route import LiteLLMRoute
 
 Manifest = dict[str, Any]
 
@@ -45,7 +45,7 @@ def owned_object(
 def _controller_reference(owner: LiteLLMRoute | OpenClawAgent) -> dict[str, Any]:
     return {
         "apiVersion": names.API_VERSION,
-        "kind": ROUTE_KIND if isinstance(owner, LiteLLMRoute) else AGENT_KIND,
+        "kind": names.ROUTE_KIND if isinstance(owner, LiteLLMRoute) else names.AGENT_KIND,
         "name": owner.metadata.name,
         "uid": owner.metadata.uid,
         "controller": True,

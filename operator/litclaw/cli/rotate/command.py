@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from litclaw.api import names
 from litclaw.cli import completion, output
 from litclaw.cli.errors import CommandError, Exit
 from litclaw.cli.options import ContextOption, FormatOption, KubeconfigOption, OutputFormat
@@ -104,7 +105,7 @@ def rotate(
         show_preview(request, found, output_format)
         return
     selected, created = with_cluster(target, lambda kube: create(kube, request))
-    output.info(f"LiteLLMKeyRotation {request.name} is made: {count(selected)}.")
+    output.info(f"{names.ROTATION_KIND} {request.name} is made: {count(selected)}.")
     if wait:
         wait_for(target, request.name, patience, output_format)
     elif output_format is OutputFormat.TABLE:

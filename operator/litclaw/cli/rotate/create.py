@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from litclaw.api import names
-from litclaw.api.rotation import ROTATION_KIND
 from litclaw.cli import output
 from litclaw.cli.cluster import FIELD_MANAGER
 from litclaw.cli.doctor.check import objects
@@ -67,7 +66,7 @@ async def create(kube: Kube, request: RotationRequest) -> tuple[Selected | None,
         return found, await kube.create(request.manifest(), manager=FIELD_MANAGER)
     except ConflictError:
         remedy = f"Wait for it with `litclaw rotate --attach {request.name}`, or choose another --name."
-        raise CommandError(f"there is a {ROTATION_KIND} {request.name} already", remedy) from None
+        raise CommandError(f"there is a {names.ROTATION_KIND} {request.name} already", remedy) from None
     except InvalidError as error:
         if error.status == 403:
             raise
@@ -82,8 +81,8 @@ async def _require_operator(kube: Kube) -> None:
         return  # or the user may not list them
     first = operators[0]
     message = (
-        f"nobody would process a {ROTATION_KIND}: the operator (Deployment {first.namespace}/{first.name}) acts in "
-        f"some namespaces only (--namespaces {','.join(first.namespaces)}), and doesn't watch rotations"
+        f"nobody would process a {names.ROTATION_KIND}: the operator (Deployment {first.namespace}/{first.name}) acts "
+        f"in some namespaces only (--namespaces {','.join(first.namespaces)}), and doesn't watch rotations"
     )
     remedy = f"Name agents instead, to set their annotation {names.ANNOTATION_ROTATE}: litclaw rotate team-a/scout."
     raise CommandError(message, remedy)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from litclaw.api import names
 from litclaw.api.duration import seconds
-from litclaw.api.rotation import ROTATION_KIND, RotationSpec
+from litclaw.api.rotation import RotationSpec
 from litclaw.cli.errors import CommandError, Exit
 from litclaw.cli.view import now
 
@@ -33,7 +33,7 @@ class RotationRequest:
         """The resource."""
         return {
             "apiVersion": names.API_VERSION,
-            "kind": ROTATION_KIND,
+            "kind": names.ROTATION_KIND,
             "metadata": {"name": self.name},
             "spec": self.spec,
         }

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import typer
 
-from litclaw.api.rotation import FINISHED, ROTATION_KIND
+from litclaw.api import names
+from litclaw.api.rotation import FINISHED
 from litclaw.cli import output
 from litclaw.cli.cluster import LongConnection, Target, with_long_connection
 from litclaw.cli.errors import CommandError, Exit
@@ -32,7 +33,7 @@ def wait_for(target: Target, name: str, patience: Patience, output_format: Outpu
     try:
         body = with_long_connection(target, lambda connection: follow(connection, name, patience))
     except KeyboardInterrupt:
-        output.info(f"\nNo longer watched; {ROTATION_KIND} {name} goes on. Watch it again:\n{_watch_again(name)}")
+        output.info(f"\nNo longer watched; {names.ROTATION_KIND} {name} goes on. Watch it again:\n{_watch_again(name)}")
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
     if output_format is not OutputFormat.TABLE:
         output.data(body, output_format)
@@ -94,19 +95,19 @@ async def _follow(connection: LongConnection, name: str, patience: Patience, dis
     while True:
         body = await connection.read(lambda kube: kube.get(ROTATION, None, name))
         if body is None:
-            raise CommandError(f"there is no {ROTATION_KIND} {name}", "`kubectl get llkr` lists all.")
+            raise CommandError(f"there is no {names.ROTATION_KIND} {name}", "`kubectl get llkr` lists all.")
         seen = RotationProgress.of(body)
         display.show(seen)
         if seen.phase in FINISHED or (patience.until is Until.ROTATED and seen.phase == "Retiring"):
             return body
         if seen.phase == "Suspended" and (body.get("spec") or {}).get("suspend"):
-            raise CommandError(f"{ROTATION_KIND} {name} is suspended: {seen}", f"Resume it:\n{_resume(name)}")
+            raise CommandError(f"{names.ROTATION_KIND} {name} is suspended: {seen}", f"Resume it:\n{_resume(name)}")
         waited = clock() - started
         if not body.get("status") and waited > _UNSEEN_SECONDS and not warned:
             display.info("The operator hasn't looked at it yet. Does it run? `litclaw doctor` tells.")
             warned = True
         if patience.seconds is not None and waited > patience.seconds:
-            message = f"{ROTATION_KIND} {name} isn't {patience.until} after {age(patience.seconds)}: {seen}"
+            message = f"{names.ROTATION_KIND} {name} isn't {patience.until} after {age(patience.seconds)}: {seen}"
             raise CommandError(message, f"It goes on. Watch it again:\n{_watch_again(name)}")
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -126,7 +127,9 @@ def report(name: str, rotation: Mapping[str, Any]) -> None:
         stopped = " and was stopped" if seen.phase == "Stopped" else ""
         lines = lines or [f"  {condition_of(rotation, 'Ready').get('message') or 'no reason is given'}"]
         remedy = "\n".join([*lines, "Fix that, then rotate again: a new rotation covers everything that it selects."])
-        raise CommandError(f"{ROTATION_KIND} {name} has {plural(seen.failed, 'failure')}{stopped}: {seen}", remedy)
+        raise CommandError(
+            f"{names.ROTATION_KIND} {name} has {plural(seen.failed, 'failure')}{stopped}: {seen}", remedy
+        )
     if seen.retiring:
         until = f"until {seen.retiring_until:%Y-%m-%d %H:%M:%SZ}" if seen.retiring_until else "for their grace period"
         output.info(f"Every new key is in use. {plural(seen.retiring, 'old key')} live on {until}.")
