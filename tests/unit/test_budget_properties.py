@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from .budget_machine import BudgetScene, Fate, run
 
 SECONDS = st.sampled_from([1, 20, 60, 100, 700, 3_600, 20_000, 86_400, 3 * 86_400])
-COSTS = st.sampled_from([Decimal("0.05"), Decimal("0.5"), Decimal("2"), Decimal("6")])
+COSTS = st.sampled_from([Decimal("0.05"), Decimal("0.5"), Decimal(2), Decimal(6)])
 
 
 class Budgets(RuleBasedStateMachine):
