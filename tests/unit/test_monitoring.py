@@ -7,8 +7,9 @@ import pytest
 from litclaw.kube.cache import Cache
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.context import Context, Request
+from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.queue import WorkQueue
+from litclaw.reconcile.core.request import Request
 from prometheus_client.metrics_core import Metric
 
 from dev.promql import alerts, expressions, family, panels, selectors
@@ -24,10 +25,10 @@ async def _nothing(_: Request) -> None:
 
 @pytest.fixture(scope="module")
 def families() -> dict[str, set[str]]:
-    """Every metric of the operator's, as a scrape names it, with its labels."""
+    """Every metric of the operator, as a scrape names it, with its labels."""
     recorder = Recorder()
     queue: WorkQueue[Request] = WorkQueue(_nothing)
-    context = Context(kube=None, cache=Cache(), cluster="", wake=queue.add, enqueue_after=queue.add_after)  # type: ignore[arg-type]
+    context = Context(kube=None, cache=Cache(), cluster="", enqueue=queue.enqueue, enqueue_after=queue.enqueue_after)  # type: ignore[arg-type]
     recorder.registry.register(StateCollector(Cache(), lambda: Work(context, queue)))
     found = {}
     for each in recorder.registry.collect():

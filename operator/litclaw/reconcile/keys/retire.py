@@ -19,10 +19,11 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import is_older, runs_for
 from litclaw.reconcile.proxy.session import ProxySession
 
-MOST_RETIRING = 3
+MOST_RETIRING = 5
 """An agent may have that many old keys that are still valid; the oldest end at once."""
 MOST_OLD = 10
 """An agent may have that many old keys at all, ended ones among them; the next rotation waits."""
@@ -47,7 +48,7 @@ async def retire_old_keys(
 ) -> float | None:
     """Bring every key of the agent but the live one closer to its end.
 
-    A replaced key gets an end; a surplus key, which nobody was given, is deleted; an ended key is deleted when its spend is
+    A replaced key gets an end; a surplus key, which no Secret has any more, ends now; an ended key is deleted when its spend is
     carried over.
 
     Args:
@@ -69,8 +70,11 @@ async def retire_old_keys(
         await _require_accepted(context, agent, session, value)
     elif replaced:
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
-    for other in others:
-        if other.expires is None and other not in replaced:
+    surplus = [other for other in others if other.expires is None and other not in replaced]
+    if unused := [other.token for other in surplus if other.blocked or not other.used]:
+        await delete_keys(session, unused)
+    for other in surplus:
+        if other.token not in unused:  # what it has spent a moment ago is booked late
             await _end_after(session, other, 0)
     if replaced:
         await _set_ends(session, row, replaced)
