@@ -151,6 +151,21 @@ async def test_the_last_route_to_leave_closes_the_session_later(found: Registere
     assert found.registry.session_for(ONE, GIVEN, None) is not session
 
 
+async def test_a_proxy_is_not_called_any_more_when_its_last_route_has_left(
+    found: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "CLOSE_LATER", 60.0)
+    monkeypatch.setattr(intervals, "OBSERVE", 0.01)
+    session = found.registry.session_for(ONE, GIVEN, None)
+    await found.read(session)
+    found.registry.leave(ONE, session)
+    await asyncio.sleep(0.01)
+    calls = len(found.proxy.calls)
+    await asyncio.sleep(0.1)
+    assert len(found.proxy.calls) == calls, "not on behalf of a route that is gone"
+    assert found.closed == [False], "passes that run may still use its client"
+
+
 async def test_it_is_closed_although_the_last_call_fails(found: Registered) -> None:
     session = found.registry.session_for(ONE, GIVEN, None)
 

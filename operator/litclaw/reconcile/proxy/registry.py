@@ -78,7 +78,7 @@ class ProxyRegistry:
         return found
 
     def leave(self, route: RouteKey, session: ProxySession, last: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Close a session that its last route has left, after the passes that use it have ended.
+        """Stop a session that its last route has left, and close it after the passes that use it have ended.
 
         Args:
             last: called before the session is closed.
@@ -87,6 +87,7 @@ class ProxyRegistry:
         if session.routes:
             return
         self._forget(session)
+        session.stop()  # nothing is sent any more on behalf of a route that is gone
 
         async def close() -> None:
             try:

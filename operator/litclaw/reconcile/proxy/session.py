@@ -176,16 +176,16 @@ class ProxySession:
         self.request_observation()
         return before
 
-    async def stop(self) -> None:
-        """Observe and read no more."""
+    def stop(self) -> None:
+        """Observe and read no more. The client stays for the passes that use it."""
         if self._task:
             self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
 
     async def close(self) -> None:
         """Stop, and close the connections."""
-        await self.stop()
+        self.stop()
+        if self._task:
+            await asyncio.wait([self._task])
         await self.client.close()
 
     # Observing
