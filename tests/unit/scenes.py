@@ -17,7 +17,7 @@ from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.net.address import Reach
 from litclaw.reconcile.context import Context
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.proxy.connection import Access, Connection
 from litclaw.reconcile.proxy.offer import Offer
 from litclaw.reconcile.proxy.session import Credentials, ProxySession

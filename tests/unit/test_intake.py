@@ -7,7 +7,7 @@ import pytest
 from litclaw.handlers.intake import Intake
 from litclaw.kube.cache import Cache, key_of
 from litclaw.kube.resources import AGENT, SECRET
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import owned_object
 from litclaw.render.route.service import route_service

@@ -12,8 +12,7 @@ from litclaw.kube.cache import Cache
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
-from litclaw.reconcile.core.queue import WorkQueue
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request, WorkQueue
 from litclaw.reconcile.proxy.connection import Connection
 from prometheus_client import generate_latest
 

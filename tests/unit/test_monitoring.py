@@ -8,8 +8,7 @@ from litclaw.kube.cache import Cache
 from litclaw.metrics.collector import StateCollector, Work
 from litclaw.metrics.recorder import Recorder
 from litclaw.reconcile.context import Context
-from litclaw.reconcile.core.queue import WorkQueue
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request, WorkQueue
 from prometheus_client.metrics_core import Metric
 
 from dev.promql import alerts, expressions, family, panels, selectors

@@ -10,7 +10,7 @@ from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.proxy.registry import ProxyRegistry
 from litclaw.reconcile.proxy.session import Credentials, ProxySession
 from litclaw.reconcile.route.connect import connect, disconnect

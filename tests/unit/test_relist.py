@@ -11,7 +11,7 @@ from litclaw.kube.client import Kube
 from litclaw.kube.errors import InvalidError, KubeError, UnavailableError
 from litclaw.kube.resources import AGENT, ROUTE, Resource
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 from .scenes import Body, FakeKube, agent_body, route_body, until
 

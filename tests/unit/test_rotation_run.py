@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.rotation.run import LONG, RotationRun
 
 KEYS: dict[str, Request] = {uid: ("OpenClawAgent", "ns", uid) for uid in "abcdef"}

@@ -13,7 +13,7 @@ from litclaw.handlers.watches import Watches
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, NAMESPACE, OWNED_KINDS, ROTATION, ROUTE, Resource
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.render.agent.secret import agent_secret
 
 from .scenes import Body, agent_body, agent_of, route_body, until

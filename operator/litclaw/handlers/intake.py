@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from litclaw.kube.cache import Cache, owner_of
 from litclaw.kube.resources import AGENT, NAMESPACE, ROTATION, ROUTE, Resource
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 _OWNERS = (ROUTE.kind, AGENT.kind)
 

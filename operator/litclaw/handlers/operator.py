@@ -25,7 +25,7 @@ from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE
 from litclaw.metrics import collector
 from litclaw.metrics.recorder import Recorder
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError, UnavailableError
 from litclaw.kube.resources import NAMESPACE, Resource
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 log = logging.getLogger(__name__)
 

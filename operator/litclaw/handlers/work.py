@@ -19,8 +19,7 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import ConditionType
 from litclaw.reconcile.core.last_resort import TRANSIENT
 from litclaw.reconcile.core.log_context import log_context
-from litclaw.reconcile.core.queue import Limits, WorkQueue
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Limits, Request, WorkQueue
 from litclaw.reconcile.proxy.session import Credentials, RouteKey
 from litclaw.reconcile.rotation.reconcile import reconcile_rotation
 from litclaw.reconcile.route.reconcile import reconcile_route

@@ -14,8 +14,7 @@ from litclaw.kube.objects import condition_of, route_key_of
 from litclaw.kube.resources import AGENT, NAMESPACE, OWNED_KINDS, ROTATION, ROUTE
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import ConditionType
-from litclaw.reconcile.core.queue import WorkQueue
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request, WorkQueue
 from litclaw.reconcile.route.sweep import sweeps
 
 _OURS = (ROUTE.kind, AGENT.kind, ROTATION.kind)

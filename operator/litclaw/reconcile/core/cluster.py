@@ -9,7 +9,7 @@ from litclaw.kube.cache import Cache, is_trimmed, key_of
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, BY_KIND
 from litclaw.reconcile.core.event_rate import EventRateLimit
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 
 def utc_now() -> datetime:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 _REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 

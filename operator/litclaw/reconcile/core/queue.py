@@ -17,6 +17,8 @@ from litclaw.reconcile.core import intervals
 
 log = logging.getLogger(__name__)
 
+Request = tuple[str, str, str]
+"""A resource to reconcile: kind, namespace, name."""
 K = TypeVar("K", bound=Hashable)
 
 Handler = Callable[[K], Awaitable[float | None]]

@@ -23,7 +23,7 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType, listed, timestamp
 from litclaw.reconcile.core.last_resort import guarded, set_blocked
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.core.status import dump, invalid_spec, write_status
 from litclaw.reconcile.keys.due import created_at, is_older
 from litclaw.reconcile.keys.retire import ends_at

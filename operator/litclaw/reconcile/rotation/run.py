@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from litclaw.reconcile.core.request import Request
+from litclaw.reconcile.core.queue import Request
 
 LONG = timedelta(minutes=3)
 """A key that takes longer gives its place to another, and has its turn again after the rest."""
