@@ -6,6 +6,7 @@ agents and nobody else.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -159,7 +160,8 @@ class ProxySession:
     def start(self) -> None:
         """Observe the proxy and read its keys until closed."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"session of {self.url}")
+            # With an empty context: its log lines aren't about the route whose pass happens to create it.
+            self._task = asyncio.create_task(self._run(), name=f"session of {self.url}", context=contextvars.Context())
 
     def reconnect(self, credentials: Credentials) -> LiteLLM:
         """Use other credentials of the same proxy from now on.
