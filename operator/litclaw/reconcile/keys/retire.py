@@ -71,10 +71,10 @@ async def retire_old_keys(
     elif replaced:
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
     surplus = [other for other in others if other.expires is None and other not in replaced]
-    if unused := [other.token for other in surplus if other.blocked or not other.used]:
-        await delete_keys(session, unused)
+    if undelivered := [other.token for other in surplus if row.mark and not is_before(other, row.mark)]:
+        await delete_keys(session, undelivered)
     for other in surplus:
-        if other.token not in unused:  # what it has spent a moment ago is booked late
+        if other.token not in undelivered:  # its last calls are booked late
             await _end_after(session, other, 0)
     if replaced:
         await _set_ends(session, row, replaced)
