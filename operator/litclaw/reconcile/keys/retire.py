@@ -48,7 +48,7 @@ async def retire_old_keys(
 ) -> float | None:
     """Bring every key of the agent but the live one closer to its end.
 
-    A replaced key gets an end; a surplus key, which no Secret has any more, ends now; an ended key is deleted when its spend is
+    A replaced key gets an end; a surplus key, which no Secret has any more, is deleted; an ended key is deleted when its spend is
     carried over.
 
     Args:
@@ -70,12 +70,8 @@ async def retire_old_keys(
         await _require_accepted(context, agent, session, value)
     elif replaced:
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
-    surplus = [other for other in others if other.expires is None and other not in replaced]
-    if undelivered := [other.token for other in surplus if row.mark and not is_before(other, row.mark)]:
-        await delete_keys(session, undelivered)
-    for other in surplus:
-        if other.token not in undelivered:  # its last calls are booked late
-            await _end_after(session, other, 0)
+    if surplus := [other.token for other in others if other.expires is None and other not in replaced]:
+        await delete_keys(session, surplus)
     if replaced:
         await _set_ends(session, row, replaced)
     await _end_oldest(agent, session, row)

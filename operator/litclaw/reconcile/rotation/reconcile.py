@@ -260,7 +260,6 @@ def _count_agent(
     if not old and live.mark and live.mark.generation == 1:
         return  # its first key, created since the start: there was none to rotate
     progress.done.add(uid)
-    old = [row for row in old if row.mark and not row.mark.block_reason]  # a suspended agent's old key is refused already
     if old:
         progress.retiring += 1
         ends = [end for row in old if (end := ends_at(row))]
