@@ -182,15 +182,15 @@ async def test_a_proxy_that_hangs_delays_no_agent_of_another_one(monkeypatch: py
     work = work_of(cache, kube=kube)
     work.context.connect = Proxies({_url("hanging"): hanging.answer, _url("fine"): fine.answer}).connect
     async with working(work):
-        await until(lambda: hanging.counts["/key/generate"] == 8)
+        await until(lambda: hanging.counts["/key/generate"] == 12)
         await until(lambda: len(fine.rows) == 10)
-        assert hanging.counts["/key/generate"] == 8, "half of the workers at most"
+        assert hanging.counts["/key/generate"] == 12, "three quarters of the workers at most"
         late = agent_body("late", "uid-late", route="fine")
         kube.objects["OpenClawAgent", "n", "late"] = late
         cache.store(late)
         work.queue.enqueue(("OpenClawAgent", "n", "late"))
         await until(lambda: len(fine.rows) == 11)
-        assert len(list(work.queue.waiting)) == 32 and hanging.counts["/key/generate"] == 8
+        assert len(list(work.queue.waiting)) == 28 and hanging.counts["/key/generate"] == 12
 
 
 class Sessions:
@@ -239,7 +239,7 @@ class Sessions:
         self.work.context.routes["n", f"r-{number}"].session.breaker.unanswered(30)
 
 
-async def test_a_proxy_may_occupy_half_of_the_workers_and_one_as_long_as_it_is_not_known_to_answer(
+async def test_a_proxy_may_occupy_three_quarters_of_the_workers_and_one_as_long_as_it_is_not_known_to_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = Sessions(monkeypatch, routes=3, agents=20)
@@ -247,7 +247,7 @@ async def test_a_proxy_may_occupy_half_of_the_workers_and_one_as_long_as_it_is_n
     found.trust(1)
     found.hang(1)
     async with working(found.work):
-        busy = {"r-0": 8, "r-1": 1, "r-2": 1}
+        busy = {"r-0": 12, "r-1": 1, "r-2": 1}
         await until(lambda: found.busy == busy)
         await asyncio.sleep(0.05)
         assert found.busy == busy

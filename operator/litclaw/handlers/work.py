@@ -98,7 +98,7 @@ class Work:
         await self.queue.run(workers)
 
     def _limits(self, request: Request) -> Limits:
-        """The workers that one proxy may occupy: half of them, or one as long as it hangs or hasn't answered yet.
+        """The workers that one proxy may occupy: three quarters, or one as long as it hangs or hasn't answered yet.
 
         All such proxies together may occupy a quarter.
         """
@@ -110,7 +110,7 @@ class Work:
             return ()
         session = connection.session
         if session.breaker.trusted:
-            return ((session.credentials.identity, max(1, self._workers // 2)),)
+            return ((session.credentials.identity, max(1, self._workers * 3 // 4)),)
         return ((session.credentials.identity, 1), (_UNPROVEN, max(1, self._workers // 4)))
 
     def _route_of(self, request: Request) -> RouteKey | None:
