@@ -11,7 +11,7 @@ from litclaw.api.route import KeyDefaults
 from litclaw.kube.cache import Cache, Key, fingerprint, key_of
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import ConflictError, UnavailableError
-from litclaw.kube.resources import AGENT, EVENT, ROTATION, ROUTE, Resource
+from litclaw.kube.resources import AGENT, ROTATION, ROUTE, Resource
 from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.keys import KeyRow, Limits, Mark
@@ -53,7 +53,9 @@ class FakeKube:
     Attributes:
         objects: by kind, namespace and name.
         applied: each applied manifest.
+        events: each Event that was created.
         deleted: names of the deleted objects.
+        reads: names of the objects that were read, one at a time.
         lists: how often a kind was listed.
         gives_up: kinds; the next write of such an object isn't carried out and has no response.
         given_up: those manifests.
@@ -63,7 +65,9 @@ class FakeKube:
     def __init__(self, *objects: Body) -> None:
         self.objects: dict[Key, Body] = {key_of(each): each for each in objects}
         self.applied: list[Mapping[str, Any]] = []
+        self.events: list[Mapping[str, Any]] = []
         self.deleted: list[str] = []
+        self.reads: list[str] = []
         self.lists = 0
         self.gives_up: set[str] = set()
         self.given_up: list[Mapping[str, Any]] = []
@@ -72,6 +76,7 @@ class FakeKube:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body | None:
         """One object."""
+        self.reads.append(name)
         return self.objects.get((resource.kind, namespace or "", name))
 
     async def uids(self, resource: Resource, *, labels: str = "", namespace: str | None = None) -> tuple[set[str], int]:
@@ -82,7 +87,7 @@ class FakeKube:
         return uids, self._version
 
     async def apply(self, manifest: Mapping[str, Any], *, subresource: str | None = None, **_: object) -> Body:
-        """Apply a manifest, unless its uid or resource version isn't the object's.
+        """Apply a manifest, unless its uid or resource version isn't the object's. A new object may have any version.
 
         Raises:
             ConflictError: it isn't.
@@ -91,15 +96,14 @@ class FakeKube:
         self.applied.append(manifest)
         await asyncio.sleep(self.write_seconds)
         kind, meta, key = manifest["kind"], manifest["metadata"], key_of(manifest)
-        if kind == EVENT.kind:
-            return dict(manifest)
         if kind in self.gives_up:
             self.gives_up.discard(kind)
             self.given_up.append(manifest)
             raise UnavailableError(0, "Timeout", "no response")
         before = self.objects.get(key, {})
         own = before.get("metadata", {})
-        if any(name in meta and meta[name] != own.get(name) for name in ("uid", "resourceVersion")):
+        same = ("uid", "resourceVersion") if before else ("uid",)
+        if any(name in meta and meta[name] != own.get(name) for name in same):
             raise ConflictError(409, "Conflict", "the object has been modified")
         self._version += 1
         written = {"uid": own.get("uid", f"uid-{self._version}"), "resourceVersion": str(self._version)}
@@ -113,6 +117,11 @@ class FakeKube:
         if "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers"):
             del self.objects[key]
         return body
+
+    async def create(self, manifest: Mapping[str, Any]) -> Body:
+        """Create an Event."""
+        self.events.append(manifest)
+        return dict(manifest)
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str) -> None:
         """Delete an object."""

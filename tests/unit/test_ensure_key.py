@@ -5,7 +5,7 @@ import base64
 from typing import cast
 
 import pytest
-from litclaw.api.agent import OpenClawAgent
+from litclaw.api.agent import AgentStatus, OpenClawAgent
 from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import ConflictError, UnavailableError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
@@ -128,7 +128,7 @@ def _retained(agent: OpenClawAgent) -> Scene:
     """The key and the Secret of a deleted agent of the same name, which had ``deletionPolicy: Retain``."""
     manifest = sealed(without_owner(agent_secret(agent, key=OLD, token=fingerprint(OLD), base_url=URL)))
     scene = Scene()
-    metadata = {**manifest["metadata"], "uid": "s", "resourceVersion": "1"}
+    metadata = {**manifest["metadata"], "uid": "s", "resourceVersion": "2"}
     scene.kube.objects["Secret", "n", "a-litellm"] = {**manifest, "metadata": metadata}
     scene.kube.objects["OpenClawAgent", "n", "a"] = {
         "kind": "OpenClawAgent",
@@ -169,7 +169,30 @@ async def test_a_secret_with_somebody_else_s_key_is_not_adopted() -> None:
     scene.proxy.rows.clear()
     with pytest.raises(Blocked, match="NameTaken"):
         await ensure_key(scene.context, agent, scene.access())
-    assert not scene.proxy.rows, "and no key is created"
+    assert not scene.proxy.rows, "and no key is left"
+
+
+async def test_a_new_agent_s_secret_isn_t_read_before_it_is_created() -> None:
+    scene = Scene()
+    await ensure_key(scene.context, AGENT, scene.access())
+    assert not scene.kube.reads and _delivered(scene)
+
+
+async def test_where_a_name_is_taken_no_key_is_created_again_and_again() -> None:
+    scene = Scene()
+    foreign = {
+        "kind": "Secret",
+        "metadata": {"name": "a-litellm", "namespace": "n", "uid": "s", "resourceVersion": "2"},
+    }
+    scene.kube.objects["Secret", "n", "a-litellm"] = foreign
+    seen = {"type": "KeyReady", "status": "False", "reason": "NameTaken", "lastTransitionTime": "2026-11-24T10:00:00Z"}
+    seen |= {"message": "", "observedGeneration": 1}
+    for agent in (AGENT, AGENT.model_copy(update={"status": AgentStatus.model_validate({"conditions": [seen]})})):
+        with pytest.raises(Blocked, match="NameTaken"):
+            await ensure_key(scene.context, agent, scene.access())
+        assert not scene.proxy.rows and not scene.session.table.of("a") and not scene.session.undelivered
+    assert [call for call in scene.proxy.calls if "/key/generate" in call] == ["POST /key/generate"]
+    assert scene.kube.objects["Secret", "n", "a-litellm"] == foreign
 
 
 # How many old keys there may be

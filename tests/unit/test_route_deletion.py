@@ -70,7 +70,7 @@ async def test_a_proxy_that_is_away_delays_the_deletion_for_a_limited_time() -> 
     assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY and not gone(scene)
     scene.clock.pass_(intervals.FINALIZER_LIMIT)
     assert await finalize_route(scene.context, deleted()) is None and gone(scene)
-    [event] = [each for each in scene.kube.applied if each["kind"] == "Event"]
+    [event] = scene.kube.events
     assert event["reason"] == "KeyLeftBehind" and len(scene.proxy.rows) == 1
 
 

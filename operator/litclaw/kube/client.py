@@ -175,19 +175,19 @@ class Kube(Connection):
         manifest: Mapping[str, Any],
         *,
         subresource: str | None = None,
-        force: bool = True,
         manager: str = names.FIELD_MANAGER,
     ) -> Object:
-        """Server-side apply; creates the object if it doesn't exist.
+        """Server-side apply, with force; creates the object if it doesn't exist.
 
-        With ``metadata.uid`` in the manifest, only that very object is written. Without ``force``, a field that another
-        manager owns with another value is a `ConflictError`.
+        With ``metadata.uid`` in the manifest, only that very object is written; with ``metadata.resourceVersion``, only that
+        version or a new object.
 
         Raises:
+            ConflictError: the uid or the version isn't the object's.
             KubeError: the API server refuses it or can't be reached.
         """
         resource, meta = BY_KIND[manifest["kind"]], manifest["metadata"]
-        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        query = {"fieldManager": manager, "force": "true"}
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, apply_body(manifest))
 

@@ -48,7 +48,7 @@ async def emit_event(cluster: Cluster, body: Mapping[str, Any], kind: str, reaso
         "source": {"component": names.FIELD_MANAGER},
     }
     try:
-        await cluster.kube.apply(event)
+        await cluster.kube.create(event)
     except KubeError as error:
         log.warning(
             "the event %s of %s %s/%s isn't written: %s",

@@ -24,7 +24,7 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
 from litclaw.reconcile.core.events import emit_event
-from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.core.owned_objects import apply, check_ours
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotation_due, runs_for
@@ -52,12 +52,11 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
     _check_names(context, agent)
     session = access.session
     shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=session.url)
-    where = (SECRET.kind, agent.metadata.namespace, agent.secret_name)
-    cached = context.cache.get(*where) is not None
-    live = await get_live(context, *where)
+    cached = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
     value: SecretStr | None = None
     try:
         await adopt_retained_keys(context, agent, session)
+        live = cached or (None if _is_new(agent, session) else await _read_secret(context, agent))
         row, grace = await _find(context, agent, access, live, shape)
         if cached and (row is None or _newer(session, agent, row)):
             # The cache may be behind, such as that of a standby that takes over; no key is ended because of that.
@@ -96,6 +95,12 @@ async def _find(
     if row is None or not access.connection.usable or len(session.table.of(agent.metadata.uid)) > MOST_OLD:
         return row, None
     return row, rotation_due(context, agent, access.offer.key_defaults, row)
+
+
+def _is_new(agent: OpenClawAgent, session: ProxySession) -> bool:
+    """True in the first pass over an agent without keys: if a Secret of its name exists, the agent doesn't own it."""
+    uid = agent.metadata.uid
+    return not agent.status.conditions and uid not in session.undelivered and not session.table.of(uid)
 
 
 async def _emit_rotated(context: Context, agent: OpenClawAgent, grace: int) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 from pydantic import SecretStr
 
 from litclaw.api.agent import OpenClawAgent
+from litclaw.kube.errors import ConflictError
+from litclaw.kube.resources import SECRET
 from litclaw.litellm.errors import AliasTakenError
 from litclaw.litellm.keys import KeyRow, Mark, new_key, utc
 from litclaw.litellm.spend import agent_spend, carried_from
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
-from litclaw.reconcile.core.owned_objects import apply
+from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
@@ -27,6 +29,7 @@ from litclaw.reconcile.keys.retain import wanted_mark
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
+from litclaw.render.metadata import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ async def mint(
     """Register a new key that starts with the spend of the agent's other keys, and write it into the Secret.
 
     Args:
-        live: the Secret as it is now, compact; None: there is none.
+        live: the Secret as it is now, compact; None: there is none, or the agent is new and it wasn't read.
         replacing: the live key that the new one replaces; None: there is none any more.
 
     Returns:
@@ -96,18 +99,30 @@ async def _deliver(
     """Write a key into the agent's Secret. If somebody was faster, the next pass first reads which key it holds.
 
     Raises:
-        Blocked: the Secret is refused. The key has been deleted, or each retry would leave one more.
+        Blocked: the Secret is refused, or another owner has its name. The key has been deleted, or each retry would leave
+            one more.
         KubeError: the outcome is unknown.
     """
     session.undelivered[agent.metadata.uid] = (row.token, value)
     manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=session.url)
     try:
-        await apply(context, manifest, live, ConditionType.KEY_READY)
+        await _write_secret(context, manifest, live)
     except Blocked:
         del session.undelivered[agent.metadata.uid]
         await delete_keys(session, [row.token])
         raise
     del session.undelivered[agent.metadata.uid]
+
+
+async def _write_secret(context: Context, manifest: Manifest, live: dict[str, Any] | None) -> None:
+    try:
+        await apply(context, manifest, live, ConditionType.KEY_READY)
+    except ConflictError:
+        if live is None:
+            meta = manifest["metadata"]
+            found = await get_live(context, SECRET.kind, meta["namespace"], meta["name"])
+            check_ours(found, manifest, ConditionType.KEY_READY)
+        raise
 
 
 async def _create(
