@@ -70,7 +70,8 @@ def test_a_refused_connection_is_no_hang() -> None:
 
 def test_only_an_answer_about_a_key_makes_a_proxy_trusted() -> None:
     time = Time()
-    breaker = Breaker(time)
+    breaker, trusted = Breaker(time), []
+    breaker.on_trusted = lambda: trusted.append(breaker.trusted)
     assert not breaker.trusted, "it hasn't answered yet"
     for path in ("/health/readiness", "/model/info"):
         breaker.answered(path)
@@ -81,7 +82,8 @@ def test_only_an_answer_about_a_key_makes_a_proxy_trusted() -> None:
     breaker.answered("/health/readiness")
     assert not breaker.trusted
     breaker.answered("/key/list")
-    assert breaker.trusted
+    breaker.answered("/key/list")
+    assert breaker.trusted and trusted == [True, True], "each time that it becomes so"
 
 
 def test_after_an_answer_the_first_pause_is_short_again() -> None:

@@ -266,3 +266,21 @@ async def test_all_proxies_that_are_not_known_to_answer_may_occupy_a_quarter_of_
         assert found.busy.pop("r-8") == 3 and found.busy.total() == 4 and set(found.busy.values()) == {1}
         found.ends.set()
         await until(lambda: len(found.work.queue) == 0)
+
+
+async def test_a_proxy_that_answers_for_the_first_time_needn_t_wait_for_those_that_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Sessions(monkeypatch, routes=9, agents=3)
+    session = found.work.context.routes["n", "r-8"].session
+    client = found.work.context.connect(session.credentials, session.breaker)
+    async with working(found.work):
+        await until(lambda: found.busy.total() == 4)
+        await asyncio.sleep(0.05)
+        assert not found.busy["r-8"]
+        found.trust(8)
+        await until(lambda: found.busy["r-8"] == 3)
+        assert found.busy.total() == 3 + 4
+        found.ends.set()
+        await until(lambda: len(found.work.queue) == 0)
+    await client.close()

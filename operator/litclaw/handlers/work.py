@@ -63,6 +63,7 @@ class Work:
         self._workers = 1
 
         def connect(credentials: Credentials, breaker: Breaker) -> LiteLLM:
+            breaker.on_trusted = lambda: self.queue.limits_changed((credentials.identity, _UNPROVEN))
             return LiteLLM(
                 credentials.url,
                 credentials.master_key,

@@ -16,9 +16,13 @@ class Breaker:
 
     Args:
         clock: in seconds.
+
+    Attributes:
+        on_trusted: called each time the proxy becomes trusted.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.on_trusted: Callable[[], None] = lambda: None
         self._clock = clock
         self._hangs = 0
         self._open_until = float("-inf")
@@ -41,8 +45,9 @@ class Breaker:
 
     def answered(self, path: str) -> None:
         """Note an answer. Only an answer about a key shows that such calls don't hang: health checks are answered elsewhere."""
-        if path.startswith("/key/"):
+        if path.startswith("/key/") and not self.trusted:
             self._proven, self._hangs = True, 0
+            self.on_trusted()
 
     def unanswered(self, seconds: float) -> None:
         """Note a call that had no answer for some seconds."""

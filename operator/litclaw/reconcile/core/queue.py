@@ -36,7 +36,8 @@ class WorkQueue(Generic[K]):
         scope: a context in which a request is reconciled, such as the fields of its log lines.
         urgent: requests that overtake the others.
         limits: the groups of a request, read when a worker is about to take it. A group at its limit makes its requests
-            wait, and only them.
+            wait, and only them. They wait parked, until a pass of the group ends. A place that is offered to one of them
+            and that it doesn't need any more is offered to the next, or the others would wait for ever.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class WorkQueue(Generic[K]):
         self._urgent_ready: deque[K] = deque()
         self._ready: deque[K] = deque()
         self._parked: dict[Hashable, deque[K]] = {}
+        self._released: dict[K, Hashable] = {}
         self._occupied: Counter[Hashable] = Counter()
         self._available = asyncio.Semaphore(0)
         self._waiting: dict[K, float] = {}
@@ -140,13 +142,16 @@ class WorkQueue(Generic[K]):
                 return
             request = (self._urgent_ready or self._ready).popleft()
             limits = self._limits(request)
+            groups = {group for group, _ in limits}
+            offered = {self._released.pop(request)} if request in self._released else set()
             if full := next((group for group, most in limits if self._occupied[group] >= most), None):
                 self._parked.setdefault(full, deque()).append(request)
-                self._release(group for group, _ in limits if group != full)  # others may have its places there
+                self._release((groups | offered) - {full})  # others may have its places there
                 continue
             self._waiting.pop(request, None)
             self._working[request] = asyncio.get_running_loop().time()
-            self._occupied.update(group for group, _ in limits)
+            self._occupied.update(groups)
+            self._release(offered - groups)  # the request's groups have changed since it was released
             try:
                 with self._scope(request):
                     requeue_after = await self._run(request)
@@ -168,6 +173,12 @@ class WorkQueue(Generic[K]):
                 del self._occupied[group]
         self._release(group for group, _ in limits)
 
+    def limits_changed(self, groups: Iterable[Hashable]) -> None:
+        """Consider again which of the groups' parked requests have a place. Limits that fall need no call."""
+        for group in groups:
+            for request in self._parked.pop(group, ()):
+                self._make_ready(request)
+
     def _release(self, groups: Iterable[Hashable]) -> None:
         """Make ready as many parked requests of each group as there are places now."""
         for group in groups:
@@ -178,6 +189,7 @@ class WorkQueue(Generic[K]):
                     if taken >= most:
                         break
                     taken += 1
+                self._released[parked[0]] = group
                 self._make_ready(parked.popleft())
             if parked is not None and not parked:
                 del self._parked[group]
