@@ -9,7 +9,7 @@ from .run import KEYS_A_CALL, Run, Started
 from .stage import INSTANT
 from .writes import Counting
 
-_MORE = 500  # agents that the operator makes beside the prepared ones
+_MORE = 500  # agents that the operator makes beside the prepared ones, or fewer in a small run
 _IDLE_SECONDS = 60.0
 _LINEAR = 1.2
 _FOR_GOALS = 10000  # with fewer agents, the costs of an agent are smaller than the noise
@@ -30,10 +30,11 @@ class _Costs:
 def with_scale(run: Run) -> None:
     """Both sizes, one after the other."""
     small, large = run.plan.scale
+    more = min(_MORE, small)
     run.clean()
     empty = process.wait_for_quiet(run.operator, run.operator.wait_for_leader()).use
-    before = _costs(run, small, 0, empty)
-    now = _costs(run, large, small + _MORE, empty)
+    before = _costs(run, small, 0, more, empty)
+    now = _costs(run, large, small + more, more, empty)
     section, linear = f"scale, {large:,} agents", _LINEAR if small >= _FOR_GOALS else None
     run.add(
         at_most(section, "a start, until in sync", now.started.seconds, "s"),
@@ -46,11 +47,11 @@ def with_scale(run: Run) -> None:
     run.add(
         at_most_times(section, "CPU of a start, an agent", now.start_ms, "ms", before.start_ms, linear),
         at_most_times(section, "resident, an agent", now.resident_kb, "kB", before.resident_kb, linear),
-        at_most_times(section, f"CPU of each of {_MORE} more agents", now.making_ms, "ms", before.making_ms, linear),
+        at_most_times(section, f"CPU of each of {more} more agents", now.making_ms, "ms", before.making_ms, linear),
     )
 
 
-def _costs(run: Run, count: int, standing: int, empty: process.Use) -> _Costs:
+def _costs(run: Run, count: int, standing: int, more: int, empty: process.Use) -> _Costs:
     run.operator.stop()
     run.log(f"the compiled client: {count - standing} agents as the operator leaves them")
     run.prepare(count - standing, [INSTANT], f"prepared-{count}")
@@ -63,13 +64,13 @@ def _costs(run: Run, count: int, standing: int, empty: process.Use) -> _Costs:
     run.wait_for_keys_read()
     idle_writes = counting.done().total()
     rss = process.use(run.operator, started.leader).rss
-    run.log(f"the operator: {_MORE} more agents beside {count}")
-    made = run.make(_MORE, prefix=f"more-{count}")
+    run.log(f"the operator: {more} more agents beside {count}")
+    made = run.make(more, prefix=f"more-{count}")
     return _Costs(
         started,
         rss,
         idle_writes,
         start_ms=(started.use.cpu - empty.cpu) / count * 1000,
         resident_kb=(rss - empty.rss) / count * 1000,
-        making_ms=made.cpu / _MORE * 1000,
+        making_ms=made.cpu / more * 1000,
     )
