@@ -4,7 +4,7 @@ Time is set, nothing waits, and the names of the keys are counted, so that a run
 """
 
 from base64 import b64decode
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,6 +34,7 @@ T = TypeVar("T")
 _AGENT = (AGENT.kind, "n", "a")
 _SECRET = (SECRET.kind, "n", "a-litellm")
 _UID = "u"
+_BY_THE_CALENDAR = ("monthly", "24h", "12h")
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _MICRO = Decimal("0.000001")
 _WORTH = Decimal("0.01")
@@ -104,7 +105,7 @@ class Ledger:
         ends: when the period ends.
         possible_from: a cost that is booked before counts in an earlier period.
         certain_from: a cost that is booked later counts in this one.
-        excused: what may be missing because somebody deleted a key at the proxy; and until when that counts.
+        excused: what may be missing because a valid key was deleted at the proxy; and until when that counts.
     """
 
     duration: str | None
@@ -115,6 +116,11 @@ class Ledger:
     costs: list[Cost] = field(default_factory=list)
     excused: list[tuple[datetime, Decimal]] = field(default_factory=list)
 
+    def pass_time(self, now: datetime) -> None:
+        """Where LiteLLM counts by the calendar, its job resets every key at one time."""
+        while self.duration in _BY_THE_CALENDAR and self.ends and self.ends + self.reset_delay <= now:
+            self.reset(self.ends + self.reset_delay)
+
     def reset(self, at: datetime) -> None:
         """A key's spend was reset, or begins: where the period is over by then, the next one begins."""
         if self.duration is None or (self.ends is not None and at < self.ends):
@@ -122,6 +128,29 @@ class Ledger:
         if self.ends is not None:
             self.possible_from, self.certain_from = self.ends, max(at, self.ends + self.reset_delay)
         self.ends = next_reset(self.duration, at)
+
+    def excuse_unbooked(self, token: str, now: datetime) -> None:
+        """A key is deleted while it is valid: what is booked later finds no key (docs/rotation.md)."""
+        late = [each for each in self.costs if each.token == token and each.booked_at > now]
+        if late:
+            amount = sum((each.amount for each in late), Decimal(0))
+            self.excused.append((max(each.booked_at for each in late), amount))
+
+    def begin_again(self, at: datetime) -> None:
+        """A period is counted from now on: it ends later than it would, and what was spent in it stays."""
+        if self.duration and self.ends:
+            self.ends = max(self.ends, next_reset(self.duration, at))
+
+    def is_between(self, now: datetime) -> bool:
+        """True while a period is over and its spend may still be shown.
+
+        Raises:
+            AssertionError: the budget should have been reset by now.
+        """
+        if self.ends is None or now < self.ends:
+            return now <= self.certain_from and self.possible_from != _FIRST
+        assert now <= self.ends + self.reset_delay, "a period is over, and the budget wasn't reset"
+        return True
 
     def most(self, until: datetime) -> Decimal:
         """What may have been spent in this period and booked by then."""
@@ -134,11 +163,16 @@ class Ledger:
 
 
 class LedgerProxy(FakeProxy):
-    """A LiteLLM whose resets the ledger notes, and whose requests may fail."""
+    """A LiteLLM whose resets the ledger notes, and whose requests may fail.
+
+    Attributes:
+        live: the token of the key that was delivered last.
+    """
 
     def __init__(self, clock: Clock, ledger: Ledger, fault: Fault) -> None:
         super().__init__(clock)
         self.reset_delay = ledger.reset_delay.total_seconds()
+        self.live: Callable[[], str] = str
         self._ledger = ledger
         self._fault = fault
 
@@ -146,10 +180,13 @@ class LedgerProxy(FakeProxy):
         """Answer, unless the fault strikes."""
         return await self._fault.through(super().answer(request), UnreachableError("lost"))
 
+    def _pass_time(self) -> None:
+        self._ledger.pass_time(self.clock())
+        super()._pass_time()
+
     def _reset(self, at: datetime, row: Row) -> None:
         super()._reset(at, row)
-        if not row.get("expires"):
-            self._ledger.reset(at)
+        self._note_reset(row, at)
 
     def _generate(self, request: Request) -> Row:
         row = super()._generate(request)
@@ -157,11 +194,24 @@ class LedgerProxy(FakeProxy):
         return row
 
     def _update(self, request: Request) -> Row:
-        before = self._row(request)["spend"]
         row = super()._update(request)
-        if row["spend"] < before:
-            self._ledger.reset(self.clock())
+        if {"spend", "budget_duration"} <= request.body.keys():  # the operator begins a period
+            self._note_reset(row, self.clock())
+            self._ledger.begin_again(self.clock())
         return row
+
+    def _delete(self, request: Request) -> Row:
+        for token in request.body["keys"]:
+            if token in self.rows and not self.rows[token].get("expires"):
+                self._ledger.excuse_unbooked(token, self.clock())
+        return super()._delete(request)
+
+    def _note_reset(self, row: Row, at: datetime) -> None:
+        """The key that was delivered last, or the newest, stands for the agent."""
+        without_end = [each for each in self.rows.values() if not each.get("expires")]
+        newest = max(without_end, key=lambda each: int(each["metadata"]["litclaw"]["generation"]), default=row)
+        if row["token"] in (self.live(), newest["token"]):
+            self._ledger.reset(at)
 
 
 class LedgerKube(FakeKube):
@@ -209,6 +259,10 @@ class LedgerKube(FakeKube):
         return await self._fault.through(call, UnavailableError(0, "Timeout", "lost"))
 
 
+def _token(key: SecretStr) -> str:
+    return fingerprint(key.get_secret_value())
+
+
 def _value(secret: Mapping[str, Any]) -> SecretStr:
     return SecretStr(b64decode(secret["data"]["LITELLM_API_KEY"]).decode())
 
@@ -231,8 +285,10 @@ class BudgetScene:
         key = {"maxBudget": None if budget is None else str(budget), "budgetDuration": duration}
         body = agent_body(uid=_UID, key={name: value for name, value in key.items() if value is not None})
         self.kube = LedgerKube(self.fault, route_body(), body)
+        self.proxy.live = lambda: _token(self.kube.delivered[-1]) if self.kube.delivered else ""
         self.read_at = self.seen_until = self.clock()
         self._keys = self._requests = 0
+        self._date_lost = False
         self._patch = patch("litclaw.reconcile.keys.mint.new_key", self._new_key)
         self._patch.start()
         self.start()
@@ -270,12 +326,17 @@ class BudgetScene:
         run(self.session.table.refresh(self.session.client))
         self.read_at = self.clock()
 
-    def reconcile(self) -> bool:
+    def reconcile(self, at: int = 0, fate: Fate = Fate.LOST) -> bool:
         """One pass, after which the process may have been killed and started again.
+
+        Args:
+            at: number of the request that fails, from 1; 0: none does.
+            fate: what becomes of it.
 
         Returns:
             True if the agent is ready.
         """
+        self.fault.at, self.fault.fate = at, fate
         try:
             run(reconcile_agent(self.context, "n", "a"))
         except TRANSIENT:
@@ -313,6 +374,17 @@ class BudgetScene:
             self.budget += amount
             self.change_agent(maxBudget=str(self.budget))
 
+    def pass_to_the_end_of_the_period(self, seconds: int) -> None:
+        """Let time pass until some seconds after the budget's period ends."""
+        if self.ledger.ends:
+            self.clock.now = max(self.clock(), self.ledger.ends + timedelta(seconds=seconds))
+
+    def pass_to_the_end_of_a_key(self, seconds: int) -> None:
+        """Let time pass until some seconds after the next old key expires."""
+        ends = [datetime.fromisoformat(row["expires"]) for row in self.proxy.rows.values() if row.get("expires")]
+        if ends:
+            self.clock.now = max(self.clock(), min(ends) + timedelta(seconds=seconds))
+
     def delete_secret(self) -> None:
         """Delete the Secret."""
         self.kube.objects.pop(_SECRET, None)
@@ -321,10 +393,11 @@ class BudgetScene:
         """Delete a key at the proxy, as its administrator does.
 
         What no status has shown by then may be lost, since only the deleted key's row had it. Of a key that isn't in the
-        Secret that is its own calls at the most.
+        Secret that is its own calls at the most. If no status has shown its date either, its successor's period may end later.
         """
         if not self.proxy.rows:
             return
+        self.ledger.pass_time(self.clock())
         token = sorted(self.proxy.rows)[which % len(self.proxy.rows)]
         last = max([self.clock(), *(each.booked_at for each in self.ledger.costs)])
         lost = max(Decimal(0), self.ledger.most(last) - self._shown_before())
@@ -332,6 +405,7 @@ class BudgetScene:
             own = (each for each in self.ledger.costs if each.token == token)
             lost = min(lost, sum((each.amount for each in own), Decimal(0)))
         self.ledger.excused.append((last, lost))
+        self._date_lost |= self._shown_end() != self.ledger.ends
         del self.proxy.rows[token]
 
     def call(self, back: int, cost: Decimal) -> None:
@@ -348,7 +422,7 @@ class BudgetScene:
                 f"{seen} of {self.budget} USD were read as spent, and a call is accepted"
             )
         booked_at = self.clock() + timedelta(seconds=self.proxy.booking_delay)
-        self.ledger.costs.append(Cost(booked_at, fingerprint(key.get_secret_value()), cost))
+        self.ledger.costs.append(Cost(booked_at, _token(key), cost))
 
     # What must be true
 
@@ -362,12 +436,15 @@ class BudgetScene:
     def delivered_token(self) -> str:
         """The token of the key in the Secret."""
         secret = self.kube.objects.get(_SECRET)
-        return fingerprint(_value(secret).get_secret_value()) if secret else ""
+        return _token(_value(secret)) if secret else ""
+
+    def _shown_end(self) -> datetime | None:
+        ends = self.status.get("budgetResetsAt")
+        return datetime.fromisoformat(ends) if ends else None
 
     def _shown_before(self) -> Decimal:
-        ends = self.status.get("budgetResetsAt")
-        over = ends is not None and datetime.fromisoformat(ends) <= self.clock()
-        return Decimal(0) if over else Decimal(self.status.get("spend") or 0)
+        ends = self._shown_end()
+        return Decimal(0) if ends and ends <= self.clock() else Decimal(self.status.get("spend") or 0)
 
     def settle(self) -> None:
         """Let LiteLLM book everything, and reconcile until nothing is left to do now. Then check everything."""
@@ -381,7 +458,10 @@ class BudgetScene:
         else:
             raise AssertionError(f"no rest: {self.status.get('conditions')}")
         self._check_keys()
-        if self.clock() > self.ledger.certain_from:
+        if self._date_lost and self.ledger.ends:
+            self.ledger.ends = max(self.ledger.ends, self._shown_end() or self.ledger.ends)
+        self._date_lost = False
+        if not self.ledger.is_between(self.clock()):
             self._check_spend()
 
     def finish(self) -> None:
@@ -390,13 +470,12 @@ class BudgetScene:
         for _ in range(20):
             if len(self.proxy.rows) == 1:
                 return
-            ends = [datetime.fromisoformat(row["expires"]) for row in self.proxy.rows.values() if row.get("expires")]
-            self.clock.now = max(self.clock(), min(ends) + timedelta(seconds=intervals.SETTLE))
+            self.pass_to_the_end_of_a_key(intervals.SETTLE)
             self.settle()
         raise AssertionError("old keys are left")
 
     def _state(self) -> object:
-        return [sorted(map(repr, self.proxy.rows.values())), self.kube.objects]
+        return [sorted(map(repr, self.proxy.rows.values())), dict(self.kube.objects)]
 
     def _check_old_keys(self) -> None:
         soon = self.clock() + timedelta(seconds=5)

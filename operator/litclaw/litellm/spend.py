@@ -36,6 +36,12 @@ def not_yet_carried(row: KeyRow, mark: Mark) -> Decimal:
     return spend - _exact(carried)
 
 
+def spend_since_reset(row: KeyRow, mark: Mark) -> Decimal:
+    """An older key's spend if its budget was reset since a newer key, by its mark, carried it; else 0."""
+    _, period_end = mark.carried.get(row.short, (0.0, 0))
+    return _exact(row.spend) if period_end != _period_end(row) else Decimal(0)
+
+
 def carried_from(rows: Iterable[KeyRow]) -> dict[str, Carried]:
     """`Mark.carried` of a key that carries the whole spend of these keys."""
     return {row.short: (row.spend, _period_end(row)) for row in rows}

@@ -31,7 +31,7 @@ from litclaw.reconcile.keys.due import rotation_due, runs_for
 from litclaw.reconcile.keys.mint import Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
 from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
-from litclaw.reconcile.keys.retire import MOST_OLD, retire_old_keys
+from litclaw.reconcile.keys.retire import MOST_OLD, key_gone, retire_old_keys
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
@@ -65,6 +65,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
         if row is None:
             row, value = await _new_key(context, agent, access, live)
         elif grace is not None:
+            row = await reset_budget_if_due(session, row)
             if agent.metadata.uid not in session.undelivered:
                 # A replaced key that still has no end gets one first, or it would count as surplus.
                 await retire_old_keys(context, agent, session, row)
@@ -76,8 +77,8 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
             if newer := _newer(session, agent, row):
                 await delete_keys(session, newer)
             row = await _keep_limits(agent, access, row)
-            row = await reset_budget_if_due(session, row)
             await _keep_secret(context, agent, session, live, row)
+        row = await reset_budget_if_due(session, row)  # before spend of the new period is added to that of the old one
         requeue_after = await retire_old_keys(context, agent, session, row, value)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
@@ -202,9 +203,7 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
     await session.client.update_key(row.token, changes)
     fresh = await session.client.key(row.token)
     if fresh is None:
-        message = f"The key {row.alias!r} was deleted at the proxy just now; another one is created."
-        session.table.drop([row.token])
-        raise Blocked(ConditionType.KEY_READY, "KeyGone", message, stalled=False, retry=1.0)
+        raise key_gone(session, row)
     session.table.put(fresh)
     return fresh
 

@@ -4,8 +4,8 @@ A write of the Secret that was given up may still be carried out. So the next at
 another and deleted this one, the late write would put a deleted key there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.errors import ConflictError
 from litclaw.kube.resources import SECRET
 from litclaw.litellm.errors import AliasTakenError
-from litclaw.litellm.keys import KeyRow, Mark, new_key, utc
-from litclaw.litellm.spend import agent_spend, carried_from
+from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key
+from litclaw.litellm.spend import carried_from
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
@@ -24,7 +24,7 @@ from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
-from litclaw.reconcile.keys.period import inherited_reset, period_is_over, shared_reset
+from litclaw.reconcile.keys.period import inherited_reset, shared_reset, spend_of_period
 from litclaw.reconcile.keys.retain import wanted_mark
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
@@ -130,11 +130,12 @@ async def _create(
 ) -> tuple[KeyRow, SecretStr]:
     """Register a key that nobody has yet."""
     session = access.session
-    old = await _read_again(agent, session)
+    old = await session.table.refresh_agent(session.client, agent.metadata.uid)
     now = session.now()
     generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
-    counted = [replace(row, spend=0.0) if period_is_over(now, row) else row for row in old]
-    spend = agent_spend(counted) if old else _spend_of_a_lost_key(now, agent, session.url)
+    lost = _lost_key(agent, session.url, access.limits, old)
+    known = [*old, lost] if lost else old
+    spend = max(spend_of_period(now, old), spend_of_period(now, [lost] if lost else []))
     # By a clock that is behind, now may be before the run's start; then the key would be rotated again and again.
     created = max([context.now(), *(run.not_before for run in runs_for(context, agent.metadata.uid))])
     mark = Mark(
@@ -148,7 +149,7 @@ async def _create(
         replaces=replacing.row.short if replacing else "",
         grace=replacing.grace if replacing else 0,
         carried=carried_from(old),
-        budget_resets_at=inherited_reset(now, old, access.limits),
+        budget_resets_at=inherited_reset(now, known, access.limits),
     )
     mark = wanted_mark(agent, mark)
     for row in old:
@@ -157,31 +158,19 @@ async def _create(
     value = new_key()
     created_row = await _generate(context, agent, access, value, mark, spend)
     if created_row.budget_resets_at is None:
-        created_row = replace(created_row, budget_resets_at=shared_reset(now, old, access.limits))
+        created_row = replace(created_row, budget_resets_at=shared_reset(now, known, access.limits))
     session.table.put(created_row)
     return created_row, value
 
 
-async def _read_again(agent: OpenClawAgent, session: ProxySession) -> list[KeyRow]:
-    """The agent's keys as the proxy has them now: the table's spend is up to a minute old."""
-    table, client = session.table, session.client
-    for row in table.of(agent.metadata.uid):
-        fresh = await client.key(row.token)
-        if fresh:
-            table.put(fresh)
-        else:
-            table.drop([row.token])
-    return table.of(agent.metadata.uid)
-
-
-def _spend_of_a_lost_key(now: datetime, agent: OpenClawAgent, url: str) -> float:
-    """The last known spend of a key that the proxy no longer has, unless its period is over: no budget is granted twice."""
+def _lost_key(agent: OpenClawAgent, url: str, limits: Limits, old: Sequence[KeyRow]) -> KeyRow | None:
+    """The key that the status shows, if the proxy has lost it: no budget is granted twice, and its period goes on."""
     status = agent.status
-    if status.base_url != url or not status.spend:
-        return 0.0
-    if status.budget_resets_at and utc(status.budget_resets_at) <= now:
-        return 0.0
-    return float(status.spend)
+    if status.base_url != url or not status.spend or any(row.token.startswith(status.key.hash) for row in old):
+        return None
+    mark = Mark("", agent.metadata.uid, status.key.generation)
+    spend, resets = float(status.spend), status.budget_resets_at
+    return KeyRow(status.key.hash, status.key.alias, limits, spend, mark, budget_resets_at=resets)
 
 
 async def _generate(

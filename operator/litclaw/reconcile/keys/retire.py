@@ -21,6 +21,7 @@ from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import is_older, runs_for
+from litclaw.reconcile.keys.period import without_past
 from litclaw.reconcile.proxy.session import ProxySession
 
 MOST_RETIRING = 5
@@ -59,7 +60,7 @@ async def retire_old_keys(
         Seconds after which to call again, or None.
 
     Raises:
-        Blocked: the new key isn't accepted yet.
+        Blocked: the new key isn't accepted yet, or somebody has deleted it.
         LiteLLMError: the proxy didn't do it.
     """
     others = [other for other in session.table.of(agent.metadata.uid) if other.token != row.token]
@@ -70,8 +71,9 @@ async def retire_old_keys(
         await _require_accepted(context, agent, session, value)
     elif replaced:
         replaced = []  # nobody uses a blocked key, so nobody needs the old one meanwhile
-    if surplus := [other.token for other in others if other.expires is None and other not in replaced]:
-        await delete_keys(session, surplus)
+    if surplus := [other for other in others if other.expires is None and other not in replaced]:
+        await _carry_over(agent, session, row, surplus)
+        await delete_keys(session, [other.token for other in surplus])
     if replaced:
         await _set_ends(session, row, replaced)
     await _end_oldest(agent, session, row)
@@ -93,6 +95,13 @@ async def _require_accepted(
         raise Blocked(
             ConditionType.KEY_READY, "NotAcceptedYet", message, stalled=False, retry=intervals.NEW_KEY_REFUSED
         )
+
+
+def key_gone(session: ProxySession, row: KeyRow) -> Blocked:
+    """Forget a live key that somebody has deleted at the proxy; returns the condition, after which the next pass makes one."""
+    session.table.drop([row.token])
+    message = f"The key {row.alias!r} was deleted at the proxy just now; another one is created."
+    return Blocked(ConditionType.KEY_READY, "KeyGone", message, stalled=False, retry=1.0)
 
 
 async def _set_ends(session: ProxySession, row: KeyRow, replaced: Sequence[KeyRow]) -> None:
@@ -191,9 +200,10 @@ async def _carry_over(agent: OpenClawAgent, session: ProxySession, row: KeyRow, 
     # The mark as the proxy has it: the response to the last update may have been lost.
     live = await session.client.key(row.token)
     if live is None or live.mark is None:
-        return  # the next pass finds that
+        raise key_gone(session, row)  # the others' spend is known from them alone, so they stay
     fresh = await _fresh(session, others)
-    beside = sum((not_yet_carried(other, live.mark) for other in fresh), Decimal(0))
+    now = session.now()
+    beside = sum((not_yet_carried(without_past(now, other), live.mark) for other in fresh), Decimal(0))
     if not beside:
         session.table.put(live)
         return

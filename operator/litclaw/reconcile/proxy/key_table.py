@@ -139,3 +139,19 @@ class KeyTable:
             self._link(row)
         self.complete = True
         return agents
+
+    async def refresh_agent(self, client: LiteLLM, uid: str) -> list[KeyRow]:
+        """Read an agent's known keys one by one: their spend in the table is up to a minute old.
+
+        Returns:
+            Those that the proxy still has, oldest generation first.
+
+        Raises:
+            LiteLLMError: not every key was read.
+        """
+        for row in self.of(uid):
+            if fresh := await client.key(row.token):
+                self.put(fresh)
+            else:
+                self.drop([row.token])
+        return self.of(uid)
