@@ -1,4 +1,4 @@
-"""A thin client of the Kubernetes API: the requests that Litclaw makes, with one kind of write."""
+"""A thin client of the Kubernetes API: the requests that Litclaw makes. Everything but Leases and Events is applied."""
 
 import contextlib
 import json
