@@ -202,7 +202,8 @@ class LedgerProxy(FakeProxy):
 
     def _delete(self, request: Request) -> Row:
         for token in request.body["keys"]:
-            if token in self.rows and not self.rows[token].get("expires"):
+            ends = self.rows.get(token, {}).get("expires")
+            if ends is None or datetime.fromisoformat(ends) > self.clock():
                 self._ledger.excuse_unbooked(token, self.clock())
         return super()._delete(request)
 
