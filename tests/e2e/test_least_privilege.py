@@ -20,6 +20,7 @@ Use = tuple[str, str, str]
 
 NAME = "story"
 SYSTEM = "litclaw-system"
+LONG = "long " * 4000  # of a resource with that much, the operator keeps a part, and reads the whole
 # No request of the operator: an admission plugin that only some clusters have (OwnerReferencesPermissionEnforcement)
 # requires this permission for writing an ownerReference.
 ONLY_WHERE_OWNERS_ARE_CHECKED = {
@@ -89,8 +90,9 @@ def _gone(kube: Kube, *wanted: tuple[str, str, str]) -> None:
 
 
 def _tell(kube: Kube) -> None:
-    """A route with every optional object and an agent with a gateway: made, changed, rotated and deleted."""
+    """A route with every optional object and an agent with a gateway, both with large specs: made, changed, rotated, deleted."""
     managed = {
+        "env": [{"name": "LONG", "value": LONG}],
         "database": {"embedded": {"storage": "1Gi"}},
         "autoscaling": {"minReplicas": 2, "maxReplicas": 2},
         "monitoring": {"enabled": True},
@@ -102,7 +104,7 @@ def _tell(kube: Kube) -> None:
     }
     spec = {"external": external, "allowedNamespaces": {"from": "All"}}
     kube.apply(_labelled(resource("LiteLLMRoute", f"{NAME}-external", AI, spec)))
-    teller = agent(NAME, route=f"{NAME}-external", gateway={"storage": "1Gi"})
+    teller = agent(NAME, route=f"{NAME}-external", gateway={"storage": "1Gi"}, config={"files": {"LONG.md": LONG}})
     kube.apply(_labelled(teller))
     kube.wait_condition("openclawagent", TEAM, NAME, "KeyReady", "True")
     eventually(lambda: kube.get("deployment", TEAM, f"{NAME}-openclaw"))

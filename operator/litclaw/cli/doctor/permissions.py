@@ -34,7 +34,7 @@ def _each(group: str, resources: str, verbs: str, name: str = "") -> Iterator[Pe
 _OWNS: Final = "get list watch create patch delete"
 _NEVER_DELETES: Final = "get list watch create patch"
 IN_NAMESPACES: Final = (
-    *_each(names.GROUP, "litellmroutes openclawagents", "list watch patch"),
+    *_each(names.GROUP, "litellmroutes openclawagents", "get list watch patch"),
     *_each(names.GROUP, "litellmroutes/status openclawagents/status", "patch"),
     *_each(names.GROUP, "litellmroutes/finalizers openclawagents/finalizers", "update"),
     *_each("", "secrets configmaps services", _OWNS),
@@ -46,7 +46,7 @@ IN_NAMESPACES: Final = (
     *_each("", "persistentvolumeclaims", _NEVER_DELETES),
     *_each("apps", "statefulsets", _NEVER_DELETES),
     *_each("monitoring.coreos.com", "podmonitors", _OWNS),
-    *_each("", "events", "create patch"),
+    *_each("", "events", "create"),
     *_each("", "namespaces", "get"),
 )
 """In every namespace that it watches."""

@@ -171,7 +171,7 @@ async def _converge(
     _set_within_budget(row, conditions)
     config = _render(agent, access)
     configmap = agent_configmap(agent, config.text, access.offer.authorities)
-    await ensure(context, configmap, ConditionType.CONFIG_READY)
+    await ensure(context, configmap, ConditionType.CONFIG_READY, is_new=not agent.status.conditions)
     reason = "Overruled" if config.remarks else "Rendered"
     conditions.set_true(ConditionType.CONFIG_READY, reason, " ".join(config.remarks))
     found.rendered = {

@@ -4,6 +4,7 @@ A resource owns an object if the controller among its owner references has the r
 nobody can guess a uid.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -91,8 +92,13 @@ async def apply(
         raise Blocked(condition, "Refused", message, stalled=True, retry=intervals.REFUSED) from None
 
 
-async def ensure(cluster: Cluster, manifest: Manifest, condition: ConditionType) -> dict[str, Any]:
+async def ensure(
+    cluster: Cluster, manifest: Manifest, condition: ConditionType, *, is_new: bool = False
+) -> dict[str, Any]:
     """Apply a manifest unless the object is as it should be already.
+
+    Args:
+        is_new: the resource is new, so the object is created at once and read only if it exists.
 
     Returns:
         The object, compact.
@@ -102,12 +108,10 @@ async def ensure(cluster: Cluster, manifest: Manifest, condition: ConditionType)
     """
     meta = manifest["metadata"]
     key = (manifest["kind"], meta["namespace"], meta["name"])
-    live = cluster.cache.get(*key)
-    try:
-        if live is None:
+    if is_new and cluster.cache.get(*key) is None:
+        with contextlib.suppress(ConflictError):
             return compact(await apply(cluster, manifest, None, condition))
-    except ConflictError:
-        live = await get_live(cluster, *key)  # one that the cache doesn't have, because we don't own it
+    live = await get_live(cluster, *key)
     check_ours(live, manifest, condition)
     if live is None or not is_settled(live, sealed(manifest)):
         written = await apply(cluster, manifest, live, condition)
