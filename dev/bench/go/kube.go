@@ -66,6 +66,9 @@ func (k *kube) open(ctx context.Context, method, path, contentType string, body 
 func (k *kube) do(method, path, contentType string, body []byte, into any) error {
 	for attempt := 0; ; attempt++ {
 		answer, err := k.open(context.Background(), method, path, contentType, body)
+		if err != nil && method == http.MethodDelete && attempt < attempts {
+			continue // the server also ends the request by a reset of its stream
+		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", method, path, err)
 		}

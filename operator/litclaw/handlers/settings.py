@@ -12,6 +12,7 @@ async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = NoDiffs()
     settings.watching.chunk_size = 100  # an agent may be 1 MB large
+    settings.queueing.idle_timeout = 1.0  # in seconds; at a start, each object seen within it occupies a task
     settings.process.ultimate_exiting_timeout = None  # `operator` ends the process, after the running passes
 
 
