@@ -64,9 +64,8 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
 
 
-hostile = st.lists(
-    st.sampled_from(["$", "$$", "{", "}", "${", "A", "_X9", "a", ":", "pass:x", " ", "/", "ä"]), max_size=12
-)
+PIECES = ["${SLACK_BOT_TOKEN}", "${", "$", "$$", "{", "}", "A", "_X9", "a", ":", "pass:x", " ", "/", "ä"]
+hostile = st.lists(st.sampled_from(PIECES), max_size=12)
 texts = st.one_of(hostile.map("".join), st.text(max_size=20)).filter(bool)
 references = st.lists(st.sampled_from(["${SLACK_BOT_TOKEN}", "$", "$$", "x", "}"]), max_size=8).map("".join)
 
