@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.base import is_model_name
@@ -84,6 +84,7 @@ def test_the_rule_of_openclaw(text: str, read: str) -> None:
     assert Environment().substituted(text) == read
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(name=texts, shown=texts, url=texts, authorities=st.one_of(st.just(""), texts), gateway=st.booleans())
 def test_nothing_of_a_route_or_a_proxy_is_replaced(
     name: str, shown: str, url: str, authorities: str, gateway: bool
@@ -107,12 +108,14 @@ def test_nothing_of_a_route_or_a_proxy_is_replaced(
     assert environment.read <= {*OURS, "THE_OWNERS_OWN"}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(references)
 def test_what_looks_like_a_reference_arrives_as_it_is(text: str) -> None:
     environment = Environment()
     assert environment.substituted(literal(text)) == text and environment.read == set()
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(texts)
 def test_no_model_name_has_to_be_escaped(text: str) -> None:
     assert not is_model_name(text) or literal(text) == text
