@@ -159,6 +159,7 @@ class LiteLLM:
         """Register a virtual key with a value of our own.
 
         Args:
+            metadata: what to store beside the mark.
             spend: the spend that it starts with, in US dollars.
 
         Raises:
@@ -182,7 +183,8 @@ class LiteLLM:
         return _row({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
 
     async def accepts(self, value: SecretStr) -> bool:
-        """Whether the proxy accepts a virtual key. A key that it knows and refuses for its budget counts as accepted.
+        """Whether the proxy accepts a virtual key. A key that it knows and refuses, for its budget or because this isn't a
+        route that calls models, counts as accepted.
 
         Raises:
             LiteLLMError: the proxy is unavailable, so that it isn't known.

@@ -18,11 +18,10 @@ from litclaw.kube.cache import compact
 from litclaw.kube.diff import is_as
 from litclaw.kube.resources import AGENT, NAMESPACE, SECRET
 from litclaw.litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
-from litclaw.litellm.keys import KeyRow
-from litclaw.litellm.reserved_metadata import CONTROLS
+from litclaw.litellm.keys import KeyRow, owners_metadata
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.events import emit_event
 from litclaw.reconcile.core.owned_objects import apply, check_ours
 from litclaw.reconcile.core.secret_values import values
@@ -116,7 +115,7 @@ async def _emit_rotated(context: Context, agent: OpenClawAgent, grace: int) -> N
 
 
 def _check_names(context: Context, agent: OpenClawAgent) -> None:
-    """Check that the alias isn't another namespace's, and that the metadata doesn't steer LiteLLM."""
+    """Check that the alias isn't another namespace's."""
     prefix, slash, _ = agent.alias.partition("/")
     if slash and prefix != agent.metadata.namespace and context.cache.get(NAMESPACE.kind, "", prefix):
         message = (
@@ -124,12 +123,6 @@ def _check_names(context: Context, agent: OpenClawAgent) -> None:
             f"{agent.metadata.namespace}/, or with something that is no namespace."
         )
         raise Blocked(ConditionType.KEY_READY, "AliasReserved", message, stalled=True)
-    if controls := CONTROLS & agent.spec.key.metadata.keys():
-        message = (
-            f"spec.key.metadata has {listed(sorted(controls))}, which steers LiteLLM and is for its administrator only. "
-            "Choose another name."
-        )
-        raise Blocked(ConditionType.KEY_READY, "MetadataReserved", message, stalled=True)
 
 
 def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
@@ -196,8 +189,9 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
         mark = wanted_mark(agent, row.mark)
         if "budget_duration" in changes and mark.budget_resets_at:
             mark = replace(mark, budget_resets_at="")
-        if (dict(row.metadata), row.mark) != (agent.spec.key.metadata, mark):
-            changes["metadata"] = row.marked(mark, agent.spec.key.metadata)
+        metadata = owners_metadata(agent.spec.key.metadata)
+        if (dict(row.metadata), row.mark) != (metadata, mark):
+            changes["metadata"] = row.marked(mark, metadata)
     if not changes:
         return row
     await session.client.update_key(row.token, changes)

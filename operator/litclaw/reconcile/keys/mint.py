@@ -15,7 +15,7 @@ from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.errors import ConflictError
 from litclaw.kube.resources import SECRET
 from litclaw.litellm.errors import AliasTakenError
-from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key
+from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, owners_metadata
 from litclaw.litellm.spend import carried_from
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
@@ -183,7 +183,7 @@ async def _generate(
         alias=agent.alias,
         limits=access.limits,
         mark=mark,
-        metadata=agent.spec.key.metadata,
+        metadata=owners_metadata(agent.spec.key.metadata),
         spend=spend,
     )
     try:
