@@ -64,7 +64,9 @@ def _rendered(release: str, **spec: Any) -> str:
     agent = OpenClawAgent.model_validate({"metadata": {"name": "scout", "namespace": "team-a"}, "spec": spec})
     facts = [model_facts(name, OpenClawModel(), _INFO) for name in ("claude-opus-4-6", "gpt-4o", "gpt-image-2")]
     url = "http://main-litellm.ai.svc.cluster.local:4000"
-    return openclaw_config(agent, base_url=url, allow_private_network=True, models=facts).text
+    return openclaw_config(
+        agent, base_url=url, allow_private_network=True, models=facts, authorities="a certificate"
+    ).text
 
 
 def _verdict(openclaw: Path, node: Path, text: str) -> str:

@@ -17,7 +17,7 @@ _ROW = (
     *("key_alias", "models", "max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests"),
     *("spend", "blocked", "expires", "at"),
 )
-_RETIRED = re.compile(r"#\d+\.[0-9a-f]{8}$")
+_RETIRED = re.compile(r"@\d+\.[0-9a-f]{16}$")
 _TOKEN = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -74,7 +74,7 @@ def _clean(value: Any, case: str) -> Any:
 
 def _row(row: Mapping[str, Any], case: str, delivered: str) -> Object:
     out: Object = {name: row.get(name) for name in _ROW}
-    out["key_alias"] = _RETIRED.sub("#RETIRED", str(out["key_alias"]).replace(case, "CASE"))
+    out["key_alias"] = _RETIRED.sub("@RETIRED", str(out["key_alias"]).replace(case, "CASE"))
     out["expires"] = out["expires"] is not None
     out["spend"] = round(float(out["spend"] or 0), 6)
     out["in the Secret"] = bool(delivered) and row["token"] == token_of(delivered)

@@ -170,7 +170,7 @@ class Stage:
             for row in await self.rows(end):
                 namespace, _, rest = (row.get("key_alias") or "").partition("/")
                 if namespace == NAMESPACE_NAME:
-                    case = rest.partition("#")[0]
+                    case = rest.partition("@")[0]
                     found.keys.setdefault(case, []).append({**row, "at": end})
         return found
 

@@ -262,7 +262,7 @@ class World:
         """A page of keys, with those of one case alone: each route's LiteLLM looks like a proxy of its own."""
         body = json.loads(content)
         alias = f"{self._namespace}/{case}"
-        keys = [row for row in body.get("keys") or [] if (row.get("key_alias") or "").partition("#")[0] == alias]
+        keys = [row for row in body.get("keys") or [] if (row.get("key_alias") or "").partition("@")[0] == alias]
         return json.dumps({**body, "keys": keys}).encode()
 
     # Faults

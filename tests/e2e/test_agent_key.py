@@ -59,16 +59,20 @@ def test_every_limit_reaches_litellm(kube: Kube, proxy: Proxy) -> None:
     assert (row["key_alias"], row["models"], row["team_id"]) == ("limited/by-name", ["gpt-4o"], team)
     assert (row["max_budget"], row["budget_duration"]) == (12.5, "30d")
     assert (row["tpm_limit"], row["rpm_limit"], row["max_parallel_requests"]) == (100000, 60, 4)
-    assert {name: row["metadata"][name] for name in ("costCenter", "nested")} == key["metadata"]
+    assert row["metadata"]["litclaw_metadata"] == key["metadata"]
+    assert row["metadata"].keys() <= {"litclaw", "litclaw_metadata"}, "LiteLLM obeys none of it"
     value = kube.secret(TEAM, "limited-secret")["LITELLM_API_KEY"]
     assert proxy.chat(value, "gpt-4o").status_code == 200
     assert proxy.chat(value, "claude-opus-4-6").status_code == 403
+    assert proxy.call("GET", "/v1/models", key=value).status_code == 200
+    for path in ("/health", "/key/info", "/key/list"):
+        assert proxy.call("GET", path, key=value).status_code == 403, "models only"
     kube.apply(agent("limited", models=["gpt-4o"], key={**key, "maxParallelRequests": 0, "metadata": {}}))
 
     def lifted() -> bool:
         [now] = proxy.rows(uid)
         assert (now["max_parallel_requests"], now["token"]) == (None, row["token"]), now
-        return "costCenter" not in now["metadata"]
+        return "litclaw_metadata" not in now["metadata"]
 
     eventually(lifted)
     assert kube.secret(TEAM, "limited-secret")["LITELLM_API_KEY"] == value, "a changed limit needs no new key"

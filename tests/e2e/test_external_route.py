@@ -53,6 +53,7 @@ def test_a_proxy_with_a_private_authority(kube: Kube, proxy: Proxy, authority: t
     assert data["ca.crt"] == pem
     provider = json.loads(data["openclaw.json"])["models"]["providers"]["litellm"]
     assert provider["baseUrl"] == "https://tls-door.ai.svc.cluster.local:8443"
+    assert provider["request"]["tls"] == {"ca": pem}, "for the proxy alone"
     assert proxy.chat(kube.secret(TEAM, "confidant-litellm")["LITELLM_API_KEY"]).status_code == 200
     kube.delete("openclawagent", TEAM, "confidant")
     kube.delete("litellmroute", AI, "sealed")

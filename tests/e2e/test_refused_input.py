@@ -99,6 +99,18 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "route: URL": (_external(url="litellm.example.com"), ("spec.external.url", "http://")),
     "route: URL with a user": (_external(url="https://u:p@litellm.example.com"), ("spec.external.url",)),
+    "route: URL with a reference": (
+        _external(url="https://litellm.example.com/${SLACK_BOT_TOKEN}"),
+        ("spec.external.url", "environment variables"),
+    ),
+    "route: a model's name with a reference": (
+        _model(name="${GITHUB_TOKEN}"),
+        ("spec.models[0].name", "environment variables"),
+    ),
+    "route: a display name with a reference": (
+        _model(openclaw={"displayName": "a ${GITHUB_TOKEN}"}),
+        ("spec.models[0].openclaw.displayName", "environment variables"),
+    ),
     "route: metadata address": (_external(url="http://169.254.169.254/latest"), ("spec.external.url", "link-local")),
     "route: metadata name": (_external(url="http://metadata.google.internal"), ("spec.external.url", "metadata")),
     "route: models of an external proxy": (

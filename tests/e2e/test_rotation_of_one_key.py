@@ -23,7 +23,7 @@ def test_an_annotation_rotates_one_key_while_the_old_one_lives_on(kube: Kube, pr
     assert seconds_until(now["retiringUntil"]) < 30 * 60 + 100
     rows = {row["token"][:8]: row for row in proxy.rows(uid)}
     assert rows[now["hash"]]["expires"] is None and rows[before["hash"]]["expires"]
-    assert rows[before["hash"]]["key_alias"].startswith("team-a/turner#1.")
+    assert rows[before["hash"]]["key_alias"].startswith("team-a/turner@1.")
     secret = kube.must("secret", TEAM, "turner-litellm")["metadata"]["annotations"]
     assert secret["litclaw.dev/key"] == now["hash"] and secret["reloader.stakater.com/match"] == "true"
     assert status(kube, "turner")["lastHandledRotation"] == "because of a leaver"

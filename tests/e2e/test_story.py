@@ -248,7 +248,7 @@ def rotate(kube: Kube, reader: Reader) -> None:
     new = _keys(kube)
     assert not set(new) & set(old)
     proxy = Proxy(kube, AI, "main-litellm", kube.secret(AI, "main-master-key")["LITELLM_MASTER_KEY"])
-    statuses = [proxy.call("GET", "/key/info", key=key).status_code for key in (*new, *old)]
+    statuses = [proxy.call("GET", "/v1/models", key=key).status_code for key in (*new, *old)]
     proxy.close()
     assert statuses == [200] * len(AGENTS) + [401] * len(AGENTS)
     eventually(lambda: _phase(kube, "leak-2026-11") == "Completed")

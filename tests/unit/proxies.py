@@ -153,7 +153,10 @@ class FakeProxy:
         if request.path not in self._handlers:
             return answer(404, {"detail": "Not Found"})
         if request.bearer != MASTER.get_secret_value():
-            return answer(200, {"info": self._shown(self._authenticated(_hash(request.bearer)))})
+            row = self._authenticated(_hash(request.bearer))
+            if row.get("allowed_routes"):
+                raise Refused(403, "auth_error", "Virtual key is not allowed to call this route.")
+            return answer(200, {"info": self._shown(row)})
         if not self.database and request.path.startswith("/key/"):
             raise Refused(500, "no_db_connection", "DB not connected")
         return answer(200, self._handlers[request.path](request))
@@ -206,7 +209,7 @@ class FakeProxy:
         if not key.startswith("sk-") or len(key) < 16:
             raise Refused(400, "internal_server_error", "Invalid key format. LiteLLM Virtual Key must be …")
         token = _hash(key)
-        new = {"spend": 0.0, "metadata": {}, **self._with_times(body), "token": token}
+        new = {"spend": 0.0, "metadata": {}, "allowed_routes": [], **self._with_times(body), "token": token}
         # The row of a key that exists already is left as it is, and LiteLLM answers as if it weren't.
         self.rows.setdefault(token, new)
         return {**new, "token_id": token}

@@ -1,5 +1,6 @@
 """Resources that the API server takes and that nobody means well with."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from litclaw.api.models import OpenClawModel
 from litclaw.api.quantity import parse_quantity
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.diff import covers
+from litclaw.net.address import Reach, reach
+from litclaw.net.cluster_domain import cluster_domain
 from litclaw.render.openclaw.config import model_facts
 from litclaw.render.proxy_peer import address_peer, service_of, service_peer, url_port
 from pydantic import ValidationError
@@ -80,8 +83,7 @@ def test_where_a_network_policy_leads() -> None:
         "spec": {"selector": {"app": "litellm"}, "ports": [{"port": 80, "targetPort": "http"}]},
     }
     url = "http://litellm.ai.svc.cluster.local"
-    assert service_of(url) == ("ai", "litellm") and service_of("http://.x.svc") is None
-    assert service_of("https://litellm.example.com") is None
+    assert service_of(url) == ("ai", "litellm")
     rule = service_peer(url, service).rule()
     assert rule["ports"] == [{"protocol": "TCP", "port": "http"}], "the pods' own port, not the Service's"
     assert rule["to"][0]["podSelector"] == {"matchLabels": {"app": "litellm"}}
@@ -92,3 +94,55 @@ def test_where_a_network_policy_leads() -> None:
     assert address_peer("https://litellm.example.com").rule() == {"ports": [{"protocol": "TCP", "port": 443}]}
     with pytest.raises(ValueError, match="[Pp]ort"):
         url_port("http://h:99999")
+
+
+@pytest.mark.parametrize(
+    ("url", "service"),
+    [
+        ("http://litellm.ai.svc:4000", ("ai", "litellm")),
+        ("http://litellm.ai.svc.cluster.local.", ("ai", "litellm")),
+        ("http://LITELLM.AI.SVC/v1", ("ai", "litellm")),
+        ("http://litellm.ai.svc.k8s.example", None),
+        ("https://coredns.kube-system.svc.evil.example.com", None),
+        ("https://coredns.kube-system.svc.cluster.local.evil.example.com", None),
+        ("https://coredns.kube-system.svc.cluster.localevil", None),
+        ("http://a.litellm.ai.svc", None),
+        ("http://.x.svc", None),
+        ("http://x..svc", None),
+        ("http://a%2fb.ai.svc", None),
+        ("https://litellm.example.com", None),
+    ],
+)
+def test_which_service_a_url_names(url: str, service: tuple[str, str] | None) -> None:
+    assert service_of(url) == service
+
+
+def test_a_cluster_has_its_own_domain() -> None:
+    assert service_of("http://litellm.ai.svc.k8s.example", "k8s.example") == ("ai", "litellm")
+    assert service_of("http://litellm.ai.svc.cluster.local", "k8s.example") is None
+
+
+def test_a_foreign_domain_that_looks_like_the_clusters_is_where_its_addresses_are() -> None:
+    url = "https://coredns.kube-system.svc.evil.example.com"
+    assert reach(url, ["93.184.216.34"]) is Reach.PUBLIC and reach(url, ["10.0.0.1"]) is Reach.PRIVATE
+    assert (
+        reach("http://litellm.ai.svc") is Reach.PRIVATE
+        and reach("http://litellm.ai.svc.cluster.local") is Reach.PRIVATE
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("search litclaw-system.svc.k8s.example svc.k8s.example k8s.example\nnameserver 10.96.0.10\n", "k8s.example"),
+        ("nameserver 10.0.0.1\n\nsearch ns.svc.cluster.local svc.cluster.local. cluster.local\n", "cluster.local"),
+        ("search lan\n", "cluster.local"),
+        ("", "cluster.local"),
+        (None, "cluster.local"),
+    ],
+)
+def test_the_clusters_domain_is_in_the_pods_search_list(tmp_path: Path, text: str | None, domain: str) -> None:
+    resolver = tmp_path / "resolv.conf"
+    if text is not None:
+        resolver.write_text(text)
+    assert cluster_domain(resolver) == domain

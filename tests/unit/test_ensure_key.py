@@ -15,6 +15,7 @@ from litclaw.reconcile.keys.ensure import ensure_key
 from litclaw.reconcile.keys.retire import MOST_OLD
 from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import sealed, without_owner
+from pydantic import SecretStr
 
 from .scenes import URL, Body, Scene, agent_of, key_of_agent
 
@@ -225,3 +226,55 @@ async def test_rotations_in_a_loop_leave_a_bounded_number_of_keys() -> None:
         agent = agent_of(key={"rotation": {"gracePeriod": "720h"}}, annotations=rotate)
         await ensure_key(scene.context, agent, scene.access())
     assert len(scene.proxy.rows) <= MOST_OLD + 1
+
+
+# What LiteLLM obeys
+
+STEERING = {"opted_out_global_guardrails": ["pii"], "allow_client_pricing_override": True}
+
+
+async def test_nothing_of_the_owners_metadata_is_where_litellm_obeys_it() -> None:
+    scene, agent = Scene(), agent_of(key={"metadata": STEERING})
+    row, _ = await ensure_key(scene.context, agent, scene.access())
+    stored = scene.proxy.rows[row.token]["metadata"]
+    assert stored.keys() == {"litclaw", "litclaw_metadata"} and stored["litclaw_metadata"] == STEERING
+    calls = len(scene.proxy.calls)
+    await ensure_key(scene.context, agent, scene.access())
+    assert len(scene.proxy.calls) == calls, "it is as it should be"
+
+
+async def _with_flat_metadata(agent: OpenClawAgent) -> tuple[Scene, Body]:
+    """A key of an earlier operator: its owner's metadata is at the top level, and it may call every route."""
+    scene = Scene(_secret(OLD, "1", agent))
+    old = scene.create(key_of_agent(OLD, created_at=_created(scene)))
+    row = scene.proxy.rows[old.token]
+    row.update(allowed_routes=[], metadata={**row["metadata"], **STEERING})
+    await scene.read()
+    return scene, row
+
+
+@pytest.mark.parametrize("metadata", [STEERING, {}])
+async def test_an_existing_key_is_corrected_without_a_new_one(metadata: Body) -> None:
+    agent = agent_of(key={"metadata": metadata})
+    scene, row = await _with_flat_metadata(agent)
+    await ensure_key(scene.context, agent, scene.access())
+    stored = row["metadata"]
+    assert not STEERING.keys() & stored.keys() and stored.get("litclaw_metadata", {}) == metadata
+    assert row["allowed_routes"] == ["llm_api_routes"] and len(scene.proxy.rows) == 1
+
+
+async def test_a_key_may_call_the_routes_of_models_only() -> None:
+    scene = Scene()
+    row, _ = await ensure_key(scene.context, agent_of(), scene.access())
+    assert scene.proxy.rows[row.token]["allowed_routes"] == ["llm_api_routes"]
+    assert await scene.session.client.accepts(SecretStr(_delivered(scene))), "refused for its route, but known"
+
+
+async def test_a_release_that_shows_no_routes_gets_no_update_each_time() -> None:
+    scene = Scene()
+    row, _ = await ensure_key(scene.context, agent_of(), scene.access())
+    del scene.proxy.rows[row.token]["allowed_routes"]
+    await scene.read()
+    updates = scene.proxy.counts["/key/update"]
+    await ensure_key(scene.context, agent_of(), scene.access())
+    assert scene.proxy.counts["/key/update"] == updates

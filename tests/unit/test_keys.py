@@ -106,6 +106,31 @@ async def test_each_response_is_told_apart_and_no_error_repeats_a_key(
     assert MASTER.get_secret_value() not in text and value.get_secret_value() not in text
 
 
+async def test_no_error_has_what_a_terminal_obeys() -> None:
+    body = error("bad_request_error", "Invalid\x1b]0;title\x07 budget\nduration")
+    async with handled(lambda request: answer(400, body)) as client:
+        with pytest.raises(RejectedError) as caught:
+            await client.update_key("t", {})
+    assert str(caught.value) == "Invalid ]0;title  budget duration"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("1.106.2", "1.106.2"),
+        ("1.106.2-rc.1", "1.106.2-rc.1"),
+        ("1" * 65, ""),
+        ("1\x1b[31m", ""),
+        (["1"], ""),
+        (None, ""),
+    ],
+)
+async def test_what_is_no_release_is_not_shown_as_one(given: object, shown: str) -> None:
+    ready = {"status": "healthy", "db": "connected", "litellm_version": given}
+    async with handled(lambda request: answer(200, ready)) as client:
+        assert (await client.release(), (await client.readiness()).version) == (shown, shown)
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"\x1f\x8b\x08"])
 async def test_a_good_status_without_an_object_is_no_response_of_litellms(content: bytes) -> None:
     async with handled(lambda request: Response(200, content)) as client:

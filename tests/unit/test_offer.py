@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from litclaw.kube.objects import condition_of
 from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.offer import MOST_MODELS
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.reconcile.route.reconcile import reconcile_route
 
@@ -103,3 +104,29 @@ async def test_changed_defaults_of_the_route_enqueue_the_agents(scene: Scene) ->
     assert await reconciled(scene) == AGENTS
     connection = scene.context.routes["n", "r"]
     assert connection.offer and connection.offer.key_defaults.rpm_limit == 60
+
+
+async def test_names_that_agents_cannot_use_are_left_out_and_counted(scene: Scene) -> None:
+    scene.proxy.models = {MODEL: {}, "${SLACK_BOT_TOKEN}": {}, "two\nlines": {}, "x" * 129: {}}
+    assert await reconciled(scene) == AGENTS
+    offer = scene.context.routes["n", "r"].offer
+    assert offer and [facts.name for facts in offer.models] == [MODEL]
+    served = condition_of(body_of(scene), "ModelsReady")
+    assert served["status"] == "True" and served["message"].startswith("Of the proxy's models, 3 are left out")
+    assert "SLACK" not in served["message"]
+
+
+async def test_a_proxy_whose_names_all_are_left_out_has_no_models(scene: Scene) -> None:
+    scene.proxy.models = {"${SLACK_BOT_TOKEN}": {}}
+    await reconciled(scene)
+    found = condition_of(body_of(scene), "ModelsReady")
+    assert (found["status"], found["reason"]) == ("False", "NoModels") and "1 is left out" in found["message"]
+
+
+async def test_the_number_of_models_is_bounded_whatever_their_order(scene: Scene) -> None:
+    names = [f"m-{number:04}" for number in range(MOST_MODELS + 50)]
+    scene.proxy.models = {name: {} for name in reversed(names)}
+    await reconciled(scene)
+    offer = scene.context.routes["n", "r"].offer
+    assert offer and [facts.name for facts in offer.models] == list(reversed(names[:MOST_MODELS]))
+    assert "50 are left out" in condition_of(body_of(scene), "ModelsReady")["message"]

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.models import OpenClawModel
+from litclaw.render.agent.configmap import agent_configmap
+from litclaw.render.agent.gateway import gateway_deployment
 from litclaw.render.openclaw.config import OpenClawConfig, model_facts, openclaw_config
 from litclaw.render.openclaw.releases import LAYOUTS, TooOldError, layout, release_of, release_of_image
 
@@ -131,3 +133,22 @@ def test_the_layouts_are_in_order() -> None:
     assert list(LAYOUTS) == sorted(LAYOUTS, key=lambda each: each.since)
     assert [layout(each.since) for each in LAYOUTS] == list(LAYOUTS)
     assert layout(None) is LAYOUTS[-1]
+
+
+def test_the_proxys_authorities_are_trusted_for_the_proxy_alone() -> None:
+    body = {"metadata": {"name": "scout"}, "spec": {"routeRef": {"name": "main"}, "gateway": {}}}
+    agent, facts = OpenClawAgent.model_validate(body), (model_facts("opus", OpenClawModel(), INFO),)
+    found = openclaw_config(agent, base_url="https://p", allow_private_network=False, models=facts, authorities="PEM")
+    assert json.loads(found.text)["models"]["providers"]["litellm"]["request"] == {"tls": {"ca": "PEM"}}
+    assert agent.spec.gateway
+    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, found.text, "PEM"))
+    assert "NODE_EXTRA_CA_CERTS" not in json.dumps(deployment)
+
+
+def test_an_owner_may_let_the_whole_gateway_trust_them() -> None:
+    extra = [{"name": "NODE_EXTRA_CA_CERTS", "value": "/etc/openclaw/ca.crt"}]
+    body = {"metadata": {"name": "scout"}, "spec": {"routeRef": {"name": "main"}, "gateway": {"env": extra}}}
+    agent = OpenClawAgent.model_validate(body)
+    assert agent.spec.gateway
+    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, "{}", "PEM"))
+    assert extra[0] in deployment["spec"]["template"]["spec"]["containers"][0]["env"]

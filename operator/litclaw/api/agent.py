@@ -35,7 +35,6 @@ GATEWAY_ENV: Final = (
     "OPENCLAW_CONFIG_PATH",
     "OPENCLAW_STATE_DIR",
     "OPENCLAW_NIX_MODE",
-    "NODE_EXTRA_CA_CERTS",
     "HOME",
 )
 """Environment variables of the gateway that the operator sets, or excludes because they would contain the key."""

@@ -4,12 +4,13 @@ A field's description is what ``kubectl explain`` shows. Bounds, enums and CEL r
 API server refuses what the operator could not use.
 """
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from litclaw.api.cel import Matches
+from litclaw.api.cel import Lacks, Matches
 from litclaw.api.quantity import usd
 
 
@@ -40,8 +41,12 @@ def list_map(key: str) -> dict[str, Any]:
 # Names in deep lists have a plain pattern, because a schema's CEL rules have a common cost limit.
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+NO_REFERENCE: Final = Lacks("${", "must not contain ${, with which OpenClaw refers to environment variables")
+"""For what one person writes and another's OpenClaw reads."""
 # Printable ASCII, because the API server's patterns and Python's define white space differently.
-ModelName = Annotated[str, Field(pattern=r"^[!-~]+( [!-~]+)*$", min_length=1, max_length=128)]
+_MODEL_NAME: Final = r"^[!-~]+( [!-~]+)*$"
+_LONGEST_MODEL_NAME: Final = 128
+ModelName = Annotated[str, Field(pattern=_MODEL_NAME, min_length=1, max_length=_LONGEST_MODEL_NAME), NO_REFERENCE]
 Image = Annotated[
     str,
     Field(min_length=1, max_length=512),
@@ -58,6 +63,11 @@ Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-tim
 """A moment in RFC 3339."""
 
 _DATA_KEY: Final = r"^[-._a-zA-Z0-9]+$"
+
+
+def is_model_name(text: str) -> bool:
+    """True if a text is a `ModelName`."""
+    return len(text) <= _LONGEST_MODEL_NAME and NO_REFERENCE.text not in text and bool(re.fullmatch(_MODEL_NAME, text))
 
 
 class SecretKeyRef(Model):

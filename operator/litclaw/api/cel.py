@@ -58,6 +58,25 @@ class Matches:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """A text that the string must not contain, with a message. The models check it too."""
+
+    text: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return _with_rule(handler(schema), CelRule(f"!self.contains('{self.text}')", self.message))
+
+    def _checked(self, text: str) -> str:
+        if self.text in text:
+            raise ValueError(self.message)
+        return text
+
+
 def rules(*given: CelRule) -> dict[str, Any]:
     """``json_schema_extra`` of a model or a field with CEL rules."""
     return {VALIDATIONS: [rule.entry() for rule in given]}

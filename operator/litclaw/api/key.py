@@ -92,9 +92,10 @@ class Key(KeyLimits):
     )
     metadata: KeyMetadata = Field(
         default_factory=dict,
-        description="More metadata for the key in LiteLLM. The name litclaw is reserved for the operator.",
+        description="More metadata for the key in LiteLLM, stored there below the name litclaw_metadata, where LiteLLM obeys "
+        "none of it.",
         json_schema_extra=rules(
-            CelRule("!has(self.litclaw)", "the name litclaw is the operator's own: choose another"),
+            CelRule("!has(self.litclaw)", "the name litclaw is that of the operator's own metadata: choose another"),
             CelRule("!has(self.tags)", "LiteLLM keeps tags under that name: use spec.key.tags"),
         ),
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from litclaw.api.base import LIST_SET, Model, ModelName, SecretKeyRef
+from litclaw.api.base import LIST_SET, NO_REFERENCE, Model, ModelName, SecretKeyRef
 from litclaw.api.cel import CelRule, rules
 from litclaw.api.free_form import FreeForm, free_form, limit_depth
 
@@ -15,7 +15,9 @@ SECRET_PARAMS: Final = ("api_key", "aws_secret_access_key", "aws_session_token",
 class OpenClawModel(Model):
     """Facts about a model in openclaw.json. Unset fields come from the proxy's /model/info."""
 
-    display_name: str | None = Field(None, description="Name that people see.", min_length=1, max_length=200)
+    display_name: Annotated[str, Field(min_length=1, max_length=200), NO_REFERENCE] | None = Field(
+        None, description="Name that people see."
+    )
     reasoning: bool | None = Field(None, description="Whether the model reasons before it answers.")
     input: list[Literal["text", "image"]] | None = Field(
         None,

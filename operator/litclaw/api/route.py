@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from litclaw.api.base import CONDITIONS_SCHEMA, Condition, Model, ObjectMeta, SecretKeyRef, list_map
+from litclaw.api.base import CONDITIONS_SCHEMA, NO_REFERENCE, Condition, Model, ObjectMeta, SecretKeyRef, list_map
 from litclaw.api.cel import CelRule, Matches, name_rule, rules
 from litclaw.api.free_form import FreeForm
 from litclaw.api.key import KeyLimits
@@ -24,6 +24,7 @@ class External(Model):
     url: Annotated[
         str,
         Field(max_length=2048),
+        NO_REFERENCE,
         Matches(
             r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
             "url must be http:// or https:// with a host and no user, query or fragment, "
@@ -46,7 +47,8 @@ class External(Model):
     ca_bundle_secret_ref: SecretKeyRef | None = Field(
         None,
         description="A Secret key with the CA certificates, in PEM, that the proxy's certificate is verified against. "
-        "Agents get them too, as ca.crt beside openclaw.json. If unset, the public certificate authorities.",
+        "Agents get them too: their openclaw.json has them for this proxy alone, and ca.crt beside it for other programs. "
+        "If unset, the public certificate authorities.",
     )
 
 

@@ -18,6 +18,7 @@ from litclaw.cli.manifests import Manifests
 from litclaw.net.address import Reach, allow_private_network, base_url, reach
 from litclaw.reconcile.agent.accept import NOT_ALLOWED, allows, models_of
 from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.proxy.offer import offered_names
 from litclaw.reconcile.route.connect import checked_url
 from litclaw.render.agent.configmap import agent_configmap
 from litclaw.render.agent.gateway import gateway_deployment, gateway_service, gateway_volume_claim
@@ -156,6 +157,10 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
     if not facts:
         return Made(owner, problem=f"NoModels: {where} leaves its models to its proxy: list them with --model-info.")
     url, where_it_is = _address(route, remarks)
+    authorities = ""
+    if route.spec.external and route.spec.external.ca_bundle_secret_ref:
+        authorities = f"{UNKNOWN}\n"
+        remarks.append("ca.crt and request.tls.ca are the value in the Secret of the route's caBundleSecretRef.")
     try:
         models = models_of(agent, where, facts)
         config = openclaw_config(
@@ -163,6 +168,7 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
             base_url=url,
             allow_private_network=allow_private_network(where_it_is, agent.spec.config.allow_private_network),
             models=models,
+            authorities=authorities,
         )
     except Blocked as why:
         return Made(owner, problem=f"{why.reason}: {why.message}")
@@ -170,10 +176,6 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
         message = f"OpenClawTooOld: {error}: use a newer one, or fix spec.config.openclawVersion."
         return Made(owner, problem=message)
     remarks += config.remarks
-    authorities = ""
-    if route.spec.external and route.spec.external.ca_bundle_secret_ref:
-        authorities = f"{UNKNOWN}\n"
-        remarks.append("ca.crt is the value in the Secret of the route's caBundleSecretRef.")
     configmap = agent_configmap(agent, config.text, authorities)
     objects = [_key_secret(agent, url), configmap]
     if gateway := agent.spec.gateway:
@@ -220,7 +222,7 @@ def _facts(route: LiteLLMRoute, info: Info | None, remarks: list[str]) -> tuple[
         )
     known = info or {}
     facts = []
-    for name in given or known:
+    for name in given or offered_names(known):
         openclaw = given[name].openclaw if name in given else OpenClawModel()
         # At /model/info, LiteLLM merges a model's own model_info into its built-in data.
         facts.append(model_facts(name, openclaw, known.get(name) or (given[name].model_info if name in given else {})))

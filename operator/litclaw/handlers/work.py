@@ -13,6 +13,7 @@ from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.metrics import collector
 from litclaw.metrics.recorder import Recorder
+from litclaw.net.cluster_domain import cluster_domain
 from litclaw.reconcile.agent.reconcile import reconcile_agent
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
@@ -80,6 +81,7 @@ class Work:
             cluster=cluster,
             own_namespace=own_namespace(),
             namespaces=namespaces,
+            domain=cluster_domain(),
             enqueue=self.queue.enqueue,
             enqueue_after=self.queue.enqueue_after,
             connect=connect,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ PAGE_SIZE = 100  # the largest that /key/list accepts
 MOST_PAGES = 2_500
 _MOST_TRIES = 5  # with two master keys in turn: during a roll-out some pods accept the one and some the other
 _SAME_CLOCK = timedelta(minutes=1)  # the header Date has whole seconds, and a response takes some
+_RELEASE = re.compile(r"[0-9A-Za-z.+_-]{1,64}")
 _YEARS = range(1970, 9000)  # a time of the proxy's that periods can be added to
 
 
@@ -127,7 +129,7 @@ class LiteLLM:
                 f"{self.url}/health/readiness answers {reply.status}, but not as LiteLLM does: check the URL"
             )
         database = str(body.get("db", "")).lower() == "connected"
-        return Readiness(version=str(body.get("litellm_version") or ""), database=database)
+        return Readiness(version=_release(body), database=database)
 
     async def release(self) -> str:
         """The proxy's LiteLLM release, such as 1.106.2; empty if an older one doesn't report it.
@@ -136,7 +138,7 @@ class LiteLLM:
             LiteLLMError: UnauthorizedError if the master key isn't accepted.
         """
         try:
-            return str((await self._admin("GET", "/health/readiness/details")).get("litellm_version") or "")
+            return _release(await self._admin("GET", "/health/readiness/details"))
         except NotLiteLLMError:
             return ""
 
@@ -159,6 +161,7 @@ class LiteLLM:
         """Register a virtual key with a value of our own.
 
         Args:
+            metadata: what to store beside the mark.
             spend: the spend that it starts with, in US dollars.
 
         Raises:
@@ -182,7 +185,8 @@ class LiteLLM:
         return _row({**raw, **known, "metadata": {**payload["metadata"], "tags": list(limits.tags)}})
 
     async def accepts(self, value: SecretStr) -> bool:
-        """Whether the proxy accepts a virtual key. A key that it knows and refuses for its budget counts as accepted.
+        """Whether the proxy accepts a virtual key. A key that it knows and refuses, for its budget or because this isn't a
+        route that calls models, counts as accepted.
 
         Raises:
             LiteLLMError: the proxy is unavailable, so that it isn't known.
@@ -307,6 +311,12 @@ class LiteLLM:
     def _error(self, path: str, reply: _Reply, *secrets: SecretStr) -> LiteLLMError:
         known = [self._master_key, *([self._before] if self._before else []), *secrets]
         return error_from_response(self.url, path, reply.status, reply.body, known)
+
+
+def _release(body: Mapping[str, Any]) -> str:
+    """The LiteLLM release in a response; empty: none, or a text that is none. The route's status shows it."""
+    given = body.get("litellm_version")
+    return given if isinstance(given, str) and _RELEASE.fullmatch(given) else ""
 
 
 def _date(header: str) -> datetime | None:

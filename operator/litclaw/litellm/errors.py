@@ -59,10 +59,11 @@ class NotLiteLLMError(LiteLLMError):
 
 
 def blank(text: str, *secrets: SecretStr) -> str:
-    """A text without the given secrets and without anything that looks like a key."""
+    """A text without the given secrets, anything that looks like a key, and what isn't printed but obeyed by a terminal."""
     for value in filter(None, (secret.get_secret_value() for secret in secrets)):
         text = text.replace(value, "***")
-    return _KEY.sub("sk-***", text)
+    text = _KEY.sub("sk-***", text)
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 def error_from_response(

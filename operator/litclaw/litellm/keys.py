@@ -15,10 +15,25 @@ from pydantic import SecretStr
 
 _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
+_OWNERS_METADATA = "litclaw_metadata"
 _SHORT = 16
 
 Carried = tuple[float, int]
 """An amount in US dollars, and the end of its budget period in seconds since 1970; 0: the budget has no period."""
+
+
+MODEL_ROUTES = ("llm_api_routes",)
+"""The API routes that an agent's key may call: what calls models, and lists them. LiteLLM's ``key_type: llm_api`` stands for
+the same, but ``/key/update`` doesn't take that (1.106.2, its source)."""
+
+
+def owners_metadata(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of ``spec.key.metadata`` as it is stored: below one name that LiteLLM doesn't read.
+
+    LiteLLM reads dozens of names at the top level of a key's metadata, with each release others, and obeys them: guardrails,
+    prices, limits. It looks into none but those (1.106.2, its source). An agent's owner isn't its administrator.
+    """
+    return {_OWNERS_METADATA: dict(given)} if given else {}
 
 
 def utc(text: str) -> datetime:
@@ -53,6 +68,7 @@ class Limits:
         max_parallel_requests: requests at the same time.
         team_id: a LiteLLM team whose limits hold too.
         tags: for LiteLLM's reports; its free edition refuses them (1.106.2).
+        routes: the API routes that it may call, or LiteLLM's names of groups of them; empty: all.
     """
 
     models: tuple[str, ...] = ()
@@ -63,6 +79,7 @@ class Limits:
     max_parallel_requests: int | None = None
     team_id: str | None = None
     tags: tuple[str, ...] = ()
+    routes: tuple[str, ...] = MODEL_ROUTES
 
     def payload(self) -> dict[str, Any]:
         """The fields as ``/key/generate`` and ``/key/update`` take them; None lifts a limit."""
@@ -75,6 +92,7 @@ class Limits:
             "max_parallel_requests": self.max_parallel_requests,
             "team_id": self.team_id,
             "tags": list(self.tags),
+            "allowed_routes": list(self.routes),
         }
 
 
@@ -113,7 +131,7 @@ class Mark:
     budget_resets_at: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        """The key's metadata in LiteLLM: the user's, and the mark.
+        """The key's metadata in LiteLLM: the mark, and what else there is.
 
         The stored names are those of the first release, so that keys made then stay ours.
         """
@@ -140,6 +158,7 @@ class KeyRow:
         spend: US dollars.
         used: whether a call with it has been booked, which LiteLLM does 10 to 15 s late.
         expires: when the proxy itself refuses it, in ISO 8601; None: never.
+        metadata: what LiteLLM stores beside the mark and the tags. It should be `owners_metadata`.
     """
 
     token: str
@@ -162,7 +181,7 @@ class KeyRow:
         """The key's metadata with another mark, for an update, which replaces all of it.
 
         Args:
-            metadata: the user's part; None: as it is.
+            metadata: what to store beside the mark and the tags; None: as it is.
         """
         tags = {_TAGS: list(self.limits.tags)} if self.limits.tags else {}
         return {**mark.metadata(self.metadata if metadata is None else metadata), **tags}
@@ -191,6 +210,12 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
         return None
 
 
+def _routes(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The routes of a row. A release that doesn't know the field ignores it and shows none, so there is nothing to correct."""
+    routes = tuple(raw.get("allowed_routes", MODEL_ROUTES) or ())
+    return MODEL_ROUTES if routes == MODEL_ROUTES else routes  # one tuple for thousands of keys
+
+
 def row_from(raw: Mapping[str, Any]) -> KeyRow:
     """A row of ``/key/list`` or the ``info`` of ``/key/info``.
 
@@ -213,6 +238,7 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
             max_parallel_requests=raw.get("max_parallel_requests"),
             team_id=raw.get("team_id"),
             tags=tuple(metadata.get(_TAGS) or ()),
+            routes=_routes(raw),
         ),
         spend=spend,
         mark=_mark(metadata),

@@ -81,7 +81,7 @@ def reach(url: str, resolved: Iterable[str] = ()) -> Reach:
     seen = {found for address in resolved if (found := reach_of_ip(address))}
     if Reach.LINK_LOCAL in seen:
         return Reach.LINK_LOCAL
-    if ".svc." in f"{name}." or "." not in name or name.endswith(_PRIVATE_SUFFIXES):
+    if "." not in name or name.endswith(_PRIVATE_SUFFIXES):
         return Reach.PRIVATE
     if seen & {Reach.PRIVATE, Reach.LOOPBACK}:
         return Reach.PRIVATE

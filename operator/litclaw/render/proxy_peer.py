@@ -4,17 +4,20 @@ A NetworkPolicy applies behind a Service: it sees the pods' addresses and ports.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from litclaw.api.route import LiteLLMRoute
+from litclaw.net import cluster_domain
 from litclaw.net.address import host
 from litclaw.render.metadata import labels
 from litclaw.render.route.deployment import PROXY_PORT
 
 NetworkPort = int | str
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,18 @@ def url_port(url: str) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def service_of(url: str) -> tuple[str, str] | None:
-    """Namespace and name of the Service in this cluster that a URL's host names, or None."""
-    parts = host(url).split(".")
-    return (parts[1], parts[0]) if len(parts) >= 3 and parts[2] == "svc" and all(parts[:2]) else None
+def service_of(url: str, domain: str = cluster_domain.DEFAULT) -> tuple[str, str] | None:
+    """Namespace and name of the Service in this cluster that a URL's host names, or None.
+
+    Args:
+        url: of a proxy.
+        domain: the cluster's. A name of another domain is another server's, whatever it begins with.
+    """
+    name = host(url)
+    parts = name.removesuffix(f".{domain}").removesuffix(".svc").split(".")
+    if not name.endswith((".svc", f".svc.{domain}")) or len(parts) != 2 or not all(map(_LABEL.fullmatch, parts)):
+        return None
+    return (parts[1], parts[0])
 
 
 def service_peer(url: str, service: Mapping[str, Any]) -> ProxyPeer:

@@ -150,7 +150,13 @@ async def _live_key(context: Context, agent: OpenClawAgent, access: Access) -> t
 def _render(agent: OpenClawAgent, access: Access) -> OpenClawConfig:
     private = allow_private_network(access.offer.reach, agent.spec.config.allow_private_network)
     try:
-        return openclaw_config(agent, base_url=access.offer.url, allow_private_network=private, models=access.models)
+        return openclaw_config(
+            agent,
+            base_url=access.offer.url,
+            allow_private_network=private,
+            models=access.models,
+            authorities=access.offer.authorities,
+        )
     except TooOldError as error:
         message = f"{error}: use a newer one, or correct spec.config.openclawVersion."
         raise Blocked(ConditionType.CONFIG_READY, "OpenClawTooOld", message, stalled=True) from None

@@ -8,6 +8,7 @@ from typing import Any
 from litclaw.kube.cache import Cache, is_trimmed, key_of
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, BY_KIND
+from litclaw.net import cluster_domain
 from litclaw.reconcile.core.event_rate import EventRateLimit
 from litclaw.reconcile.core.queue import Request
 
@@ -28,6 +29,7 @@ class Cluster:
         now: the clock.
         own_namespace: the operator's; None outside a cluster.
         namespaces: the namespaces that this operator serves; empty: all.
+        domain: the cluster's, under which its Services have names.
         events: limits how often an event is emitted.
     """
 
@@ -39,6 +41,7 @@ class Cluster:
     now: Callable[[], datetime] = utc_now
     own_namespace: str | None = None
     namespaces: tuple[str, ...] = ()
+    domain: str = cluster_domain.DEFAULT
     events: EventRateLimit = field(default_factory=EventRateLimit)
 
     async def write(

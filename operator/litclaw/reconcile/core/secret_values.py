@@ -12,7 +12,7 @@ from litclaw.api.base import SecretKeyRef
 from litclaw.kube.resources import SECRET
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.cluster import Cluster
-from litclaw.reconcile.core.conditions import Blocked, ConditionType
+from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
 
 
 async def values(cluster: Cluster, namespace: str, name: str) -> dict[str, SecretStr] | None:
@@ -54,7 +54,7 @@ async def value(cluster: Cluster, namespace: str, ref: SecretKeyRef, field: str)
     found = await every_value(cluster, namespace, ref.name, field)
     where = f"Secret {namespace}/{ref.name}"
     if ref.key not in found:
-        message = f"{where} has no key {ref.key!r}, named in {field}: it has {', '.join(sorted(found)) or 'none'}."
+        message = f"{where} has no key {ref.key!r}, named in {field}: it has {listed(sorted(found))}."
         raise Blocked(
             ConditionType.SECRETS_READY, "SecretKeyNotFound", message, stalled=True, retry=intervals.SECRET_BLOCKED
         )

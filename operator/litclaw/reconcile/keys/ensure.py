@@ -16,16 +16,16 @@ from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.cache import compact
 from litclaw.kube.diff import is_as
-from litclaw.kube.resources import AGENT, NAMESPACE, SECRET
+from litclaw.kube.resources import AGENT, SECRET
 from litclaw.litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
-from litclaw.litellm.keys import KeyRow
-from litclaw.litellm.reserved_metadata import CONTROLS
+from litclaw.litellm.keys import KeyRow, owners_metadata
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.events import emit_event
 from litclaw.reconcile.core.owned_objects import apply, check_ours
 from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.keys.alias import keep_alias
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotation_due, runs_for
 from litclaw.reconcile.keys.mint import Replacing, mint
@@ -49,7 +49,6 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
     Raises:
         Blocked: another owner has the Secret's name or the alias, the proxy refuses a limit or isn't usable.
     """
-    _check_names(context, agent)
     session = access.session
     shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=session.url)
     cached = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
@@ -80,6 +79,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
             await _keep_secret(context, agent, session, live, row)
         row = await reset_budget_if_due(session, row)  # before spend of the new period is added to that of the old one
         requeue_after = await retire_old_keys(context, agent, session, row, value)
+        await keep_alias(context, agent, session, session.table.get(row.token) or row)
     except LiteLLMError as error:
         raise blocked_by(error, agent) from None
     return session.table.get(row.token) or row, requeue_after
@@ -115,30 +115,13 @@ async def _emit_rotated(context: Context, agent: OpenClawAgent, grace: int) -> N
         await emit_event(context, body, "Normal", "KeyRotated", f"A new key is in Secret {agent.secret_name}; {old}.")
 
 
-def _check_names(context: Context, agent: OpenClawAgent) -> None:
-    """Check that the alias isn't another namespace's, and that the metadata doesn't steer LiteLLM."""
-    prefix, slash, _ = agent.alias.partition("/")
-    if slash and prefix != agent.metadata.namespace and context.cache.get(NAMESPACE.kind, "", prefix):
-        message = (
-            f"spec.key.alias begins with {prefix}/, which is for the agents of that namespace: begin it with "
-            f"{agent.metadata.namespace}/, or with something that is no namespace."
-        )
-        raise Blocked(ConditionType.KEY_READY, "AliasReserved", message, stalled=True)
-    if controls := CONTROLS & agent.spec.key.metadata.keys():
-        message = (
-            f"spec.key.metadata has {listed(sorted(controls))}, which steers LiteLLM and is for its administrator only. "
-            "Choose another name."
-        )
-        raise Blocked(ConditionType.KEY_READY, "MetadataReserved", message, stalled=True)
-
-
 def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
     """The condition for a proxy that doesn't do something about the agent's key."""
     if isinstance(error, AliasTakenError):
         message = (
             f"Another key at the proxy is named {agent.alias!r}: choose another spec.key.alias, or delete that key."
         )
-        return Blocked(ConditionType.KEY_READY, "AliasTaken", message, stalled=True, retry=intervals.REFUSED)
+        return Blocked(ConditionType.KEY_READY, "AliasTaken", message, stalled=True, retry=intervals.NAME_TAKEN)
     if isinstance(error, LicenceError) and agent.spec.key.tags:
         message = (
             "LiteLLM accepts spec.key.tags with its enterprise licence only: give the proxy one, or remove the tags."
@@ -186,18 +169,17 @@ async def _new_key(
 
 
 async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
-    """Correct the limits, alias and metadata of the key where they differ from the resource."""
+    """Correct the limits and metadata of the key where they differ from the resource."""
     session = access.session
     wanted, current = access.limits.payload(), row.limits.payload()
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if current[name] != value}
-    if row.alias != agent.alias:
-        changes["key_alias"] = agent.alias
     if row.mark:
         mark = wanted_mark(agent, row.mark)
         if "budget_duration" in changes and mark.budget_resets_at:
             mark = replace(mark, budget_resets_at="")
-        if (dict(row.metadata), row.mark) != (agent.spec.key.metadata, mark):
-            changes["metadata"] = row.marked(mark, agent.spec.key.metadata)
+        metadata = owners_metadata(agent.spec.key.metadata)
+        if (dict(row.metadata), row.mark) != (metadata, mark):
+            changes["metadata"] = row.marked(mark, metadata)
     if not changes:
         return row
     await session.client.update_key(row.token, changes)

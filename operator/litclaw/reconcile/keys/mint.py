@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.errors import ConflictError
 from litclaw.kube.resources import SECRET
-from litclaw.litellm.errors import AliasTakenError
-from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key
+from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, owners_metadata
 from litclaw.litellm.spend import carried_from
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.keys.alias import check_not_reserved, give_up_alias, with_alias
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotate_annotation_digest, rotation_due, runs_for
@@ -152,9 +152,9 @@ async def _create(
         budget_resets_at=inherited_reset(now, known, access.limits),
     )
     mark = wanted_mark(agent, mark)
+    check_not_reserved(context, agent, old)
     for row in old:
-        if row.alias == agent.alias:
-            await _free_alias(session, row)
+        await give_up_alias(session, row)
     value = new_key()
     created_row = await _generate(context, agent, access, value, mark, spend)
     if created_row.budget_resets_at is None:
@@ -183,18 +183,10 @@ async def _generate(
         alias=agent.alias,
         limits=access.limits,
         mark=mark,
-        metadata=agent.spec.key.metadata,
+        metadata=owners_metadata(agent.spec.key.metadata),
         spend=spend,
     )
-    try:
-        row = await generate()
-    except AliasTakenError:
-        async for other in client.list_keys(alias=agent.alias):
-            if not await _may_take_alias(context, agent, other):
-                raise
-            access.session.table.put(other)
-            await _free_alias(access.session, other)
-        row = await generate()
+    row = await with_alias(context, agent, access.session, generate)
     return await _without_end(access.session, row)
 
 
@@ -215,19 +207,3 @@ async def _without_end(session: ProxySession, row: KeyRow) -> KeyRow:
         "LiteLLM gives every key an end, by its key_generate_params, and doesn't remove it: remove duration there."
     )
     raise Blocked(ConditionType.KEY_READY, "KeyExpires", message, stalled=True, retry=intervals.REFUSED)
-
-
-async def _may_take_alias(context: Context, agent: OpenClawAgent, row: KeyRow) -> bool:
-    """True if a key with our alias is the agent's own, or that of a deleted agent of this cluster."""
-    if row.mark is None or row.mark.cluster != context.cluster or row.mark.retained_for:
-        return False
-    if row.mark.agent == agent.metadata.uid:
-        return True
-    return context.serves(row.mark.namespace) and row.mark.agent not in await context.living_agents()
-
-
-async def _free_alias(session: ProxySession, row: KeyRow) -> None:
-    generation = row.mark.generation if row.mark else 0
-    alias = f"{row.alias}#{generation}.{row.token[:8]}"
-    await session.client.update_key(row.token, {"key_alias": alias})
-    session.table.put(replace(row, alias=alias))

@@ -1,11 +1,28 @@
 """What a route offers its agents: one frozen value. Agents are reconciled when it changes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from litclaw.api.base import is_model_name
 from litclaw.api.route import KeyDefaults
 from litclaw.net.address import Reach
 from litclaw.render.openclaw.config import ModelFacts
 from litclaw.render.proxy_peer import ProxyPeer
+
+MOST_MODELS = 1_000
+"""A route that doesn't name its models offers that many of the proxy's."""
+
+
+def offered_names(found: Collection[str]) -> tuple[str, ...]:
+    """The names among a proxy's models that agents may use: those that the API allows, in the proxy's order.
+
+    Where there are more than `MOST_MODELS`, the first by the alphabet, because the proxy's order changes.
+    """
+    names = [name for name in found if is_model_name(name)]
+    if len(names) > MOST_MODELS:
+        kept = set(sorted(names)[:MOST_MODELS])
+        names = [name for name in names if name in kept]
+    return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ async def peer_of(context: Context, route: LiteLLMRoute, url: str) -> ProxyPeer:
     """The destination that the NetworkPolicies of the route's agents open."""
     if route.spec.managed:
         return managed_peer(route)
-    if found := service_of(url):
+    if found := service_of(url, context.domain):
         try:
             service = await context.kube.get(SERVICE, *found)
         except InvalidError:

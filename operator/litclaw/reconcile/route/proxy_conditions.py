@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Collection
 
 from litclaw.api.models import OpenClawModel
 from litclaw.api.route import LiteLLMRoute
@@ -17,6 +18,7 @@ from litclaw.litellm.errors import (
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType, listed
 from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.offer import MOST_MODELS, offered_names
 from litclaw.reconcile.proxy.session import Observation
 from litclaw.render.openclaw.config import ModelFacts, model_facts
 
@@ -76,16 +78,18 @@ def offered_models(
     missing = [name for name in given if name not in found.models]
     models = tuple(
         model_facts(name, given[name].openclaw if name in given else OpenClawModel(), found.models[name])
-        for name in given or found.models
+        for name in given or offered_names(found.models)
         if name in found.models
     )
-    if not found.models and not given:
+    if not models and not given:
         message = f"The proxy at {url} has no models: add some there; they are found automatically."
+        message += models_left_out(route, found, models)
         return before, Blocked(
             ConditionType.MODELS_READY, "NoModels", message, stalled=True, retry=intervals.ROUTE_RESYNC
         )
     if missing and route.spec.external:
-        message = f"The proxy at {url} has no model {missing[0]!r}, named in spec.models: it has {listed(sorted(found.models))}."
+        has = listed(sorted(offered_names(found.models)))
+        message = f"The proxy at {url} has no model {missing[0]!r}, named in spec.models: it has {has}."
         return models, Blocked(
             ConditionType.MODELS_READY, "ModelNotFound", message, stalled=True, retry=intervals.ROUTE_RESYNC
         )
@@ -93,6 +97,20 @@ def offered_models(
         message = f"Waits for the proxy's pods with the model {missing[0]!r}."
         return before, Blocked(ConditionType.MODELS_READY, "RollingOut", message, stalled=False, retry=intervals.HURRY)
     return models, None
+
+
+def models_left_out(route: LiteLLMRoute, found: Observation, offered: Collection[ModelFacts]) -> str:
+    """A sentence about models of the proxy that aren't offered although the route names none; empty: there are none.
+
+    The names themselves aren't shown, because anything may be in them.
+    """
+    count = 0 if route.spec.models else len(found.models) - len(offered)
+    if count <= 0:
+        return ""
+    return (
+        f" Of the proxy's models, {count} {'is' if count == 1 else 'are'} left out: a name has up to 128 printable ASCII characters without ${{, and "
+        f"at most {MOST_MODELS} models are offered. Name those that are wanted in spec.models."
+    )
 
 
 def blocked_by(error: LiteLLMError, route: LiteLLMRoute) -> Blocked:

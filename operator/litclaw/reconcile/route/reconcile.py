@@ -26,6 +26,7 @@ from litclaw.reconcile.route.proxy_conditions import (
     NotObservedYet,
     blocked_by,
     latest_observation,
+    models_left_out,
     offered_models,
     require_usable,
 )
@@ -165,7 +166,7 @@ async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, condit
     if problem and pending is None:
         raise problem
     if problem is None:
-        conditions.set_true(ConditionType.MODELS_READY, "Served")
+        conditions.set_true(ConditionType.MODELS_READY, "Served", models_left_out(route, observation, models).strip())
     if pending:
         raise pending
 

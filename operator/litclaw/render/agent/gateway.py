@@ -90,8 +90,6 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
             },
         },
     ]
-    if names.CA_CERTIFICATES in configmap["data"]:
-        own.append({"name": "NODE_EXTRA_CA_CERTS", "value": f"{CONFIG_DIR}/{names.CA_CERTIFICATES}"})
     mounts: list[dict[str, Any]] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "cache", "mountPath": CACHE_DIR},

@@ -14,6 +14,7 @@ from litclaw.api.agent import OpenClawAgent
 from litclaw.api.duration import milliseconds
 from litclaw.api.models import OpenClawModel
 from litclaw.render.openclaw.releases import Layout, Release, layout, release_of, release_of_image
+from litclaw.render.openclaw.substitution import Reference, literal
 
 PROVIDER = "litellm"
 GATEWAY_PORT = 18789
@@ -101,9 +102,17 @@ def _provider_model(facts: ModelFacts) -> dict[str, Any]:
 
 
 def owned_config(
-    agent: OpenClawAgent, reads: Layout, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+    agent: OpenClawAgent,
+    reads: Layout,
+    *,
+    base_url: str,
+    allow_private_network: bool,
+    models: Sequence[ModelFacts],
+    authorities: str,
 ) -> dict[str, Any]:
     """The part of openclaw.json that the operator owns, so that ``config.extra`` can't change it.
+
+    `literal` has to be applied to it.
 
     Args:
         agent: the resource.
@@ -111,17 +120,24 @@ def owned_config(
         base_url: root of the proxy.
         allow_private_network: whether OpenClaw may call the proxy at a private address.
         models: the models that the agent may use, at least one.
+        authorities: CA certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
     """
     spec = agent.spec
     default = spec.default_model or models[0].name
     provider: dict[str, Any] = {
         "api": "openai-completions",
-        "apiKey": f"${{{names.API_KEY}}}",
+        "apiKey": Reference.to(names.API_KEY),
         "baseUrl": base_url,
         "models": [_provider_model(facts) for facts in models],
     }
+    request: dict[str, Any] = {}
     if allow_private_network and reads.private_network:
-        provider["request"] = {"allowPrivateNetwork": True}
+        request["allowPrivateNetwork"] = True
+    if authorities:
+        # For this provider alone. NODE_EXTRA_CA_CERTS would make the whole gateway trust them.
+        request["tls"] = {"ca": authorities}
+    if request:
+        provider["request"] = request
     model: dict[str, Any] = {"primary": f"{PROVIDER}/{default}"}
     if spec.fallback_models:
         model["fallbacks"] = [f"{PROVIDER}/{name}" for name in spec.fallback_models]
@@ -148,7 +164,7 @@ def owned_config(
             "mode": "local",
             "bind": "lan",
             "port": GATEWAY_PORT,
-            "auth": {"mode": "token", "token": f"${{{names.GATEWAY_TOKEN}}}"},
+            "auth": {"mode": "token", "token": Reference.to(names.GATEWAY_TOKEN)},
         }
     return config
 
@@ -242,7 +258,12 @@ def agents_release(agent: OpenClawAgent) -> Release | None:
 
 
 def openclaw_config(
-    agent: OpenClawAgent, *, base_url: str, allow_private_network: bool, models: Sequence[ModelFacts]
+    agent: OpenClawAgent,
+    *,
+    base_url: str,
+    allow_private_network: bool,
+    models: Sequence[ModelFacts],
+    authorities: str = "",
 ) -> OpenClawConfig:
     """An agent's openclaw.json.
 
@@ -251,12 +272,22 @@ def openclaw_config(
         base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
         allow_private_network: whether OpenClaw may call the proxy at a private address.
         models: the models that the agent may use, at least one; the first is the default if the agent names none.
+        authorities: CA certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
 
     Raises:
         TooOldError: the release is older than the oldest supported one.
     """
     reads = layout(agents_release(agent))
-    owned = owned_config(agent, reads, base_url=base_url, allow_private_network=allow_private_network, models=models)
+    owned = literal(
+        owned_config(
+            agent,
+            reads,
+            base_url=base_url,
+            allow_private_network=allow_private_network,
+            models=models,
+            authorities=authorities,
+        )
+    )
     extra, reserved = remove_reserved(agent.spec.config.extra, owned)
     merged, overruled = merge(extra, owned)
     clashes = reserved + overruled
