@@ -11,6 +11,7 @@ from .calls import case_of
 from .stage import Object, Snapshot, token_of
 
 _TIMES = {"lastTransitionTime", "rotatedAt", "nextRotation", "budgetResetsAt", "retiringUntil"}
+_DROPPED_STATUS = {"proxies"}  # a proxy that a route has left is in it until the next read of its keys
 _DROPPED = {"resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink"}
 _ANNOTATIONS = {"litclaw.dev/digest", "litclaw.dev/key"}
 _ROW = (
@@ -44,7 +45,8 @@ def _object(body: Mapping[str, Any], case: str) -> Object:
     meta = {key: value for key, value in body["metadata"].items() if key not in _DROPPED}
     if "annotations" in meta:
         meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k not in _ANNOTATIONS}
-    out = {"metadata": meta, "spec": body.get("spec"), "status": body.get("status")}
+    status = {key: value for key, value in (body.get("status") or {}).items() if key not in _DROPPED_STATUS}
+    out = {"metadata": meta, "spec": body.get("spec"), "status": status or None}
     if body["kind"] == SECRET.kind:
         out["data"] = {
             key: "VALUE" if key == "LITELLM_API_KEY" else base64.b64decode(value).decode()

@@ -244,7 +244,7 @@ def route_body(name: str = "r", uid: str = "r", *, url: str = URL, status: Body 
     Args:
         given: fields of the spec; ``deletionTimestamp``, ``finalizers`` and ``resourceVersion`` are the metadata's.
     """
-    of_meta = ("deletionTimestamp", "finalizers", "resourceVersion")
+    of_meta = ("deletionTimestamp", "finalizers", "generation", "resourceVersion")
     meta = {name: given.pop(name) for name in of_meta if name in given}
     return {
         "apiVersion": ROUTE.api_version,
@@ -253,6 +253,16 @@ def route_body(name: str = "r", uid: str = "r", *, url: str = URL, status: Body 
         "spec": {"external": {"url": url, "masterKeySecretRef": {"name": "m", "key": "k"}}, **given},
         "status": status or {},
     }
+
+
+def namespace_body(name: str = "n", **given: Any) -> Body:
+    """A namespace.
+
+    Args:
+        given: fields of the metadata.
+    """
+    meta = {"name": name, "uid": f"namespace-{name}", "resourceVersion": "1", **given}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
 
 
 def master_key_body(value: str = MASTER.get_secret_value()) -> Body:
@@ -338,4 +348,4 @@ class Scene:
 
     async def read(self) -> None:
         """Read all keys of the proxy."""
-        await self.session.table.refresh(self.session.client)
+        await self.session.read_keys()

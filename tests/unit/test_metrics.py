@@ -100,12 +100,13 @@ async def test_keys_are_live_retiring_or_orphaned() -> None:
     await session.table.refresh(session.client)
     for each in keys:
         session.table.put(each)
-    assert _keys(process, "main") == {"live": 2, "retiring": 1, "orphaned": 1}
-    assert _keys(process, "other") == {"live": 0, "retiring": 0, "orphaned": 0}, "each key counts at one route"
+    assert _keys(process, "main") == {"live": 2, "retiring": 1, "orphaned": 1, "retained": 1}
+    none = {"live": 0, "retiring": 0, "orphaned": 0, "retained": 0}
+    assert _keys(process, "other") == none, "each key counts at one route"
 
 
 def _keys(process: Process, route: str) -> dict[str, float]:
-    seen, states = process.scrape(), ("live", "retiring", "orphaned")
+    seen, states = process.scrape(), ("live", "retiring", "orphaned", "retained")
     return {
         state: seen[f'litclaw_route_keys{{route="{route}",route_namespace="ai",state="{state}"}}'] for state in states
     }

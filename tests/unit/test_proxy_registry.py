@@ -139,15 +139,9 @@ async def test_the_last_route_to_leave_closes_the_session_later(found: Registere
     found.registry.session_for(TWO, GIVEN, None)
     found.registry.leave(ONE, session)
     assert list(found.registry) == [session]
-    ends: list[bool] = []
-
-    async def last() -> None:
-        ends.append(found.closed[0])
-
-    found.registry.leave(TWO, session, last)
+    found.registry.leave(TWO, session)
     assert list(found.registry) == [] and found.closed == [False], "a running pass may use it"
     await until(lambda: found.closed == [True])
-    assert ends == [False], "what is to be done last comes before"
     assert found.registry.session_for(ONE, GIVEN, None) is not session
 
 
@@ -166,29 +160,14 @@ async def test_a_proxy_is_not_called_any_more_when_its_last_route_has_left(
     assert found.closed == [False], "passes that run may still use its client"
 
 
-async def test_it_is_closed_although_the_last_call_fails(found: Registered) -> None:
-    session = found.registry.session_for(ONE, GIVEN, None)
-
-    async def last() -> None:
-        raise RuntimeError("the proxy is away")
-
-    found.registry.leave(ONE, session, last)
-    await until(lambda: found.closed == [True])
-
-
 async def test_at_the_end_everything_is_closed_at_once(found: Registered, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "CLOSE_LATER", 60.0)
-    done: list[str] = []
-
-    async def last() -> None:
-        done.append("too late")
-
     left = found.registry.session_for(ONE, GIVEN, None)
-    found.registry.leave(ONE, left, last)
+    found.registry.leave(ONE, left)
     kept = found.registry.session_for(TWO, GIVEN, None)
     found.registry.session_for(TWO, OTHER, kept)
     await found.registry.close()
-    assert found.closed == [True, True, True] and list(found.registry) == [] and not done
+    assert found.closed == [True, True, True] and list(found.registry) == []
     calls = len(found.proxy.calls)
     await asyncio.sleep(0.05)
     assert len(found.proxy.calls) == calls

@@ -8,11 +8,12 @@ from litclaw.litellm.errors import NotLiteLLMError, UnavailableError, Unreachabl
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.session import Credentials, ProxySession
+from pydantic import SecretStr
 
 from .handled import MASTER, Request, answer
 from .proxies import Clock, FakeProxy
 from .running_session import LONG, SHORT, create, observed_again, running
-from .scenes import URL, until
+from .scenes import URL, session_of, until
 
 
 @pytest.fixture
@@ -205,3 +206,13 @@ async def test_other_credentials_of_the_same_proxy_are_tried_at_once(
         assert found.session.credentials == other == Credentials(URL, MASTER, master_key_before=MASTER)
         await until(lambda: proxy.counts["/health/readiness"] > readiness)
         assert not found.proxies.connections[0].closed, "the caller closes it, after the passes that use it"
+
+
+async def test_nothing_is_remembered_of_keys_that_are_gone(proxy: FakeProxy, clock: Clock) -> None:
+    token = create(proxy, "sk-a-key-of-an-agent")
+    session = session_of(proxy.answer, clock)
+    for uid, each in (("lives", token), ("gone", "t" * 64)):
+        session.undelivered[uid] = (each, SecretStr("sk-the-value"))
+        session.ends_moved_up[each] = 0.0
+    await session.read_keys()
+    assert session.undelivered.keys() == {"lives"} and session.ends_moved_up.keys() == {token}

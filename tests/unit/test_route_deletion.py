@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.route.deletion import finalize_route
 from litclaw.reconcile.route.reconcile import reconcile_route
 
-from .scenes import Body, Scene, agent_body, key_of_agent, master_key_body, route_body
+from .scenes import Body, Scene, agent_body, key_of_agent, master_key_body, offer_of, route_body
 
 DELETED_AT = "2026-11-24T09:59:00Z"
 KEY = "sk-the-key-of-an-agent"
@@ -45,6 +46,8 @@ async def test_a_key_that_is_being_created_is_waited_for_and_ends_with_the_route
 
 async def test_keys_of_another_route_s_agents_at_the_same_proxy_stay() -> None:
     scene = deleting(agent_body("b", "v", route="other"))
+    scene.session.routes.add(("n", "other"))
+    scene.context.routes["n", "other"] = Connection(scene.session, offer_of())
     scene.know(key_of_agent(KEY))
     stays = scene.know(key_of_agent("sk-of-another-agent", "v", alias="n/b"))
     await scene.read()
@@ -67,11 +70,15 @@ async def test_a_proxy_that_is_away_delays_the_deletion_for_a_limited_time() -> 
     scene.know(key_of_agent(KEY))
     await scene.read()
     scene.proxy.failing.add("/key/list")
+    scene.clock.pass_(2 * intervals.FINALIZER_LIMIT)  # no operator ran meanwhile
     assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY and not gone(scene)
-    scene.clock.pass_(intervals.FINALIZER_LIMIT)
+    scene.clock.pass_(intervals.FINALIZER_LIMIT - 1)
+    assert await finalize_route(scene.context, deleted()) == 1.0 and not gone(scene)
+    scene.clock.pass_(1)
     assert await finalize_route(scene.context, deleted()) is None and gone(scene)
     [event] = scene.kube.events
     assert event["reason"] == "KeyLeftBehind" and len(scene.proxy.rows) == 1
+    assert not scene.context.attempts
 
 
 @pytest.mark.parametrize("status", [{}, {"key": {}}])
@@ -79,6 +86,25 @@ async def test_without_any_key_the_proxy_is_not_asked(status: Body) -> None:
     scene = Scene(deleted(), agent_body(status=status))
     assert await finalize_route(scene.context, deleted()) is None
     assert gone(scene) and not scene.proxy.calls
+
+
+async def test_keys_of_agents_that_name_another_route_by_now_end_too() -> None:
+    scene = Scene(deleted(), agent_body(route="nope", status={"key": {"hash": "12345678"}}))
+    scene.know(key_of_agent(KEY))
+    await scene.read()
+    assert await finalize_route(scene.context, deleted()) is None
+    assert scene.proxy.rows == {} and gone(scene)
+
+
+async def test_keys_that_another_route_has_created_at_the_proxy_stay() -> None:
+    """A proxy with two URLs: the other route has a session of its own, or isn't connected yet."""
+    scene = Scene(deleted(), route_body("other", "o"), agent_body(route="other"))
+    scene.know(key_of_agent(KEY, route="n/other"))
+    kept = scene.know(key_of_agent("sk-kept", "gone", alias="n/k", retained_for="n/k", route="n/other"))
+    ended = scene.know(key_of_agent("sk-ended", "gone", alias="n/e", retained_for="n/e", route="n/r"))
+    await scene.read()
+    assert await finalize_route(scene.context, deleted()) is None
+    assert kept.token in scene.proxy.rows and ended.token not in scene.proxy.rows and len(scene.proxy.rows) == 2
 
 
 async def test_a_route_without_our_finalizer_is_left_alone() -> None:

@@ -23,6 +23,7 @@ from .scenes import (
     agent_of,
     key_of_agent,
     master_key_body,
+    namespace_body,
     offer_of,
     route_body,
     session_of,
@@ -54,7 +55,7 @@ async def test_an_agent_that_the_cache_does_not_know_yet_keeps_its_keys() -> Non
 @pytest.mark.parametrize("mark", [{"retained_for": "n/a"}, {"namespace": "other"}])
 async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str, Any]) -> None:
     """A retained key, or one of a namespace that another operator serves."""
-    scene = Scene()
+    scene = Scene(namespace_body())
     scene.context.namespaces = ("n",)
     scene.know(key_of_agent("sk-stays", "gone", **mark))
     for _ in range(5):
@@ -64,6 +65,7 @@ async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str,
 
 async def test_of_an_agent_that_is_gone_only_the_retained_key_stays() -> None:
     scene = Scene()
+    scene.put(namespace_body())
     stays = scene.know(key_of_agent("sk-stays", "gone", retained_for="n/a"))
     scene.know(key_of_agent("sk-ends", "gone", generation=2, alias="n/a#2"))
     await sweep(scene.context, scene.session)
@@ -105,6 +107,7 @@ def moved(**spec: Any) -> tuple[Scene, FakeProxy]:
     assert row.mark
     other.rows[row.token] = {"token": row.token, "key_alias": row.alias, "metadata": row.marked(row.mark)}
     session.table.put(row)
+    scene.session.table.read_at = scene.clock()
     return scene, other
 
 
@@ -133,6 +136,35 @@ async def test_its_keys_stay_as_long_as_it_lacks_something_there(lacks: str) -> 
     assert set(scene.proxy.rows) == {fingerprint(OLD)}
 
 
+async def test_the_proxy_that_an_agent_has_left_is_not_asked_for_its_new_key() -> None:
+    scene, _ = moved()
+    await sweep(scene.context, scene.session)
+    assert scene.proxy.counts["/key/info"] == 0
+
+
+async def test_its_keys_stay_until_the_keys_were_read_after_it_got_its_new_one() -> None:
+    """One proxy may have two URLs, and only a later read shows that."""
+    scene, _ = moved()
+    row = key_of_agent(NEW, created_at=scene.clock().isoformat())
+    scene.context.routes["n", "other"].session.table.put(row)
+    await sweep(scene.context, scene.session)
+    assert set(scene.proxy.rows) == {fingerprint(OLD)}
+    scene.clock.pass_(1)
+    await scene.read()
+    await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows
+
+
+async def test_a_key_of_a_route_that_has_had_no_pass_yet_is_left_alone() -> None:
+    """It may be one to the same proxy; and a mark without a route doesn't say which one it is."""
+    closed = {"allowedNamespaces": {"from": "Same"}}
+    scene = Scene(route_body("r", "r", **closed), route_body("other", "o"), agent_body(route="other"))
+    scene.know(key_of_agent(OLD, route="n/gone"))
+    scene.know(key_of_agent(NEW, generation=2))
+    await sweep(scene.context, scene.session)
+    assert len(scene.proxy.rows) == 2 and not any(row.get("blocked") for row in scene.proxy.rows.values())
+
+
 async def test_a_secret_that_the_cache_lacks_is_read() -> None:
     scene, _ = moved()
     scene.cache.remove(next(scene.cache.all("Secret")))
@@ -144,6 +176,7 @@ async def test_its_keys_stay_where_the_other_route_leads_to_the_same_proxy() -> 
     scene, other = moved()
     other.rows = scene.proxy.rows  # one proxy with two URLs
     scene.create(key_of_agent(NEW))
+    await scene.read()
     await sweep(scene.context, scene.session)
     assert set(scene.proxy.rows) == {fingerprint(OLD), fingerprint(NEW)}
     shared, _ = moved()

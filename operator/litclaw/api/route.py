@@ -4,7 +4,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from litclaw.api.base import CONDITIONS_SCHEMA, NO_REFERENCE, Condition, Model, ObjectMeta, SecretKeyRef, list_map
+from litclaw.api.base import (
+    CONDITIONS_SCHEMA,
+    NO_REFERENCE,
+    Condition,
+    Model,
+    ObjectMeta,
+    SecretKeyRef,
+    Timestamp,
+    list_map,
+)
 from litclaw.api.cel import CelRule, Matches, name_rule, rules
 from litclaw.api.free_form import FreeForm
 from litclaw.api.key import KeyLimits
@@ -71,6 +80,16 @@ class KeyDefaults(KeyLimits):
     rotation: Rotation = Field(default_factory=Rotation, description="When keys are rotated automatically.")
 
 
+class RouteKeyLimits(Model):
+    """The most that agents may ask for."""
+
+    retain: Literal["Allow", "Forbid"] = Field(
+        "Allow",
+        description="Whether agents may keep their key when they are deleted (key.deletionPolicy: Retain). Forbid: the "
+        "key ends with the agent, and keys that were kept before end now.",
+    )
+
+
 class RouteSpec(Model):
     """Desired state of the route."""
 
@@ -122,6 +141,33 @@ class RouteSpec(Model):
     key_defaults: KeyDefaults = Field(
         default_factory=KeyDefaults, description="Limits and rotation for keys of agents that set none of their own."
     )
+    key_limits: RouteKeyLimits = Field(
+        default_factory=RouteKeyLimits, description="The most that agents of the route may ask for."
+    )
+
+
+MOST_FORMER_PROXIES: Final = 5
+"""How many former proxies a route remembers."""
+
+
+class KnownProxy(Model):
+    """An external proxy at which the route's agents may have keys."""
+
+    url: str = Field(description="URL of the proxy.", max_length=2048)
+    master_key_secret_ref: SecretKeyRef = Field(description="The Secret key with its master key.")
+    ca_bundle_secret_ref: SecretKeyRef | None = Field(
+        None, description="The Secret key with the CA certificates that its certificate is verified against."
+    )
+    master_key_digest: str = Field(
+        "",
+        description="Digest of the URL, keyed with the master key. A Secret whose master key has changed isn't sent to "
+        "this URL. Empty for a master key that could be guessed from a digest.",
+        max_length=64,
+    )
+    left_at: Timestamp | None = Field(
+        None, description="When the route left the proxy for another. If unset, it is the current one."
+    )
+    message: str = Field("", description="Why keys may still be there, after the route has left it.", max_length=1024)
 
 
 class RouteKeys(Model):
@@ -149,6 +195,13 @@ class RouteStatus(Model):
         default_factory=RouteKeys, description="How many of the operator's virtual keys the proxy has."
     )
     spend: str = Field("", description="What those keys have spent, in US dollars.")
+    proxies: list[KnownProxy] = Field(
+        default_factory=list,
+        description="External proxies at which agents may have keys: the current one, and at most "
+        f"{MOST_FORMER_PROXIES} that the route has left, each until its keys have ended.",
+        max_length=MOST_FORMER_PROXIES + 1,
+        json_schema_extra=list_map("url"),
+    )
 
 
 _MODELS_OF_EXTERNAL: Final = (

@@ -16,9 +16,10 @@ from litclaw.api.models import OpenClawModel
 from litclaw.api.route import AllowedNamespaces, LiteLLMRoute
 from litclaw.cli.manifests import Manifests
 from litclaw.net.address import Reach, allow_private_network, base_url, reach
-from litclaw.reconcile.agent.accept import NOT_ALLOWED, allows, models_of
+from litclaw.reconcile.agent.accept import NOT_ALLOWED, models_of
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.proxy.offer import offered_names
+from litclaw.reconcile.route.allowed_namespaces import allows
 from litclaw.reconcile.route.connect import checked_url
 from litclaw.render.agent.configmap import agent_configmap
 from litclaw.render.agent.gateway import gateway_deployment, gateway_service, gateway_volume_claim

@@ -122,7 +122,8 @@ def _trim(body: Mapping[str, Any]) -> dict[str, Any]:
         kept["key"] = {name: value for name, value in (spec.get("key") or {}).items() if name == "secretName"}
         kept["config"] = _TRIMMED
     else:
-        kept = {"allowedNamespaces": spec.get("allowedNamespaces") or {}}
+        kept = {name: spec[name] for name in ("keyLimits",) if name in spec}
+        kept["allowedNamespaces"] = spec.get("allowedNamespaces") or {}
         kept["models"] = [{"name": model.get("name")} for model in spec.get("models") or ()]
         for name in ("managed", "external"):
             if proxy := spec.get(name):

@@ -30,6 +30,12 @@ def agent_secret_name_of(agent: Mapping[str, Any]) -> str:
     return key.get("secretName") or names.agent_secret(agent["metadata"]["name"])
 
 
+def forbids_retain(route: Mapping[str, Any]) -> bool:
+    """True if no key of a LiteLLMRoute may outlive its agent."""
+    limits = (route.get("spec") or {}).get("keyLimits") or {}
+    return bool(limits.get("retain") == "Forbid")
+
+
 def is_deleting(body: Mapping[str, Any]) -> bool:
     """True if the object has a deletion timestamp: only finalizers keep it."""
     return "deletionTimestamp" in body["metadata"]

@@ -106,13 +106,14 @@ class Mark:
         generation: 1 for the agent's first key.
         namespace: the agent's. One cluster may have several operators, each for some namespaces.
         created_at: when, by the operator's clock, in ISO 8601.
-        block_reason: why we blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we didn't.
+        block_reason: why we blocked it, or are about to (`BlockReason`); empty: we didn't.
         retained_for: ``<namespace>/<name>`` of the agent that the key outlives and that may take it back; empty: the key
             ends with its agent.
         rotate_digest: digest of the rotate annotation's value that the key was made for; empty: there was none.
         replaces: `short` token of the key that stays valid beside it for the grace period; empty: none does.
         grace: that period, in seconds.
         carried: of each older key, by `short` token, the part of its spend that this key's spend includes.
+        route: ``<namespace>/<name>`` of the LiteLLMRoute that the agent has got it by; empty: it is older than this field.
         budget_resets_at: when we reset its budget, in ISO 8601, because LiteLLM counts from the key's creation and would do
             it later; empty: LiteLLM does it.
     """
@@ -129,6 +130,7 @@ class Mark:
     grace: int = 0
     carried: Mapping[str, Carried] = field(default_factory=dict)
     budget_resets_at: str = ""
+    route: str = ""
 
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """The key's metadata in LiteLLM: the mark, and what else there is.
@@ -145,6 +147,7 @@ class Mark:
             "grace": self.grace,
             "taken": self.carried,
             "anew_at": self.budget_resets_at,
+            "route": self.route,
         }
         mark = {"cluster": self.cluster, "agent": self.agent, "generation": self.generation}
         return {**more, _METADATA: {**mark, **{name: value for name, value in optional.items() if value}}}
@@ -205,6 +208,7 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             grace=int(mark.get("grace", 0)),
             carried={str(token): (float(spend), int(end)) for token, (spend, end) in (mark.get("taken") or {}).items()},
             budget_resets_at=str(mark.get("anew_at", "")),
+            route=str(mark.get("route", "")),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None

@@ -126,7 +126,8 @@ class StateCollector(Collector):
         family = GaugeMetricFamily(
             "litclaw_route_keys",
             "Virtual keys of this cluster at a route's proxy: live, retiring (they have an end), orphaned "
-            "(no agent owns them, and none may adopt them). Orphaned keys count at one of the routes to a proxy.",
+            "(no agent owns them, and none may adopt them), retained (they have outlived their agent). The last two "
+            "count at one of the routes to a proxy.",
             labels=[*_ROUTE, "state"],
         )
         living = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
@@ -135,8 +136,11 @@ class StateCollector(Collector):
             if not session.keys_read:
                 continue
             live, retiring = session.table.count(body["metadata"]["uid"] for body in context.agents_of(key))
-            orphaned = len(session.table.orphaned(living)) if sweeps(context, key) else 0
-            for state, count in (("live", live), ("retiring", retiring), ("orphaned", orphaned)):
+            counts = {"live": live, "retiring": retiring, "orphaned": 0, "retained": 0}
+            if sweeps(context, key):
+                counts["orphaned"] = len(session.table.orphaned(living))
+                counts["retained"] = len(session.table.retained(living))
+            for state, count in counts.items():
                 family.add_metric([*key, state], count)
         return family
 

@@ -24,6 +24,7 @@ class Context(Cluster):
         connect: creates the client of a proxy.
         routes: the routes whose proxy is known.
         routes_seen: the routes that had a complete pass in this process.
+        former: of each route, the sessions of proxies that it has left, by URL.
         runs: the rotations that are running, by name.
         proxies: the sessions.
     """
@@ -31,6 +32,7 @@ class Context(Cluster):
     connect: Connect = _no_client
     routes: dict[RouteKey, Connection] = field(default_factory=dict)
     routes_seen: set[RouteKey] = field(default_factory=set)
+    former: dict[RouteKey, dict[str, ProxySession]] = field(default_factory=dict)
     runs: dict[str, RotationRun] = field(default_factory=dict)
     proxies: ProxyRegistry = field(init=False)
     _shown: dict[RouteKey, object] = field(default_factory=dict)
@@ -47,6 +49,16 @@ class Context(Cluster):
     def agents_of(self, route: RouteKey) -> list[dict[str, Any]]:
         """The agents whose spec.routeRef names a route."""
         return self.cache.agents_of(route)
+
+    def routes_at(self, session: ProxySession) -> list[RouteKey]:
+        """The routes whose proxy a session is now, in order; not those that have left it."""
+        return sorted(key for key in session.routes if key in self.routes and self.routes[key].session is session)
+
+    def sessions(self) -> list[ProxySession]:
+        """Every session, of routes as they are now and of proxies that a route has left."""
+        found = [connection.session for connection in self.routes.values()]
+        found += [session for sessions in self.former.values() for session in sessions.values()]
+        return list(dict.fromkeys(found))
 
     def fail_rotation(self, uid: str, why: str) -> None:
         """Report to the rotation runs that cover a resource that its key can't be rotated."""

@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from litclaw.api.agent import OpenClawAgent
-from litclaw.api.quantity import usd
-from litclaw.api.route import AllowedNamespaces
-from litclaw.kube.resources import NAMESPACE, ROUTE
+from litclaw.kube.resources import ROUTE
 from litclaw.litellm.keys import Limits
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import Blocked, ConditionType, listed
+from litclaw.reconcile.keys.limits import wanted_limits
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.offer import Offer
+from litclaw.reconcile.route.allowed_namespaces import allows_namespace
 from litclaw.render.openclaw.config import ModelFacts
 
 NOT_ALLOWED = "NamespaceNotAllowed"
@@ -31,7 +29,7 @@ def accept(context: Context, agent: OpenClawAgent) -> Access:
     if body is None:
         message = f"{where} doesn't exist: create it, or correct spec.routeRef."
         raise Blocked(ConditionType.ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
-    allowed = _allows(context, body, agent.metadata.namespace)
+    allowed = allows_namespace(context, body, agent.metadata.namespace)
     if allowed is None:
         message = (
             f"{where} chooses namespaces by their labels, and the operator can't read those of "
@@ -79,35 +77,6 @@ def _named(agent: OpenClawAgent) -> list[tuple[str, str]]:
     return named
 
 
-def _allows(context: Context, route: Mapping[str, Any], namespace: str) -> bool | None:
-    """True if a route allows a namespace; None if that depends on labels that can't be read."""
-    try:
-        allowed = AllowedNamespaces.model_validate(route["spec"].get("allowedNamespaces") or {})
-    except ValidationError:
-        return False  # the route's own condition says what is wrong with it
-    body = context.cache.get(NAMESPACE.kind, "", namespace)
-    labels = None if body is None else body["metadata"].get("labels") or {}
-    return allows(allowed, route["metadata"]["namespace"], namespace, labels)
-
-
-def allows(allowed: AllowedNamespaces, home: str, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
-    """True if a route allows the agents of a namespace; None if that depends on labels that aren't known.
-
-    Args:
-        allowed: the route's spec.allowedNamespaces.
-        home: the route's own namespace.
-        namespace: the agents'.
-        labels: the namespace's; None: unknown.
-    """
-    if namespace == home or allowed.from_ == "All":
-        return True
-    if allowed.from_ == "Same" or allowed.selector is None:
-        return False
-    if labels is None:
-        return None
-    return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
-
-
 def models_of(agent: OpenClawAgent, where: str, offered: tuple[ModelFacts, ...]) -> tuple[ModelFacts, ...]:
     """The models that an agent may use, in its own order.
 
@@ -128,20 +97,5 @@ def models_of(agent: OpenClawAgent, where: str, offered: tuple[ModelFacts, ...])
 
 
 def _limits(agent: OpenClawAgent, offer: Offer) -> Limits:
-    key, defaults = agent.spec.key, offer.key_defaults
-    budget = key.max_budget if key.max_budget is not None else defaults.max_budget
     models = agent.spec.models or ([facts.name for facts in offer.models] if offer.limited else [])
-
-    def limit(own: int | None, default: int | None) -> int | None:
-        return (own if own is not None else default) or None
-
-    return Limits(
-        models=tuple(models),
-        max_budget=float(usd(budget)) if budget is not None else None,
-        budget_duration=key.budget_duration or defaults.budget_duration,
-        tpm_limit=limit(key.tpm_limit, defaults.tpm_limit),
-        rpm_limit=limit(key.rpm_limit, defaults.rpm_limit),
-        max_parallel_requests=limit(key.max_parallel_requests, None),
-        team_id=key.team,
-        tags=tuple(key.tags),
-    )
+    return wanted_limits(agent, offer.key_defaults, models)

@@ -1,14 +1,16 @@
 """The deletion of an agent: its keys end before it does, or stay with their Secret if its deletion policy is Retain."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
-from litclaw.kube.resources import ROUTE, SECRET
+from litclaw.kube.objects import forbids_retain, is_deleting
+from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
 from litclaw.litellm.errors import LiteLLMError
+from litclaw.reconcile.agent.revoke import keys_everywhere
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.finalizer import has_finalizer, remove_finalizer, remove_finalizer_when_late
@@ -30,31 +32,50 @@ async def finalize_agent(context: Context, body: Mapping[str, Any]) -> float | N
     except ValidationError:
         await remove_finalizer(context, body)  # the sweep ends the keys of deleted agents
         return None
-    if context.cache.get(ROUTE.kind, *agent.route_key) is not None:
-        retain = agent.spec.key.deletion_policy == "Retain"
-        if not await _keys_are_done(context, agent, retain_keys if retain else _end_all):
-            rest = "may be taken for an orphan" if retain else "is deleted when the proxy is back"
-            message = (
-                f"LiteLLMRoute {'/'.join(agent.route_key)} can't be reached, so the key {agent.alias!r} is left there. "
-                f"It {rest}."
-            )
-            return await remove_finalizer_when_late(context, body, message)
+    for session in context.sessions():
+        session.undelivered.pop(agent.metadata.uid, None)
+    retain = agent.spec.key.deletion_policy == "Retain" and _may_retain(context, agent)
+    if not await _keys_are_done(context, agent, body, retain=retain):
+        rest = "may be taken for an orphan" if retain else "is deleted when the proxy is back"
+        message = (
+            f"LiteLLMRoute {'/'.join(agent.route_key)} can't be reached, so the key {agent.alias!r} is left there. "
+            f"It {rest}."
+        )
+        return await remove_finalizer_when_late(context, body, message)
     await remove_finalizer(context, body)
     return None
 
 
-async def _keys_are_done(
-    context: Context, agent: OpenClawAgent, do: Callable[[Context, OpenClawAgent, ProxySession], Awaitable[None]]
-) -> bool:
-    """End or retain the agent's keys; False if the proxy doesn't do it."""
+def _may_retain(context: Context, agent: OpenClawAgent) -> bool:
+    """True unless the route forbids it, or the namespace is being deleted, and with it the Secret."""
+    route = context.cache.get(ROUTE.kind, *agent.route_key)
+    home = context.cache.get(NAMESPACE.kind, "", agent.metadata.namespace)
+    return not (route and forbids_retain(route)) and not (home and is_deleting(home))
+
+
+async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[str, Any], *, retain: bool) -> bool:
+    """End or retain the agent's keys, those at a proxy that it has left among them; False if a proxy doesn't do it."""
     connection = context.routes.get(agent.route_key)
-    if not agent.status.key.hash and (connection is None or not connection.session.table.of(agent.metadata.uid)):
-        return True  # it never got a key
-    if connection is None or not connection.usable:
-        return False
-    connection.session.undelivered.pop(agent.metadata.uid, None)
+    home = connection.session if connection else None
+    done = True
+    if context.cache.get(ROUTE.kind, *agent.route_key) is not None:
+        had_key = bool(agent.status.key.hash) or (home is not None and bool(home.table.of(agent.metadata.uid)))
+        done = not had_key or (connection is not None and connection.usable)
+        if had_key and done and home:
+            done = await _is_done(context, agent, home, retain=retain)
+    elsewhere: dict[ProxySession, list[str]] = {}
+    for session, row in keys_everywhere(context, body):
+        if session is not home:
+            elsewhere.setdefault(session, []).append(row.token)
+    live = (context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}).get("data") or {}
+    for session, tokens in elsewhere.items():
+        done &= await _is_done(context, agent, session, retain=retain and live.get(names.API_KEY) in tokens)
+    return done
+
+
+async def _is_done(context: Context, agent: OpenClawAgent, session: ProxySession, *, retain: bool) -> bool:
     try:
-        await do(context, agent, connection.session)
+        await (retain_keys if retain else _end_all)(context, agent, session)
     except (LiteLLMError, Blocked):
         return False
     return True
@@ -63,7 +84,9 @@ async def _keys_are_done(
 async def _end_all(context: Context, agent: OpenClawAgent, session: ProxySession) -> None:
     tokens = {row.token for row in session.table.of(agent.metadata.uid)}
     secret = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}
-    if (token := (secret.get("data") or {}).get(names.API_KEY)) and token not in tokens:
+    home = context.routes.get(agent.route_key)
+    token = (secret.get("data") or {}).get(names.API_KEY)
+    if token and token not in tokens and home and home.session is session:
         row = await session.client.key(token)
         if row and row.mark and row.mark.agent == agent.metadata.uid:
             tokens.add(token)

@@ -14,10 +14,10 @@ from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow
 from litclaw.net.address import allow_private_network
 from litclaw.net.backoff import jittered
-from litclaw.reconcile.agent.accept import NOT_ALLOWED, accept
+from litclaw.reconcile.agent.accept import accept
 from litclaw.reconcile.agent.deletion import finalize_agent
 from litclaw.reconcile.agent.gateway import deploy_gateway, stop_gateway
-from litclaw.reconcile.agent.revoke import block_all_keys, revoke_access
+from litclaw.reconcile.agent.revoke import block_revoked_keys, end_leaked_keys, lower_all_limits
 from litclaw.reconcile.agent.status import agent_status
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
@@ -64,6 +64,7 @@ async def reconcile_agent(context: Context, namespace: str, name: str) -> float 
     """
     body = context.cache.get(AGENT.kind, namespace, name)
     if body is None:
+        context.forget_attempts(AGENT.kind, namespace, name)
         return None
     requeue_after, failed = await guarded(context, body, REQUIRED_CONDITIONS, lambda: _reconcile(context, body))
     if failed:
@@ -86,12 +87,12 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
         why = invalid_spec(error)
         context.fail_rotation(body["metadata"]["uid"], f"{why.reason}: {why.message}")
         await set_blocked(context, body, REQUIRED_CONDITIONS, why)
-        return None
+        return await _revoke_unreadable(context, body)
     conditions = Conditions(REQUIRED_CONDITIONS_WITH_GATEWAY if agent.spec.gateway else REQUIRED_CONDITIONS)
     found = AgentPass()
+    retry: float | None = None
     try:
-        if agent.spec.suspend:
-            await block_all_keys(context, agent, BlockReason.SUSPENDED)  # before anything that might fail
+        retry = await _block_revoked(context, agent, body, conditions)  # before anything that might fail
         await _converge(context, agent, body, conditions, found)
         _set_ready(agent, conditions)
         requeue_after = _requeue_after(context, agent, found)
@@ -102,14 +103,54 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
         requeue_after = min(
             why.retry or jittered(intervals.AGENT_BLOCKED), found.requeue_after or intervals.AGENT_BLOCKED * 2
         )
+        requeue_after = min(requeue_after, retry or requeue_after)
         if agent.spec.suspend:
             await stop_gateway(context, agent)
-        if why.reason == NOT_ALLOWED:
-            requeue_after = await revoke_access(context, agent, conditions) or requeue_after
+        try:
+            await lower_all_limits(context, agent)
+            if why.stalled and found.row is None:
+                await end_leaked_keys(context, body)
+        except LiteLLMError:
+            requeue_after = min(requeue_after, intervals.PROXY_RETRY)
     fresh = context.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name) or body
     rendered = conditions.render(agent.status.conditions, generation=agent.metadata.generation, now=context.now())
     await write_status(context, fresh, agent_status(agent, found.access, found.row, found.rendered, rendered))
     return requeue_after
+
+
+async def _block_revoked(
+    context: Context, agent: OpenClawAgent, body: Mapping[str, Any], conditions: Conditions
+) -> float | None:
+    """Block the keys of an agent that is suspended, or that its route no longer allows.
+
+    Returns:
+        Seconds after which to retry, or None.
+
+    Raises:
+        Blocked: the agent is suspended, and a proxy doesn't do it.
+    """
+    try:
+        if await block_revoked_keys(context, body) == BlockReason.NOT_ALLOWED:
+            message = "The key is blocked, because the route doesn't allow the namespace."
+            conditions.set_false(ConditionType.KEY_READY, "NotAllowed", message)
+    except Blocked as why:
+        if agent.spec.suspend:
+            raise
+        conditions.set_false(ConditionType.KEY_READY, why.reason, why.message)
+        return why.retry
+    return None
+
+
+async def _revoke_unreadable(context: Context, body: Mapping[str, Any]) -> float | None:
+    """Revoke the keys of an agent whose spec can't be validated. Its author must not be able to keep a key by that."""
+    try:
+        await block_revoked_keys(context, body)
+        await end_leaked_keys(context, body)
+    except Blocked as why:
+        return why.retry
+    except LiteLLMError:
+        return intervals.PROXY_RETRY
+    return None
 
 
 def _requeue_after(context: Context, agent: OpenClawAgent, found: AgentPass) -> float:
@@ -173,7 +214,9 @@ async def _converge(
     if rotation_due(context, agent, access.offer.key_defaults, row) is None:
         for run in runs_for(context, agent.metadata.uid):
             run.mark_done(agent.metadata.uid)
-    conditions.set_true(ConditionType.KEY_READY, "Suspended" if agent.spec.suspend else "Live")
+    ends = agent.spec.key.deletion_policy == "Retain" and not access.offer.allows_retain
+    remark = "The route forbids to retain it: it ends with the agent." if ends else ""
+    conditions.set_true(ConditionType.KEY_READY, "Suspended" if agent.spec.suspend else "Live", remark)
     _set_within_budget(row, conditions)
     config = _render(agent, access)
     configmap = agent_configmap(agent, config.text, access.offer.authorities)

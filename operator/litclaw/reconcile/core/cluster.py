@@ -31,6 +31,7 @@ class Cluster:
         namespaces: the namespaces that this operator serves; empty: all.
         domain: the cluster's, under which its Services have names.
         events: limits how often an event is emitted.
+        attempts: when this process first tried something that is given up after a while, by what it is.
     """
 
     kube: Kube
@@ -43,6 +44,19 @@ class Cluster:
     namespaces: tuple[str, ...] = ()
     domain: str = cluster_domain.DEFAULT
     events: EventRateLimit = field(default_factory=EventRateLimit)
+    attempts: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+
+    def seconds_since(self, moment: datetime, what: tuple[str, ...]) -> float:
+        """Seconds since a moment, or since this process first tried something, whichever is later.
+
+        What was due while no operator ran has not been tried in vain yet.
+        """
+        return (self.now() - max(moment, self.attempts.setdefault(what, self.now()))).total_seconds()
+
+    def forget_attempts(self, *what: str) -> None:
+        """Forget when something was first tried: it is done, or its resource is gone."""
+        for each in [each for each in self.attempts if each[: len(what)] == what]:
+            del self.attempts[each]
 
     async def write(
         self, manifest: Mapping[str, Any], before: Mapping[str, Any] | None = None, **options: Any

@@ -1,7 +1,8 @@
 """Our finalizer on a resource: added before anything exists that the deletion must end, removed when that has ended.
 
 A deletion can't hang. If a proxy can't be reached, the deletion waits for a stated time, and then the finalizer is removed
-with an event; the sweep ends the key when the proxy is back.
+with an event; the sweep ends the key when the proxy is back. The time counts from the first attempt of this process: after
+an outage of the operator, the first attempt isn't the last.
 """
 
 from collections.abc import Mapping
@@ -42,12 +43,23 @@ async def remove_finalizer(cluster: Cluster, body: Mapping[str, Any]) -> None:
     Raises:
         ConflictError: the resource has changed meanwhile; the next pass reads it again.
     """
+    cluster.forget_attempts(*_attempt(body))
     try:
         left = await cluster.kube.apply(_metadata_only(body))
         if has_finalizer(left):
             await cluster.kube.drop_finalizer(BY_KIND[body["kind"]], left, names.FINALIZER)
     except NotFoundError:
         return
+
+
+def _attempt(body: Mapping[str, Any]) -> tuple[str, ...]:
+    return (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def seconds_waited(cluster: Cluster, body: Mapping[str, Any]) -> float:
+    """For how long this process has tried to finish a deletion."""
+    deleted = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
+    return cluster.seconds_since(deleted, _attempt(body))
 
 
 async def remove_finalizer_when_late(cluster: Cluster, body: Mapping[str, Any], message: str) -> float | None:
@@ -59,8 +71,7 @@ async def remove_finalizer_when_late(cluster: Cluster, body: Mapping[str, Any], 
     Returns:
         Seconds after which to retry; None if the finalizer was removed.
     """
-    deleted = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
-    waited = (cluster.now() - deleted).total_seconds()
+    waited = seconds_waited(cluster, body)
     if waited < intervals.FINALIZER_LIMIT:
         return min(intervals.FINALIZER_RETRY, intervals.FINALIZER_LIMIT - waited)
     await emit_event(cluster, body, "Warning", "KeyLeftBehind", message)

@@ -51,6 +51,8 @@ COUNT_KEYS = 3.0
 FINALIZER_LIMIT = 120.0
 """A deletion waits this long for a proxy that can't be reached."""
 FINALIZER_RETRY = 5.0
+FORMER_PROXY_LIMIT = 86_400.0
+"""Keys at a proxy that a route has left are waited for this long: then those that can be reached end, others are given up."""
 KEY_IN_CREATION = 0.5
 GARBAGE_COLLECTION = 2.0
 

@@ -28,10 +28,11 @@ from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.alias import keep_alias
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotation_due, runs_for
+from litclaw.reconcile.keys.limits import lower_limits
 from litclaw.reconcile.keys.mint import Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
 from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
-from litclaw.reconcile.keys.retire import MOST_OLD, key_gone, retire_old_keys
+from litclaw.reconcile.keys.retire import MOST_OLD, ends_at, key_gone, retire_old_keys
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
@@ -76,6 +77,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
             if newer := _newer(session, agent, row):
                 await delete_keys(session, newer)
             row = await _keep_limits(agent, access, row)
+            await _lower_old_keys(agent, access, row)
             await _keep_secret(context, agent, session, live, row)
         row = await reset_budget_if_due(session, row)  # before spend of the new period is added to that of the old one
         requeue_after = await retire_old_keys(context, agent, session, row, value)
@@ -174,7 +176,7 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
     wanted, current = access.limits.payload(), row.limits.payload()
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if current[name] != value}
     if row.mark:
-        mark = wanted_mark(agent, row.mark)
+        mark = wanted_mark(agent, row.mark, may_retain=access.offer.allows_retain)
         if "budget_duration" in changes and mark.budget_resets_at:
             mark = replace(mark, budget_resets_at="")
         metadata = owners_metadata(agent.spec.key.metadata)
@@ -188,6 +190,14 @@ async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> Key
         raise key_gone(session, row)
     session.table.put(fresh)
     return fresh
+
+
+async def _lower_old_keys(agent: OpenClawAgent, access: Access, row: KeyRow) -> None:
+    """Lower the limits of the replaced keys too: each is valid for its grace period, which may be days."""
+    session = access.session
+    for other in session.table.of(agent.metadata.uid):
+        if other.token != row.token and (end := ends_at(other)) and end > session.now():
+            await lower_limits(session, other, access.limits)
 
 
 async def _keep_secret(

@@ -31,6 +31,10 @@ from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import Manifest
 
+_LARGEST_SHOWN = 1_000_000_000
+"""A larger generation in an agent's status isn't ours. Taken over, it would stay in the marks of all later keys, and the
+status field has no number beyond 2^63."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replacing:
@@ -132,7 +136,8 @@ async def _create(
     session = access.session
     old = await session.table.refresh_agent(session.client, agent.metadata.uid)
     now = session.now()
-    generation = 1 + max([agent.status.key.generation, *(row.mark.generation for row in old if row.mark)])
+    shown = min(agent.status.key.generation, _LARGEST_SHOWN)
+    generation = 1 + max([shown, *(row.mark.generation for row in old if row.mark)])
     lost = _lost_key(agent, session.url, access.limits, old)
     known = [*old, lost] if lost else old
     spend = max(spend_of_period(now, old), spend_of_period(now, [lost] if lost else []))
@@ -151,7 +156,7 @@ async def _create(
         carried=carried_from(old),
         budget_resets_at=inherited_reset(now, known, access.limits),
     )
-    mark = wanted_mark(agent, mark)
+    mark = wanted_mark(agent, mark, may_retain=access.offer.allows_retain)
     check_not_reserved(context, agent, old)
     for row in old:
         await give_up_alias(session, row)

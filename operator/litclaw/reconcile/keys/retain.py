@@ -28,10 +28,14 @@ def full_name(agent: OpenClawAgent) -> str:
     return f"{agent.metadata.namespace}/{agent.metadata.name}"
 
 
-def wanted_mark(agent: OpenClawAgent, mark: Mark) -> Mark:
-    """The mark as the agent's deletion policy wants it."""
-    retain = agent.spec.key.deletion_policy == "Retain"
-    return replace(mark, retained_for=full_name(agent) if retain else "")
+def wanted_mark(agent: OpenClawAgent, mark: Mark, *, may_retain: bool) -> Mark:
+    """The mark with the agent's route, and as its deletion policy wants it.
+
+    Args:
+        may_retain: True if the route lets keys outlive their agent.
+    """
+    retain = may_retain and agent.spec.key.deletion_policy == "Retain"
+    return replace(mark, retained_for=full_name(agent) if retain else "", route="/".join(agent.route_key))
 
 
 async def _set_mark(session: ProxySession, row: KeyRow, mark: Mark) -> None:
@@ -50,8 +54,8 @@ async def retain_keys(context: Context, agent: OpenClawAgent, session: ProxySess
     if live and (row := session.table.get(live["data"].get(names.API_KEY, ""))):
         await retire_old_keys(context, agent, session, row)  # nobody else will: each old key needs an end now
     for row in session.table.of(agent.metadata.uid):
-        if row.mark and row.mark != wanted_mark(agent, row.mark):
-            await _set_mark(session, row, wanted_mark(agent, row.mark))
+        if row.mark and not row.mark.retained_for:
+            await _set_mark(session, row, replace(row.mark, retained_for=full_name(agent)))
     owner = owner_of(live["metadata"]) if live else None
     found = await values(context, agent.metadata.namespace, agent.secret_name)
     if live and found and names.API_KEY in found and owner and owner.uid == agent.metadata.uid:

@@ -107,13 +107,23 @@ def key_gone(session: ProxySession, row: KeyRow) -> Blocked:
 async def _set_ends(session: ProxySession, row: KeyRow, replaced: Sequence[KeyRow]) -> None:
     assert row.mark is not None
     for other in replaced:
-        await _end_after(session, other, intervals.UPTAKE + row.mark.grace)
+        await end_after(session, other, intervals.UPTAKE + row.mark.grace)
     if row.mark.grace == 0:
         session.hurry(intervals.UPTAKE)
 
 
-async def _end_after(session: ProxySession, row: KeyRow, seconds: float) -> None:
-    """Make the proxy refuse a key after some seconds, whether or not this process lives; with 0, now."""
+def ends_later(session: ProxySession, row: KeyRow, seconds: float) -> bool:
+    """True if a key is valid for longer than some seconds. We know the proxy's clock to the second at best."""
+    end = ends_at(row)
+    return end is None or end > session.now() + timedelta(seconds=seconds) + _ROUGHLY
+
+
+async def end_after(session: ProxySession, row: KeyRow, seconds: float) -> None:
+    """Make the proxy refuse a key after some seconds, whether or not this process lives; with 0, now.
+
+    Raises:
+        LiteLLMError: the proxy didn't do it.
+    """
     if seconds <= 0 and not row.blocked:
         await session.client.block_key(row.token)
         row = replace(row, blocked=True)
@@ -130,7 +140,7 @@ async def _end_oldest(agent: OpenClawAgent, session: ProxySession, row: KeyRow) 
         if other.token != row.token and (end := ends_at(other)) and end > now + _ROUGHLY
     ]
     for other in valid[: max(0, len(valid) - MOST_RETIRING)]:
-        await _end_after(session, other, 0)
+        await end_after(session, other, 0)
 
 
 async def _advance(context: Context, agent: OpenClawAgent, session: ProxySession, row: KeyRow) -> float | None:
@@ -178,12 +188,11 @@ async def _move_end_up(
     if not graces:
         return False
     wanted = min(graces) + (intervals.UPTAKE if min(graces) or not row.used else 0)
-    end = ends_at(other)
-    if end is None or end <= session.now() + timedelta(seconds=wanted) + _ROUGHLY:
+    if not ends_later(session, other, wanted):
         return False
     if wanted >= session.ends_moved_up.get(other.token, wanted + 1):
         return False
-    await _end_after(session, other, wanted)
+    await end_after(session, other, wanted)
     session.ends_moved_up[other.token] = wanted
     return True
 

@@ -1,6 +1,7 @@
 """This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.keys import KeyRow
@@ -14,6 +15,7 @@ class KeyTable:
 
     Attributes:
         complete: True if all keys have been read at least once.
+        read_at: when the last complete read began, by the operator's clock; None: there was none.
     """
 
     def __init__(self, cluster: str) -> None:
@@ -22,6 +24,7 @@ class KeyTable:
         self._by_agent: dict[str, set[str]] = {}
         self._by_retained: dict[str, set[str]] = {}
         self.complete = False
+        self.read_at: datetime | None = None
         self._touched: list[dict[str, KeyRow | None]] = []  # of each read that runs: what we changed meanwhile
 
     def __len__(self) -> int:
@@ -60,6 +63,15 @@ class KeyTable:
             for row in self.of(uid)
             if row.mark and not row.mark.retained_for and row.expires is None
         ]
+
+    def retained(self, living: Collection[str]) -> list[KeyRow]:
+        """The keys that have outlived their agent, except those that have an end.
+
+        Args:
+            living: the uids of the existing agents.
+        """
+        rows = [self._rows[token] for tokens in self._by_retained.values() for token in tokens]
+        return [row for row in rows if row.mark and row.mark.agent not in living and row.expires is None]
 
     def spend(self, agents: Iterable[str]) -> float:
         """What the keys of some agents have spent together, in US dollars. Spend that a new key carries counts once."""

@@ -38,6 +38,7 @@ class Offer:
         limited: True if the proxy serves more models than the route offers.
         key_defaults: limits and rotation of keys whose agents don't set them.
         usable: True if keys can be created now.
+        allows_retain: True if keys may outlive their agent.
     """
 
     url: str
@@ -48,3 +49,4 @@ class Offer:
     limited: bool
     key_defaults: KeyDefaults
     usable: bool
+    allows_retain: bool = True

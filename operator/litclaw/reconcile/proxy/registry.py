@@ -7,6 +7,8 @@ from datetime import datetime
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.session import Connect, Credentials, ProxySession, RouteKey
 
+Close = Callable[[], Awaitable[None]]
+
 
 class ProxyRegistry:
     """All sessions.
@@ -34,7 +36,7 @@ class ProxyRegistry:
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
         self._sessions: dict[tuple[str, str, str], ProxySession] = {}
-        self._closing: dict[asyncio.Task[None], Callable[[], Awaitable[None]]] = {}
+        self._closing: dict[asyncio.Task[None], Close] = {}
 
     def __iter__(self) -> Iterator[ProxySession]:
         return iter(list(self._sessions.values()))
@@ -77,40 +79,26 @@ class ProxyRegistry:
         found.routes.add(route)
         return found
 
-    def leave(self, route: RouteKey, session: ProxySession, last: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Stop a session that its last route has left, and close it after the passes that use it have ended.
-
-        Args:
-            last: called before the session is closed.
-        """
+    def leave(self, route: RouteKey, session: ProxySession) -> None:
+        """Stop a session that its last route has left, and close it after the passes that use it have ended."""
         session.routes.discard(route)
         if session.routes:
             return
         self._forget(session)
         session.stop()  # nothing is sent any more on behalf of a route that is gone
-
-        async def close() -> None:
-            try:
-                if last:
-                    await last()
-            finally:
-                await session.close()
-
-        self._close_later(close, session.close)
+        self._close_later(session.close)
 
     def _forget(self, session: ProxySession) -> None:
         if self._sessions.get(session.credentials.identity) is session:
             del self._sessions[session.credentials.identity]
 
-    def _close_later(
-        self, close: Callable[[], Awaitable[None]], at_once: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
+    def _close_later(self, close: Close) -> None:
         async def wait() -> None:
             await asyncio.sleep(intervals.CLOSE_LATER)
             await close()
 
         task = asyncio.ensure_future(wait())
-        self._closing[task] = at_once or close
+        self._closing[task] = close
         task.add_done_callback(lambda done: self._closing.pop(done, None))
 
     async def close(self) -> None:

@@ -148,6 +148,12 @@ class ProxySession:
         return self.table.complete
 
     @property
+    def up_to_date(self) -> bool:
+        """True if the proxy answers and its keys are known."""
+        observed = self.observation is None or self.observation.error is None
+        return self.keys_read and self.read_error is None and observed
+
+    @property
     def reads_first_keys(self) -> bool:
         """True while the keys are being read for the first time."""
         usable = self.observation is not None and self.observation.error is None
@@ -265,12 +271,29 @@ class ProxySession:
             if self.keys_read:  # whatever ended the wait
                 await asyncio.sleep(began + max(least, intervals.HURRY) - clock())
 
+    async def read_keys(self) -> set[str]:
+        """Read all keys now.
+
+        Returns:
+            The uids of the agents whose keys have changed.
+
+        Raises:
+            LiteLLMError: the table stays as it was.
+        """
+        began = self._now()
+        changed = await self.table.refresh(self.client)
+        self.table.read_at = began
+        # What belongs to keys that are gone: of deleted agents, and of those that have moved to another proxy.
+        self.ends_moved_up = {token: left for token, left in self.ends_moved_up.items() if self.table.get(token)}
+        self.undelivered = {uid: each for uid, each in self.undelivered.items() if self.table.get(each[0])}
+        return changed
+
     async def _read_keys(self) -> None:
         first, changed = not self.keys_read, set[str]()
         error: LiteLLMError | None = None
         try:
             async with asyncio.timeout(intervals.READ_KEYS_LIMIT):
-                changed = await self.table.refresh(self.client)
+                changed = await self.read_keys()
         except TimeoutError:
             error = UnreachableError(f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s")
         except LiteLLMError as failed:

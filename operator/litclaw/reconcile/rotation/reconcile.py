@@ -26,10 +26,12 @@ from litclaw.reconcile.core.last_resort import guarded, set_blocked
 from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.core.status import dump, invalid_spec, write_status
 from litclaw.reconcile.keys.due import created_at, is_older
-from litclaw.reconcile.keys.retire import ends_at
+from litclaw.reconcile.keys.retire import ends_at, ends_later
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.reconcile.rotation.run import RotationRun
 from litclaw.reconcile.route.master_key import is_master_key_older
+from litclaw.reconcile.route.sweep import sweeper
+from litclaw.reconcile.route.unattended import Unattended, route_of, unattended_keys
 
 _ROUGHLY = timedelta(seconds=30)
 
@@ -78,15 +80,15 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     except ValidationError as error:
         await set_blocked(context, body, (), invalid_spec(error))
         return None
-    if rotation.status.phase in FINISHED:
-        context.runs.pop(name, None)
-        return None
-    if rotation.status.started_at is None:
+    started = _started(body, rotation)
+    if started is None:
         await _start(context, body, rotation)
         return 0.0
+    if rotation.status.phase in FINISHED and rotation.status.completed_at:
+        context.runs.pop(name, None)
+        return None
     clock = asyncio.get_running_loop().time
     begun = clock()
-    started = datetime.fromisoformat(rotation.status.started_at)
     run = context.runs.get(name)
     if run and run.generation == rotation.metadata.generation and run.next_pass > begun:
         return run.next_pass - begun
@@ -112,6 +114,19 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     pause = max(pause, intervals.RUN_SHARE * (counted - begun))
     run.generation, run.next_pass = rotation.metadata.generation, begun + pause
     return pause
+
+
+def _started(body: Mapping[str, Any], rotation: LiteLLMKeyRotation) -> datetime | None:
+    """When the rotation began; None: it has not begun, whatever its phase says.
+
+    Who may write a status but no rotation must not be able to cancel one: it can't have begun before it was created.
+    """
+    try:
+        started = datetime.fromisoformat(rotation.status.started_at or "")
+        created = datetime.fromisoformat(body["metadata"].get("creationTimestamp") or "1970-01-01T00:00:00Z")
+        return started if started >= created else None
+    except (TypeError, ValueError):
+        return None
 
 
 async def _start(context: Context, body: Mapping[str, Any], rotation: LiteLLMKeyRotation) -> None:
@@ -194,6 +209,8 @@ def _progress(context: Context, rotation: LiteLLMKeyRotation, started: datetime)
         latest = context.now() + timedelta(seconds=seconds(rotation.spec.grace_period) + intervals.UPTAKE) + _ROUGHLY
         for body in _agents(context, rotation):
             _count_agent(context, body, started, latest, progress)
+        for session in context.sessions():
+            _count_unattended(context, rotation, session, started, progress)
     return progress
 
 
@@ -255,7 +272,7 @@ def _count_agent(
         waits = not usable and context.cache.get(ROUTE.kind, *route_key_of(body)) is not None
         (progress.unreachable if waits else progress.waiting)[uid] = request
         return
-    others = [other for other in context.proxies if other is not session]
+    others = [other for other in context.sessions() if other is not session]
     old += [row for other in others for row in _left(other, uid, old, started)]
     if not old and live.mark and live.mark.generation == 1:
         return  # its first key, created since the start: there was none to rotate
@@ -264,6 +281,44 @@ def _count_agent(
         progress.retiring += 1
         ends = [end for row in old if (end := ends_at(row))]
         progress.until = max([*ends, *([progress.until] if progress.until else [])], default=None)
+
+
+def _count_unattended(
+    context: Context, rotation: LiteLLMKeyRotation, session: ProxySession, started: datetime, progress: _Progress
+) -> None:
+    """Add the keys at a proxy that no agent there can replace: the sweep of the proxy ends them.
+
+    Retained keys get an end like any old key. The key of an agent that names another route is replaced there, if it can be;
+    only a rotation without a grace period ends it wherever it is.
+    """
+    grace, route = seconds(rotation.spec.grace_period), sweeper(context, session)
+    for key in unattended_keys(context, session):
+        row = key.row
+        if route is None or not is_older(context, row, started) or not _covers(context, rotation, session, key):
+            continue
+        if key.agent is not None and grace > 0:
+            continue
+        if ends_later(session, row, grace):
+            (progress.waiting if session.up_to_date else progress.unreachable)[row.token] = (ROUTE.kind, *route)
+            continue
+        progress.done.add(row.token)
+        if (end := ends_at(row)) and end > session.now():
+            progress.retiring += 1
+            progress.until = max(end, progress.until or end)
+
+
+def _covers(context: Context, rotation: LiteLLMKeyRotation, session: ProxySession, key: Unattended) -> bool:
+    """True if a rotation selects a key without an agent that looks after it there."""
+    mark, selector, ref = key.row.mark, rotation.spec.selector, rotation.spec.route_ref
+    if mark is None or (key.agent is None and (not mark.retained_for or selector.match_labels)):
+        return False
+    if key.agent is not None and not _matches(selector, key.agent):
+        return False
+    if ref is not None:
+        own = route_of(key.row)
+        if (ref.namespace, ref.name) not in ([own] if own else context.routes_at(session)):
+            return False
+    return _in_namespaces(context, rotation, mark.namespace)
 
 
 def _stays_valid(session: ProxySession | None, row: KeyRow, latest: datetime) -> bool:

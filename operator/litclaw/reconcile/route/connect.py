@@ -8,15 +8,13 @@ import ssl
 
 import yarl
 
-from litclaw.api.route import External, LiteLLMRoute
+from litclaw.api.route import External, KnownProxy, LiteLLMRoute
 from litclaw.kube.errors import InvalidError
 from litclaw.kube.resources import SERVICE
-from litclaw.litellm.errors import LiteLLMError
 from litclaw.net.address import Reach, base_url, host, reach
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals, secret_values
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
-from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.proxy.session import Credentials, ProxySession, RouteKey
 from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, service_of, service_peer, url_port
@@ -45,19 +43,24 @@ def checked_url(given: str) -> str:
     return url
 
 
-async def read_credentials(context: Context, route: LiteLLMRoute, external: External, url: str) -> Credentials:
+async def read_credentials(
+    context: Context, route: LiteLLMRoute, proxy: External | KnownProxy, url: str, *, field: str = "spec.external"
+) -> Credentials:
     """An external proxy's master key, and the certificates that its own is checked against.
+
+    Args:
+        field: where the Secrets are named, for the message.
 
     Raises:
         Blocked: a Secret isn't as it should be.
     """
     namespace = route.metadata.namespace
-    field = "spec.external.masterKeySecretRef"
-    master_key = await secret_values.key_value(context, namespace, external.master_key_secret_ref, field)
-    if external.ca_bundle_secret_ref is None:
+    ref = proxy.master_key_secret_ref
+    master_key = await secret_values.key_value(context, namespace, ref, f"{field}.masterKeySecretRef")
+    if proxy.ca_bundle_secret_ref is None:
         return Credentials(url, master_key)
-    field = "spec.external.caBundleSecretRef"
-    bundle = await secret_values.value(context, namespace, external.ca_bundle_secret_ref, field)
+    ref = proxy.ca_bundle_secret_ref
+    bundle = await secret_values.value(context, namespace, ref, f"{field}.caBundleSecretRef")
     # The certificates only: they go into agents' ConfigMaps, and the Secret may hold a private key too.
     certificates = _CERTIFICATE.findall(bundle.get_secret_value())
     if not certificates:
@@ -111,12 +114,15 @@ async def peer_of(context: Context, route: LiteLLMRoute, url: str) -> ProxyPeer:
 def connect(context: Context, key: RouteKey, credentials: Credentials) -> Connection:
     """The route's connection to its proxy. It lives as long as the URL stays; its session has the credentials of now.
 
+    The session of a URL that the route has left stays until the keys there have ended, see `former`.
+
     Raises:
         Blocked: the certificates are invalid.
     """
     connection = context.routes.get(key)
     if connection and connection.session.url != credentials.url:
-        _leave(context, key, context.routes.pop(key).session)
+        left = context.routes.pop(key).session
+        context.former.setdefault(key, {})[left.url] = left
         connection = None
     before = connection.session if connection else None
     try:
@@ -125,6 +131,8 @@ def connect(context: Context, key: RouteKey, credentials: Credentials) -> Connec
         raise _invalid_certificates() from None
     if connection is None:
         connection = context.routes[key] = Connection(session)
+        if (former := context.former.get(key, {}).pop(credentials.url, None)) and former is not session:
+            context.proxies.leave(key, former)
     elif session is not before:
         assert before is not None
         _move_undelivered(context, key, before, session)
@@ -137,6 +145,8 @@ def disconnect(context: Context, key: RouteKey) -> None:
     """Forget a route that is gone."""
     if connection := context.routes.pop(key, None):
         context.proxies.leave(key, connection.session)
+    for session in context.former.pop(key, {}).values():
+        context.proxies.leave(key, session)
     context.routes_seen.discard(key)
     context.enqueue_agents_if_changed(key, None)
 
@@ -149,20 +159,3 @@ def _move_undelivered(context: Context, key: RouteKey, before: ProxySession, ses
             session.undelivered[uid] = before.undelivered.pop(uid)
             if row := before.table.get(session.undelivered[uid][0]):
                 session.table.put(row)
-
-
-def _leave(context: Context, key: RouteKey, left: ProxySession) -> None:
-    """End the keys that the route's agents had at a URL that it has left, unless the same proxy has another name now."""
-    uids = [body["metadata"]["uid"] for body in context.agents_of(key)]
-
-    async def last() -> None:
-        now = context.routes.get(key)
-        if now is None or not now.session.keys_read:
-            return
-        tokens = [row.token for uid in uids for row in left.table.of(uid) if now.session.table.get(row.token) is None]
-        try:
-            await delete_keys(left, tokens)
-        except LiteLLMError as error:
-            log.warning("%d keys are left at %s: %s", len(tokens), left.url, error)
-
-    context.proxies.leave(key, left, last)

@@ -22,6 +22,7 @@ from litclaw.reconcile.proxy.session import Credentials, RouteKey
 from litclaw.reconcile.route.connect import checked_url, connect, disconnect, locate, peer_of, read_credentials
 from litclaw.reconcile.route.deletion import finalize_route
 from litclaw.reconcile.route.deploy import deploy, withdraw
+from litclaw.reconcile.route.former import Proxies, end_former_keys, proxies_of, remember
 from litclaw.reconcile.route.proxy_conditions import (
     NotObservedYet,
     blocked_by,
@@ -51,6 +52,7 @@ class _Pass:
 
     url: str = ""
     version: str = ""
+    proxies: Proxies = ()
 
 
 async def reconcile_route(context: Context, namespace: str, name: str) -> float | None:
@@ -63,6 +65,7 @@ async def reconcile_route(context: Context, namespace: str, name: str) -> float 
     body = context.cache.get(ROUTE.kind, namespace, name)
     if body is None:
         disconnect(context, key)
+        context.forget_attempts(ROUTE.kind, *key)
         return None
     requeue_after, failed = await guarded(context, body, REQUIRED_CONDITIONS, lambda: _reconcile(context, key, body))
     if failed:
@@ -89,19 +92,26 @@ async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any])
         return None
     if route.spec.external:
         await ensure_finalizer(context, body)
-    conditions, found, requeue_after = Conditions(REQUIRED_CONDITIONS), _Pass(), intervals.ROUTE_RESYNC
+    conditions, requeue_after = Conditions(REQUIRED_CONDITIONS), intervals.ROUTE_RESYNC
+    found = _Pass(proxies=proxies_of(route, context.now()))
+    problem: Blocked | None = None
     try:
-        await _converge(context, key, route, conditions, found)
-        conditions.set_ready(f"{_count(context, key)} can be asked for at {found.url}.")
+        await _converge(context, key, route, body, conditions, found)
     except NotObservedYet:
         return intervals.OBSERVE_LIMIT + intervals.ROUTE_BLOCKED  # the session enqueues the route before
     except Blocked as why:
-        if why.condition != ConditionType.MODELS_READY and not why.serving:
+        problem = why
+    unswept = await _sweep(context, key, route)
+    if problem := problem or unswept:
+        if problem.condition != ConditionType.MODELS_READY and not problem.serving:
             _withdraw_offer(context, key)
-        if why.stalled:
-            context.fail_rotation(route.metadata.uid, f"{why.reason}: {why.message}")
-        conditions.set_blocked(why)
-        requeue_after = why.retry or intervals.ROUTE_BLOCKED
+        if problem.stalled:
+            context.fail_rotation(route.metadata.uid, f"{problem.reason}: {problem.message}")
+        conditions.set_blocked(problem)
+        requeue_after = problem.retry or intervals.ROUTE_BLOCKED
+    else:
+        conditions.set_ready(f"{_count(context, key)} can be asked for at {found.url}.")
+    found.proxies = await end_former_keys(context, route, body, found.proxies)
     connection = context.routes.get(key)
     offer = connection.offer if connection else None
     context.enqueue_agents_if_changed(key, (route.spec.allowed_namespaces, offer))
@@ -109,6 +119,21 @@ async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any])
     fresh = context.cache.get(ROUTE.kind, *key) or body
     await write_status(context, fresh, _status(context, key, route, conditions, found, connection))
     return requeue_after
+
+
+async def _sweep(context: Context, key: RouteKey, route: LiteLLMRoute) -> Blocked | None:
+    """Sweep the route's proxy, if it answers: a route that isn't ready for another reason revokes keys too.
+
+    Returns:
+        The problem if the proxy doesn't do it.
+    """
+    connection = context.routes.get(key)
+    if connection and connection.session.up_to_date and sweeps(context, key):
+        try:
+            await sweep(context, connection.session)
+        except LiteLLMError as error:
+            return blocked_by(error, route)
+    return None
 
 
 def _count(context: Context, key: RouteKey) -> str:
@@ -124,7 +149,14 @@ def _withdraw_offer(context: Context, key: RouteKey) -> None:
         connection.offer = replace(connection.offer, usable=False)
 
 
-async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, conditions: Conditions, found: _Pass) -> None:
+async def _converge(
+    context: Context,
+    key: RouteKey,
+    route: LiteLLMRoute,
+    body: Mapping[str, Any],
+    conditions: Conditions,
+    found: _Pass,
+) -> None:
     pending: Blocked | None = None
     if managed := route.spec.managed:
         found.url = service_url(route, managed)
@@ -148,6 +180,8 @@ async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, condit
     require_usable(route, connection, observation, conditions)
     found.version = observation.release
     models, problem = offered_models(route, found.url, observation, before.models if before else ())
+    if external := route.spec.external:
+        found.proxies = await remember(context, body, external, credentials, found.proxies)
     connection.offer = Offer(
         url=found.url,
         authorities=credentials.authorities,
@@ -157,12 +191,8 @@ async def _converge(context: Context, key: RouteKey, route: LiteLLMRoute, condit
         limited=bool(route.spec.external and route.spec.models),
         key_defaults=route.spec.key_defaults,
         usable=True,
+        allows_retain=route.spec.key_limits.retain == "Allow",
     )
-    if sweeps(context, key):
-        try:
-            await sweep(context, connection.session)
-        except LiteLLMError as error:
-            raise blocked_by(error, route) from None
     if problem and pending is None:
         raise problem
     if problem is None:
@@ -201,5 +231,6 @@ def _status(
         agents=len(agents),
         keys=keys,
         spend=spend,
+        proxies=list(found.proxies),
     )
     return dump(status, conditions.render(route.status.conditions, generation=generation, now=context.now()))
