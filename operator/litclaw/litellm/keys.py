@@ -88,7 +88,7 @@ class Mark:
         generation: 1 for the agent's first key.
         namespace: the agent's. One cluster may have several operators, each for some namespaces.
         created_at: when, by the operator's clock, in ISO 8601.
-        block_reason: why we blocked it, or are about to: ``Suspended`` or ``NotAllowed``; empty: we didn't.
+        block_reason: why we blocked it, or are about to: ``Suspended``, ``NotAllowed`` or ``Spent``; empty: we didn't.
         retained_for: ``<namespace>/<name>`` of the agent that the key outlives and that may take it back; empty: the key
             ends with its agent.
         rotate_digest: digest of the rotate annotation's value that the key was made for; empty: there was none.

@@ -17,6 +17,7 @@ class BlockReason(StrEnum):
 
     SUSPENDED = "Suspended"
     NOT_ALLOWED = "NotAllowed"
+    SPENT = "Spent"
 
 
 async def block_key(session: ProxySession, row: KeyRow, why: BlockReason) -> KeyRow:
