@@ -74,6 +74,10 @@ class Cluster:
         live = await self.kube.get(resource, meta.get("namespace"), meta["name"])
         return {"apiVersion": resource.api_version, "kind": resource.kind, **live} if live else None
 
+    def seconds_since(self, moment: str) -> float:
+        """Seconds since a moment in RFC 3339, by our clock; negative if the cluster's is ahead."""
+        return (self.now() - datetime.fromisoformat(moment)).total_seconds()
+
     def serves(self, namespace: str) -> bool:
         """True if a namespace's agents are this operator's; others belong to another operator, or to none."""
         return not self.namespaces or namespace in self.namespaces
