@@ -37,6 +37,7 @@ class Work:
     Args:
         cluster: identifies the cluster in the marks of keys.
         namespaces: the namespaces that are served; empty: all.
+        crash_logs: True if conditions show the last lines of a crashed container's log.
         fence: called before each call to LiteLLM.
     """
 
@@ -49,6 +50,7 @@ class Work:
         cluster: str,
         fence: Callable[[], None],
         namespaces: tuple[str, ...] = (),
+        crash_logs: bool = False,
     ) -> None:
         self.queue: WorkQueue[Request] = WorkQueue(
             self._reconcile,
@@ -80,6 +82,7 @@ class Work:
             cluster=cluster,
             own_namespace=own_namespace(),
             namespaces=namespaces,
+            crash_logs=crash_logs,
             enqueue=self.queue.enqueue,
             enqueue_after=self.queue.enqueue_after,
             connect=connect,

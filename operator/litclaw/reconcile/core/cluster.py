@@ -28,6 +28,7 @@ class Cluster:
         now: the clock.
         own_namespace: the operator's; None outside a cluster.
         namespaces: the namespaces that this operator serves; empty: all.
+        crash_logs: True if conditions may show the last lines of a crashed container's log.
         events: limits how often an event is emitted.
     """
 
@@ -39,6 +40,7 @@ class Cluster:
     now: Callable[[], datetime] = utc_now
     own_namespace: str | None = None
     namespaces: tuple[str, ...] = ()
+    crash_logs: bool = False
     events: EventRateLimit = field(default_factory=EventRateLimit)
 
     async def write(

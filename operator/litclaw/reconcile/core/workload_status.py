@@ -5,6 +5,7 @@ has the reason.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from litclaw.kube.cache import owner_of
@@ -15,6 +16,7 @@ from litclaw.net.backoff import jittered
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.cluster import Cluster
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
+from litclaw.reconcile.core.crash_log import last_lines
 from litclaw.reconcile.core.pod_failure import Failure, creation_failure, pod_failure
 
 ENDED = ("Failed", "Succeeded")
@@ -83,12 +85,20 @@ async def workload_failure(cluster: Cluster, workload: Mapping[str, Any]) -> Fai
             if workload["kind"] != JOB.kind and (pod.get("status") or {}).get("phase") in ENDED:
                 continue  # such as one that its node has evicted; another has taken its place
             if failure := pod_failure(pod, cluster.now()):
-                return failure
+                return await _with_log(cluster, pod, failure)
         if not pods and workload["kind"] != DEPLOYMENT.kind and (why := await _refusal(cluster, workload)):
             return creation_failure(where, why)
     except InvalidError:
         return None  # an installation without the permission goes without the cause
     return None
+
+
+async def _with_log(cluster: Cluster, pod: Mapping[str, Any], failure: Failure) -> Failure:
+    """The failure, with the last lines of a crashed container's log where the installation allows reading it."""
+    if not (failure.crashed and cluster.crash_logs):
+        return failure
+    lines = await last_lines(cluster, pod, failure.crashed, previous=failure.restarted)
+    return replace(failure, message=f"{failure.message} Its last lines: {lines}") if lines else failure
 
 
 async def pods_of(cluster: Cluster, workload: Mapping[str, Any]) -> list[dict[str, Any]]:
