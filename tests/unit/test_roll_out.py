@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from litclaw.kube.cache import compact
 from litclaw.reconcile.core.conditions import Blocked, Conditions
-from litclaw.reconcile.route.deploy import deploy
+from litclaw.reconcile.route.deploy import Deployed, deploy
 from litclaw.reconcile.route.reconcile import REQUIRED_CONDITIONS
 from litclaw.reconcile.route.secrets import route_secrets
+from litclaw.render.metadata import encode
 from litclaw.render.route.deployment import route_deployment
 from litclaw.render.route.migration_job import route_migration_job
 from litclaw.render.route.postgres import postgres_statefulset
@@ -101,24 +102,58 @@ def test_an_existing_database_keeps_its_volume() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
 
 
-async def test_a_proxy_of_no_pods_says_so() -> None:
+def with_database() -> Scene:
+    """A scene with a database of the owner's own."""
     scene = Scene()
-    managed = {"replicas": 0, "database": {"secretRef": {"name": "db", "key": "URL"}}}
-    route, given = managed_route(managed)
     meta = {"namespace": "ai", "name": "db", "uid": "db", "resourceVersion": "1"}
-    data = {"URL": "cG9zdGdyZXNxbDovL3U6cEBkYi9saXRlbGxt"}
+    data = encode({"URL": "postgresql://u:p@db/litellm"})
     scene.put({"kind": "Secret", "metadata": meta, "data": data})
+    return scene
 
-    async def blocked() -> Blocked:
-        with pytest.raises(Blocked) as found:
-            await deploy(scene.context, route, given, Conditions(REQUIRED_CONDITIONS))
-        return found.value
 
-    assert (await blocked()).reason == "Migrating"
-    [key] = [key for key in scene.kube.objects if key[0] == "Job"]
-    job = scene.kube.objects[key]
-    ended = {"conditions": [{"type": "Complete", "status": "True"}]}
-    scene.put({**job, "metadata": {**job["metadata"], "resourceVersion": "9000"}, "status": ended})
-    found = await blocked()
-    assert (found.reason, found.stalled) == ("ScaledToZero", True)
+async def one_pass(scene: Scene, **managed: Any) -> Deployed | Blocked:
+    """What a pass over the route finds."""
+    database = {"secretRef": {"name": "db", "key": "URL"}}
+    try:
+        return await deploy(
+            scene.context, *managed_route({"database": database, **managed}), Conditions(REQUIRED_CONDITIONS)
+        )
+    except Blocked as why:
+        return why
+
+
+def show(scene: Scene, kind: str, **status: Any) -> None:
+    """Let the only object of a kind have a status."""
+    [body] = [body for body in scene.kube.objects.values() if body["kind"] == kind]
+    version = str(int(body["metadata"]["resourceVersion"]) + 1000)
+    scene.put({**body, "metadata": {**body["metadata"], "resourceVersion": version}, "status": status})
+
+
+async def migrated(**managed: Any) -> Scene:
+    """A scene in which the database is up to date and the pods exist."""
+    scene = with_database()
+    found = await one_pass(scene, **managed)
+    assert isinstance(found, Blocked) and found.reason == "Migrating"
+    show(scene, "Job", conditions=[{"type": "Complete", "status": "True"}])
+    await one_pass(scene, **managed)
+    return scene
+
+
+async def test_a_proxy_of_no_pods_says_so() -> None:
+    scene = await migrated(replicas=0)
+    found = await one_pass(scene, replicas=0)
+    assert isinstance(found, Blocked) and (found.reason, found.stalled) == ("ScaledToZero", True)
     assert found.message == "spec.managed.replicas is 0, so no call is answered: set it to 1 or more."
+
+
+async def test_a_roll_out_that_is_refused_is_reported_and_agents_still_get_keys() -> None:
+    scene = await migrated()
+    show(scene, "Deployment", replicas=1, readyReplicas=1, updatedReplicas=1)
+    found = await one_pass(scene)
+    assert isinstance(found, Deployed) and found.pending is None
+    refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x-1" is forbidden: exceeded quota: q'}
+    show(scene, "Deployment", replicas=1, readyReplicas=1, updatedReplicas=0, conditions=[refused])
+    found = await one_pass(scene)
+    assert isinstance(found, Deployed) and found.pending and found.pending.serving
+    assert found.pending.reason == "FailedCreate" and "exceeded quota: q. " in found.pending.message
+    assert found.pending.message.endswith("What ran before goes on.")
