@@ -122,8 +122,14 @@ def _tell(kube: Kube) -> None:
     _gone(kube, ("secret", TEAM, f"{NAME}-litellm"))
     kube.wait_ready("openclawagent", TEAM, NAME)
 
-    # A migration that can't start, and back.
+    # A migration whose pods a quota refuses, one that can't start, and back.
     kube.wait_ready("litellmroute", AI, NAME, timeout=LONG_SECONDS)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME, "namespace": AI}}
+    kube.apply({**quota, "spec": {"hard": {"pods": "0"}}})
+    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"image": "registry.invalid/refused:1"}}})
+    refused = kube.wait_condition("litellmroute", AI, NAME, "DatabaseReady", "False", "FailedCreate", timeout=60)
+    assert f"exceeded quota: {NAME}" in refused["message"]
+    kube.delete("resourcequota", AI, NAME)
     kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"image": "registry.invalid/litellm:1"}}})
     jobs = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=migration"
     eventually(lambda: any(job["status"].get("active") for job in kube.list("jobs", "-l", jobs)))

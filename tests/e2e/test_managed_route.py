@@ -40,7 +40,8 @@ def running(kube: Kube) -> list[str]:
     wanted = deployment["spec"]["replicas"]
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
     assert status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [wanted] * 3, counts
-    pods = [body["metadata"]["name"] for body in kube.list("pods", "-l", PROXY_PODS)]
+    found = kube.list("pods", "-l", PROXY_PODS)
+    pods = [body["metadata"]["name"] for body in found if "deletionTimestamp" not in body["metadata"]]
     assert len(pods) == wanted, pods
     return pods
 

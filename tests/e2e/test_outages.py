@@ -208,7 +208,7 @@ def test_the_api_server_or_what_is_behind_it(
 
 def _pod_of(kube: Kube, component: str) -> str:
     selector = f"app.kubernetes.io/instance=main,app.kubernetes.io/component={component}"
-    [body] = kube.list("pods", "-l", selector)
+    [body] = [pod for pod in kube.list("pods", "-l", selector) if "deletionTimestamp" not in pod["metadata"]]
     return str(body["metadata"]["uid"])
 
 

@@ -90,7 +90,8 @@ def test_a_database_that_is_away_for_a_minute_and_a_proxy_that_restarts(kube: Ku
             time.sleep(5)
         found = eventually(lambda: kube.must(ROTATION, "", "away")["status"])
         assert found["rotated"] == 0, found
-        kube.run("-n", AI, "delete", "pod", "-l", "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy")
+        proxies = "app.kubernetes.io/instance=main,app.kubernetes.io/component=proxy"
+        kube.run("-n", AI, "delete", "pod", "-l", proxies, "--grace-period=1")
     finally:
         kube.run("uncordon", node)
     found = wait_phase(kube, "away", "Retiring", timeout=LONG_SECONDS)

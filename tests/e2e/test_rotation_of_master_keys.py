@@ -47,7 +47,7 @@ def test_a_new_master_key_rolls_the_proxy_and_the_operator_is_never_locked_out(k
     def watch() -> None:
         while not stop.is_set():
             for condition in kube.must("litellmroute", AI, NAME)["status"]["conditions"]:
-                # Not Unreachable: while pods are replaced, one that has just ended refuses connections for a moment.
+                # Not Unreachable: a connection that is kept open ends with its pod.
                 if condition["reason"] == "MasterKeyRefused":
                     locked_out.append(condition["message"])
             time.sleep(0.5)

@@ -71,8 +71,9 @@ def test_the_first_pods_find_a_database_that_a_job_has_made_ready(kube: Kube, mo
 def test_an_image_that_is_not_there_changes_nothing(kube: Kube, mover: Proxy) -> None:
     before = template(kube)
     kube.patch("litellmroute", AI, "mover", {"spec": {"managed": {"image": "litellm.invalid/none:1"}}})
-    found = kube.wait_condition("litellmroute", AI, "mover", "DatabaseReady", "False", "Migrating")
+    found = kube.wait_condition("litellmroute", AI, "mover", "DatabaseReady", "False", "ImagePullBackOff", timeout=60)
     assert "What ran before goes on" in found["message"] and "litellm.invalid/none:1" in found["message"]
+    kube.wait_condition("litellmroute", AI, "mover", "Stalled", "True")
     assert len(jobs(kube)) == 2 and template(kube) == before
     kube.patch("litellmroute", AI, "mover", {"spec": {"managed": {"image": None}}})
     kube.wait_ready("litellmroute", AI, "mover")
@@ -86,7 +87,8 @@ def test_a_failed_migration_leaves_the_old_pods_and_agents_being_made(kube: Kube
     found = kube.wait_condition(
         "litellmroute", AI, "mover", "DatabaseReady", "False", "MigrationFailed", timeout=LONG_SECONDS
     )
-    assert "logs job/mover-migrate-" in found["message"] and "What ran before goes on" in found["message"]
+    assert "ends with exit code " in found["message"] and " logs mover-migrate-" in found["message"]
+    assert "What ran before goes on" in found["message"]
     kube.wait_condition("litellmroute", AI, "mover", "Stalled", "True")
     kube.wait_condition("litellmroute", AI, "mover", "ModelsReady", "True")
     assert template(kube) == before

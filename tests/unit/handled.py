@@ -43,6 +43,7 @@ class Handled(Transport):
         bearer: SecretStr | None,
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
+        alone: bool = False,
     ) -> Response:
         """The function's response. The payload goes through JSON, as on the wire."""
         body = json.loads(json.dumps(payload or {}))

@@ -10,7 +10,7 @@ from litclaw.api.models import OpenClawModel
 from litclaw.api.route import KeyDefaults
 from litclaw.kube.cache import Cache, Key, fingerprint, key_of
 from litclaw.kube.client import Kube
-from litclaw.kube.errors import ConflictError, UnavailableError
+from litclaw.kube.errors import ConflictError, InvalidError, UnavailableError
 from litclaw.kube.resources import AGENT, ROTATION, ROUTE, Resource
 from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
@@ -59,6 +59,8 @@ class FakeKube:
         lists: how often a kind was listed.
         gives_up: kinds; the next write of such an object isn't carried out and has no response.
         given_up: those manifests.
+        refuses: by kind, why such objects are refused.
+        listed: kind of each list.
         write_seconds: how long a write takes.
     """
 
@@ -71,6 +73,8 @@ class FakeKube:
         self.lists = 0
         self.gives_up: set[str] = set()
         self.given_up: list[Mapping[str, Any]] = []
+        self.refuses: dict[str, str] = {}
+        self.listed: list[str] = []
         self.write_seconds = 0.0
         self._version = 1_000
 
@@ -86,13 +90,33 @@ class FakeKube:
         uids = {each["metadata"]["uid"] for each in found if namespace in (None, each["metadata"].get("namespace"))}
         return uids, self._version
 
-    async def apply(self, manifest: Mapping[str, Any], *, subresource: str | None = None, **_: object) -> Body:
+    async def select(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Body]:
+        """The objects of a kind by labels, or an object's Events."""
+        self.listed.append(resource.kind)
+        wanted = dict(each.split("=") for each in labels.split(",") if each)
+        uid = fields.partition("involvedObject.uid=")[2].partition(",")[0]
+        return [
+            body
+            for (kind, space, _), body in self.objects.items()
+            if (kind, space) == (resource.kind, namespace)
+            and wanted.items() <= body["metadata"].get("labels", {}).items()
+            and (not uid or body["involvedObject"]["uid"] == uid)
+        ]
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, subresource: str | None = None, dry_run: bool = False, **_: object
+    ) -> Body:
         """Apply a manifest, unless its uid or resource version isn't the object's. A new object may have any version.
 
         Raises:
             ConflictError: it isn't.
+            InvalidError: see `refuses`.
             UnavailableError: see `gives_up`.
         """
+        if why := self.refuses.get(manifest["kind"]):
+            raise InvalidError(403, "Forbidden", why)
+        if dry_run:
+            return dict(manifest)
         self.applied.append(manifest)
         await asyncio.sleep(self.write_seconds)
         kind, meta, key = manifest["kind"], manifest["metadata"], key_of(manifest)

@@ -14,7 +14,7 @@ KUSTOMIZATIONS = sorted(DEPLOY.rglob("kustomization.yaml"))
 READ, WRITE = {"get", "list", "watch"}, {"create", "patch", "update", "delete"}
 # What would let its holder become somebody else, or run something as somebody else.
 ESCALATING = {
-    "pods", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "nodes", "nodes/proxy",
+    "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "nodes", "nodes/proxy",
     "serviceaccounts", "serviceaccounts/token", "roles", "rolebindings", "clusterroles", "clusterrolebindings",
     "certificatesigningrequests", "validatingwebhookconfigurations", "mutatingwebhookconfigurations",
     "persistentvolumes", "daemonsets", "replicasets",
@@ -47,6 +47,11 @@ def test_no_rule_is_wider_than_it_reads() -> None:
         assert set(rule["verbs"]) <= READ | WRITE, f"{path}: escalate, bind, impersonate or something newer"
         assert not ESCALATING & set(rule["resources"]), path
         assert "deletecollection" not in rule["verbs"], path
+
+
+def test_pods_are_listed_and_nothing_else() -> None:
+    """They name no secret value, and whoever could change one would run something as somebody else."""
+    assert {verb for _, rule in rules() if "pods" in rule["resources"] for verb in rule["verbs"]} == {"list"}
 
 
 def test_secrets_are_reached_by_the_permissions_of_a_namespace_alone() -> None:

@@ -9,7 +9,7 @@ from litclaw.api.agent import AgentStatus, OpenClawAgent
 from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import ConflictError, UnavailableError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
-from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
 from litclaw.reconcile.keys.due import rotate_annotation_digest
 from litclaw.reconcile.keys.ensure import ensure_key
 from litclaw.reconcile.keys.retire import MOST_OLD
@@ -197,6 +197,23 @@ async def test_where_a_name_is_taken_no_key_is_created_again_and_again() -> None
 
 
 # How many old keys there may be
+
+
+async def test_a_secret_that_is_refused_costs_one_key_and_not_one_a_minute() -> None:
+    scene = Scene()
+    scene.kube.refuses["Secret"] = "exceeded quota: none, requested: count/secrets=1"
+    status: Body = {}
+    for _ in range(5):
+        with pytest.raises(Blocked, match="Refused: Secret n/a-litellm is refused") as blocked:
+            await ensure_key(scene.context, agent_of(status=status), scene.access())
+        conditions = Conditions((ConditionType.KEY_READY,))
+        conditions.set_blocked(blocked.value)
+        status = {"conditions": conditions.render([], generation=1, now=scene.clock())}
+    generated = [call for call in scene.proxy.calls if "/key/generate" in str(call)]
+    assert len(generated) == 1 and not scene.proxy.rows
+    scene.kube.refuses.clear()
+    await ensure_key(scene.context, agent_of(status=status), scene.access())
+    assert len(scene.proxy.rows) == 1 and _delivered(scene)
 
 
 async def test_too_many_old_keys_delay_the_next_rotation() -> None:

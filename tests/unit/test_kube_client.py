@@ -16,7 +16,7 @@ from litclaw.kube.errors import (
     from_response,
     same_schema_error,
 )
-from litclaw.kube.resources import AGENT
+from litclaw.kube.resources import AGENT, POD
 
 
 class Pages(Kube):
@@ -121,3 +121,26 @@ def test_a_schema_error_is_the_same_whichever_field_it_names() -> None:
     assert same_schema_error(first, f"Deployment x is refused: {error('x', 'b')}")
     assert not same_schema_error(first, f"Deployment y is refused: {error('y', 'a')}")
     assert not same_schema_error("no quota", "no quota") and not same_schema_error(first, "no quota")
+
+
+async def test_a_selection_is_made_by_the_api_server() -> None:
+    kube = Pages(page("a"))
+    assert [body["metadata"]["uid"] for body in await kube.select(POD, "ai", labels="x=y", fields="a=b")] == ["a"]
+    assert kube.asked == [{"limit": "500", "labelSelector": "x=y", "fieldSelector": "a=b"}]
+
+
+async def test_a_dry_run_is_asked_for_by_name() -> None:
+    manifest = {"kind": "Secret", "metadata": {"namespace": "n", "name": "x"}}
+    kube = Pages({}, {})
+    await kube.apply(manifest, dry_run=True)
+    await kube.apply(manifest)
+    assert [asked.get("dryRun") for asked in kube.asked] == ["All", None]
+
+
+async def test_a_log_is_text_and_a_refusal_is_an_error() -> None:
+    how = {"previous": True, "lines": 3, "most": 100}
+    kube = Responds(200, b"one\ntwo\n")
+    assert await kube.log("ai", "p", "c", **how) == b"one\ntwo\n"
+    assert kube.path == "/api/v1/namespaces/ai/pods/p/log?container=c&tailLines=3&limitBytes=100&previous=true"
+    with pytest.raises(InvalidError):
+        await Responds(403, b'{"kind": "Status", "reason": "Forbidden"}').log("ai", "p", "c", **how)

@@ -85,8 +85,29 @@ def test_a_kustomization_of_the_docs_builds(kubectl: str, repository: str, tmp_p
     if "NetworkPolicy" in text:
         [policy] = [body for body in built if body["kind"] == "NetworkPolicy"]
         assert [each["port"] for rule in policy["spec"]["egress"][-2:] for each in rule["ports"]] == [7443, 8000]
+    if "crash-logs" in text:
+        [role] = [body for body in built if (body["kind"], body["metadata"]["name"]) == ("ClusterRole", "litclaw")]
+        assert role["rules"][-1] == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
+        [deployment] = [body for body in built if body["kind"] == "Deployment"]
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "--crash-logs"
     if page == "monitoring.md":
         assert {"PodMonitor", "PrometheusRule", "ConfigMap"} <= {body["kind"] for body in built}
+
+
+def test_crash_logs_are_read_in_the_namespaces_of_the_operator_alone(kubectl: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    shutil.copytree(ROOT / "crds", tmp_path / "crds")
+    (tmp_path / "own").mkdir()
+    own = {"resources": ["../deploy/namespaced"], "components": ["../deploy/components/crash-logs"]}
+    (tmp_path / "own" / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    built = _build(kubectl, tmp_path / "own")
+    readers = {
+        (body["kind"], body["metadata"].get("namespace"))
+        for body in built
+        for rule in body.get("rules", [])
+        if "pods/log" in rule["resources"]
+    }
+    assert readers == {("Role", "ai"), ("Role", "team-a")}
 
 
 def test_the_docs_name_kustomizations_by_a_release() -> None:

@@ -85,6 +85,27 @@ async def asking(url: str, **given: Any) -> dict[str, Any]:
         return dict(await client.model_info())
 
 
+# Connections
+
+
+async def test_an_observation_does_not_go_to_a_pod_that_ends_by_a_connection_of_before() -> None:
+    """kube-proxy leads new connections to pods that stay; one that is open leads to its pod for as long as that accepts calls."""
+    peers: dict[str, set[Any]] = {}
+
+    async def handler(request: web.Request) -> web.Response:
+        peers.setdefault(request.path, set()).add(request.transport and request.transport.get_extra_info("peername"))
+        return web.json_response({"status": "connected", "db": "connected", "data": [], "keys": []})
+
+    async with serving(handler) as url, LiteLLM(url, MASTER) as client:
+        for _ in range(3):
+            await client.readiness()
+            await client.release()
+            await client.model_info()
+            await client.block_key("x")
+    observed = [peer for path, found in peers.items() if path != "/key/block" for peer in found]
+    assert len(observed) == len(set(observed)) == 9 and len(peers["/key/block"]) == 1
+
+
 # Addresses
 
 

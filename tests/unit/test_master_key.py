@@ -6,24 +6,43 @@ from typing import Any
 import pytest
 from litclaw.api import names
 from litclaw.kube.resources import SECRET
+from litclaw.reconcile.proxy.session import Credentials
 from litclaw.reconcile.rotation.run import RotationRun
 from litclaw.reconcile.route.master_key import (
     finish_master_key_rotation,
     is_master_key_older,
     master_key_before,
+    remembered_master_key,
     rotate_master_key_if_due,
 )
 from litclaw.render.route.secret import generated_secret
+from pydantic import SecretStr
 
 from .routes import managed_route
 from .scenes import Body, Scene
 
 NEVER_SALTED = {"metadata": {"name": "main-litellm", "annotations": {"litclaw.dev/digest": "x"}}}
-SALTED = {"metadata": {"name": "main-litellm", "generation": 1, "annotations": {"litclaw.dev/salt": "x"}}}
+LABELS = {"app.kubernetes.io/instance": "main"}
+META = {"name": "main-litellm", "namespace": "ai", "generation": 1, "annotations": {"litclaw.dev/salt": "x"}}
+TEMPLATE = {"metadata": {"annotations": {names.ANNOTATION_SECRETS: "new"}}}
+SALTED = {"kind": "Deployment", "metadata": META, "spec": {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}}
 ROLLED_OUT = {**SALTED, "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}}
 ROLLING_OUT = {**SALTED, "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 3}}
 OLD = "sk-the-master-key-from-before"
 ROUTE, MANAGED = managed_route()
+
+
+def pod(digest: str, **status: str) -> Body:
+    """A pod of the proxy, by the digest of its Secrets."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "main-litellm-1", "uid": "rs", "controller": True}
+    labels = {**LABELS, "pod-template-hash": "1"}
+    meta = {"name": f"main-litellm-1-{digest}", "namespace": "ai", "uid": digest, "resourceVersion": "1"}
+    annotations = {names.ANNOTATION_SECRETS: digest}
+    return {
+        "kind": "Pod",
+        "metadata": {**meta, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
+        "status": status,
+    }
 
 
 def begin(scene: Scene) -> RotationRun:
@@ -93,6 +112,12 @@ async def test_the_new_key_is_beside_the_old_one_until_every_pod_knows_it() -> N
     await finish_master_key_rotation(scene.context, ROUTE, ROLLING_OUT)
     assert values(scene) == {names.MASTER_KEY: new, names.MASTER_KEY_BEFORE: OLD} and run.in_progress == 1
     assert is_master_key_older(scene.context, body, run.not_before)
+    for each in (pod("new"), pod("old", phase="Running"), pod("evicted", phase="Failed")):
+        scene.put(each)
+    await finish_master_key_rotation(scene.context, ROUTE, ROLLED_OUT)
+    assert values(scene)[names.MASTER_KEY_BEFORE] == OLD, "the Deployment doesn't count a pod that ends, but it answers"
+    assert ("LiteLLMRoute", "ai", "main") in scene.enqueued
+    del scene.kube.objects["Pod", "ai", "main-litellm-1-old"]
     await finish_master_key_rotation(scene.context, ROUTE, ROLLED_OUT)
     assert values(scene) == {names.MASTER_KEY: new} and run.in_progress == 0 and not run.failures
     assert not is_master_key_older(scene.context, body, run.not_before)
@@ -109,3 +134,27 @@ async def test_it_ends_also_where_somebody_has_removed_the_annotation_with_the_c
     assert values(scene) == {names.MASTER_KEY: "sk-the-new-master-key"}
     if created is None:
         assert run.in_progress == 0, "the key counts as created now"
+
+
+async def test_a_proxy_without_pods_has_its_rotation_behind_it() -> None:
+    scene = scene_with({names.MASTER_KEY: "sk-the-new-master-key", names.MASTER_KEY_BEFORE: OLD}, None)
+    run = begin(scene)
+    none: Body = {**SALTED, "spec": {**SALTED["spec"], "replicas": 0}, "status": {"observedGeneration": 1}}
+    await finish_master_key_rotation(scene.context, ROUTE, none)
+    assert values(scene) == {names.MASTER_KEY: "sk-the-new-master-key"} and run.in_progress == 0
+
+
+async def test_a_key_that_its_owner_has_changed_is_known_until_the_last_old_pod_is_gone() -> None:
+    scene = Scene()
+    scene.context.routes["ai", "main"] = scene.connection
+    former = scene.session.credentials.master_key
+    assert await remembered_master_key(scene.context, ROUTE, former, ROLLED_OUT) is None, "it hasn't changed"
+
+    new = SecretStr("sk-the-key-that-its-owner-has-put-there")
+    assert await remembered_master_key(scene.context, ROUTE, new, ROLLING_OUT) == former
+    scene.session.reconnect(Credentials(scene.session.url, new, master_key_before=former))
+    assert await remembered_master_key(scene.context, ROUTE, new, ROLLING_OUT) == former
+    scene.put(pod("old"))
+    assert await remembered_master_key(scene.context, ROUTE, new, ROLLED_OUT) == former
+    del scene.kube.objects["Pod", "ai", "main-litellm-1-old"]
+    assert await remembered_master_key(scene.context, ROUTE, new, ROLLED_OUT) is None

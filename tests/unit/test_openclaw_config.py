@@ -141,7 +141,7 @@ def test_the_proxys_authorities_are_trusted_for_the_proxy_alone() -> None:
     found = openclaw_config(agent, base_url="https://p", allow_private_network=False, models=facts, authorities="PEM")
     assert json.loads(found.text)["models"]["providers"]["litellm"]["request"] == {"tls": {"ca": "PEM"}}
     assert agent.spec.gateway
-    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, found.text, "PEM"))
+    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, found.text, "PEM"), "t")
     assert "NODE_EXTRA_CA_CERTS" not in json.dumps(deployment)
 
 
@@ -150,5 +150,5 @@ def test_an_owner_may_let_the_whole_gateway_trust_them() -> None:
     body = {"metadata": {"name": "scout"}, "spec": {"routeRef": {"name": "main"}, "gateway": {"env": extra}}}
     agent = OpenClawAgent.model_validate(body)
     assert agent.spec.gateway
-    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, "{}", "PEM"))
+    deployment = gateway_deployment(agent, agent.spec.gateway, agent_configmap(agent, "{}", "PEM"), "t")
     assert extra[0] in deployment["spec"]["template"]["spec"]["containers"][0]["env"]

@@ -12,6 +12,7 @@ from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.keys.block import BlockReason, block_key
 from litclaw.reconcile.keys.due import next_rotation, rotation_due
 from litclaw.reconcile.keys.period import inherited_reset, period_is_over, reset_budget_if_due
 from litclaw.reconcile.keys.retire import MOST_RETIRING, retire_old_keys, retiring_until
@@ -173,6 +174,39 @@ async def test_with_a_budget_it_is_added_at_once_and_old_keys_stop_when_the_budg
     assert scene.proxy.rows[NEW_TOKEN]["spend"] == 10.5 and not scene.proxy.rows[OLD_TOKEN].get("blocked")
     await scene.retire()
     assert scene.proxy.rows[NEW_TOKEN]["spend"] == 10.5, "once"
+    assert scene.proxy.rows[OLD_TOKEN]["blocked"]
+
+
+async def test_old_keys_are_accepted_again_when_there_is_budget_again() -> None:
+    scene = Rotated(grace=3600, budget=10.0)
+    await scene.retire()
+    await scene.show(NEW_TOKEN, spend=11.0)
+    await scene.retire()
+    assert scene.proxy.rows[OLD_TOKEN]["blocked"]
+    scene.session.table.put(replace(scene.row(), limits=Limits(max_budget=20.0)))
+    await scene.retire()
+    assert not scene.proxy.rows[OLD_TOKEN]["blocked"] and scene.row(OLD_TOKEN).mark
+    calls = len(scene.proxy.calls)
+    await scene.retire()
+    assert len(scene.proxy.calls) == calls, "nothing is left to do"
+
+
+async def test_old_keys_are_accepted_again_when_the_agent_goes_on() -> None:
+    scene = Rotated(grace=3600)
+    await scene.retire()
+    await block_key(scene.session, scene.row(OLD_TOKEN), BlockReason.SUSPENDED)
+    scene.agent = agent_of(suspend=True)
+    await scene.retire()
+    assert scene.proxy.rows[OLD_TOKEN]["blocked"]
+    scene.agent = agent_of()
+    await scene.retire()
+    assert not scene.proxy.rows[OLD_TOKEN]["blocked"]
+
+
+async def test_an_old_key_that_somebody_else_has_blocked_stays_blocked(scene: Rotated) -> None:
+    await scene.retire()
+    await scene.show(OLD_TOKEN, blocked=True)
+    await scene.retire()
     assert scene.proxy.rows[OLD_TOKEN]["blocked"]
 
 

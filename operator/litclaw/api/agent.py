@@ -136,7 +136,8 @@ class Gateway(PodSettings):
         ),
     ] = Field(
         "10Gi",
-        description="Size of the volume with the agent's state. It can grow if the storage class allows that.",
+        description="Size of the volume with the agent's state. It can grow if the storage class allows that. A volume that "
+        "somebody else has grown stays as large.",
     )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pod.")
     network_policy: GatewayNetworkPolicy = Field(

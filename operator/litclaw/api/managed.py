@@ -76,7 +76,9 @@ class EmbeddedDatabase(Model):
     storage: Annotated[
         StorageSize,
         CelRule("self == oldSelf", "embedded.storage can't be changed: a StatefulSet's volume keeps its size"),
-    ] = Field("10Gi", description="Size of the volume. It can't be changed later.")
+    ] = Field(
+        "10Gi", description="Size of the volume. It can't be changed later, and a volume that exists keeps its size."
+    )
 
 
 class Database(Model):
@@ -196,12 +198,18 @@ class Managed(PodSettings):
         f"to the release that the operator is made for, {LITELLM_IMAGE}.",
     )
     replicas: int | None = Field(
-        None, description="Number of proxy pods. Defaults to 1. Can't be set together with autoscaling.", ge=0, le=100
+        None,
+        description="Number of proxy pods. Defaults to 1. With 0, no call is answered. Can't be set together with "
+        "autoscaling.",
+        ge=0,
+        le=100,
     )
     autoscaling: Autoscaling | None = Field(
         None, description="A HorizontalPodAutoscaler that sets the number of proxy pods by their CPU use."
     )
-    port: int = Field(4000, description="Port of the Service.", ge=1, le=65535)
+    port: int = Field(
+        4000, description="Port of the Service. One that is given up is served for another hour.", ge=1, le=65535
+    )
     service: ServiceSettings = Field(default_factory=ServiceSettings, description="The Service in front of the pods.")
     database: Database = Field(
         description="The PostgreSQL database in which LiteLLM stores keys, budgets and spend.",
@@ -241,6 +249,13 @@ class Managed(PodSettings):
         default_factory=NetworkPolicySettings, description="Which pods may reach the proxy and the database."
     )
     monitoring: Monitoring = Field(default_factory=Monitoring, description="Metrics for Prometheus.")
+    termination_grace_period_seconds: int = Field(
+        300,
+        description="How long a pod that ends may go on with the calls that it has, as in a PodSpec. It accepts new ones "
+        "during the first 60 s, or half of a shorter time, and ends when the last call has been answered.",
+        ge=10,
+        le=86_400,
+    )
 
     @property
     def fixed_replicas(self) -> int | None:

@@ -28,9 +28,12 @@ ANNOTATION_DIGEST: Final = f"{GROUP}/digest"
 ANNOTATION_CONFIG: Final = f"{GROUP}/config"
 """On pod templates: the digest of the configuration. A change rolls the pods."""
 ANNOTATION_SECRETS: Final = f"{GROUP}/secrets"
-"""On pod templates: a keyed digest of the Secrets in use, which reveals nothing about them. A change rolls the pods."""
+"""On pod templates: a digest of the Secrets in use, keyed or of random values only, so that it reveals nothing about them.
+A change rolls the pods."""
 ANNOTATION_MIGRATED: Final = f"{GROUP}/migrated"
 """On a proxy's pod template: a keyed digest of the image and the database that the migration has run for."""
+ANNOTATION_FORMER_PORTS: Final = f"{GROUP}/former-ports"
+"""On a proxy's Service: ports that the route has given up, each with the moment at which the Service loses it."""
 ANNOTATION_SALT: Final = f"{GROUP}/salt"
 """On a proxy's Deployment: a fingerprint of the salt in use, keyed with the salt itself, so that it reveals nothing."""
 

@@ -149,13 +149,15 @@ class PodSettings(Model):
     affinity: FreeForm | None = Field(None, description="Affinity of the pods, as in a PodSpec.")
     env: list[EnvVar] = Field(
         default_factory=list,
-        description="More environment variables for the container. They can't replace those that the operator sets.",
+        description="More environment variables for the container. They can't replace those that the operator sets. A "
+        "change of a ConfigMap or Secret that one names rolls the proxy's pods; a gateway reads it at its next start.",
         max_length=200,
         json_schema_extra=list_map("name"),
     )
     env_from: list[EnvFromSource] = Field(
         default_factory=list,
-        description="ConfigMaps and Secrets whose keys become environment variables.",
+        description="ConfigMaps and Secrets whose keys become environment variables. A change of one rolls the proxy's pods; a "
+        "gateway reads it at its next start.",
         max_length=50,
     )
     image_pull_secrets: list[LocalReference] = Field(

@@ -55,3 +55,9 @@ def parse_quantity(value: object) -> Decimal | None:
         return Decimal(match[1]) * _FACTORS[match[2] or ""]
     except ArithmeticError:
         return None  # 1e999999999999 has the form of a quantity, but exceeds Decimal's range
+
+
+def larger_size(wanted: str, present: str | None) -> str:
+    """The larger of two quantities; ``wanted`` where the other is unknown, unreadable or the same."""
+    sizes = parse_quantity(wanted), parse_quantity(present)
+    return present if present is not None and None not in sizes and sizes[1] > sizes[0] else wanted  # type: ignore[operator]

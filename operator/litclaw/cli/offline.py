@@ -184,7 +184,7 @@ def make_agent(given: OpenClawAgent, manifests: Manifests, info: Info | None) ->
             gateway_token_secret(agent, MADE_UP),
             gateway_volume_claim(agent, gateway),
             gateway_service(agent, gateway),
-            _with_known_digest(gateway_deployment(agent, gateway, configmap), known=not authorities),
+            _with_known_digest(gateway_deployment(agent, gateway, configmap, UNKNOWN), known=not authorities),
         ]
         if gateway.network_policy.enabled:
             objects.append(gateway_network_policy(agent, gateway, _peer(route, url, manifests, remarks)))

@@ -35,6 +35,14 @@ def run(
             "Keys with another id are never touched, so don't change it."
         ),
     ] = "",
+    crash_logs: Annotated[
+        bool,
+        typer.Option(
+            "--crash-logs",
+            help="Show the last lines of a crashed container's log in conditions, without lines that may hold a secret. "
+            "Needs permission to get pods/log: deploy/components/crash-logs.",
+        ),
+    ] = False,
     log_format: Annotated[str, typer.Option(help="text, json, or auto: text on a terminal.")] = "auto",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -62,6 +70,7 @@ def run(
         leader_elect=leader_elect,
         namespaces=tuple(sorted({name.strip() for name in namespaces.split(",")} - {""})),
         cluster_id=cluster_id,
+        crash_logs=crash_logs,
     )
 
     async def operate() -> None:

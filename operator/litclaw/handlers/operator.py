@@ -132,6 +132,7 @@ class Operator:
             cluster=cluster,
             fence=self._check_leadership,
             namespaces=self._options.namespaces,
+            crash_logs=self._options.crash_logs,
         )
         working = asyncio.create_task(work.run(self._options.workers), name="workers")
         keeping = asyncio.create_task(keep, name="lease")

@@ -15,6 +15,7 @@ class Options:
         health: address and port of /healthz, /readyz and /metrics; empty: none.
         leader_elect: True if it reconciles only while it holds the Lease; None: inside a cluster, yes.
         namespaces: the namespaces that it serves; empty: the whole cluster.
+        crash_logs: True if conditions show the last lines of a crashed container's log.
         cluster_id: identifies the cluster in the marks of keys; empty: the uid of the namespace kube-system.
     """
 
@@ -23,3 +24,4 @@ class Options:
     leader_elect: bool | None = None
     namespaces: tuple[str, ...] = ()
     cluster_id: str = ""
+    crash_logs: bool = False

@@ -38,6 +38,7 @@ class Work:
     Args:
         cluster: identifies the cluster in the marks of keys.
         namespaces: the namespaces that are served; empty: all.
+        crash_logs: True if conditions show the last lines of a crashed container's log.
         fence: called before each call to LiteLLM.
     """
 
@@ -50,6 +51,7 @@ class Work:
         cluster: str,
         fence: Callable[[], None],
         namespaces: tuple[str, ...] = (),
+        crash_logs: bool = False,
     ) -> None:
         self.queue: WorkQueue[Request] = WorkQueue(
             self._reconcile,
@@ -82,6 +84,7 @@ class Work:
             own_namespace=own_namespace(),
             namespaces=namespaces,
             domain=cluster_domain(),
+            crash_logs=crash_logs,
             enqueue=self.queue.enqueue,
             enqueue_after=self.queue.enqueue_after,
             connect=connect,

@@ -158,9 +158,15 @@ def _is_owned_by_us(meta: Mapping[str, Any]) -> bool:
 
 
 class Cache:
-    """Objects by kind, namespace and name, with indexes by owner and by an agent's route."""
+    """Objects by kind, namespace and name, with indexes by owner and by an agent's route.
+
+    Attributes:
+        answers: by uid, what the API server has made of our last apply, where that isn't what was applied: see
+            `litclaw.kube.diff.answer_of`.
+    """
 
     def __init__(self) -> None:
+        self.answers: dict[str, str] = {}
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         self._owned: dict[str, set[Key]] = defaultdict(set)
         self._agents: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
@@ -303,6 +309,7 @@ class Cache:
         kind, namespace, name = key
         self._unlink(key, body)
         self._written.pop(body["metadata"]["uid"], None)
+        self.answers.pop(body["metadata"]["uid"], None)
         del self._objects[kind][namespace][name]
         if not self._objects[kind][namespace]:
             del self._objects[kind][namespace]

@@ -6,12 +6,13 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from litclaw.api import names
 from litclaw.kube.apply_body import apply_body
 from litclaw.kube.connection import Connection, Object
 from litclaw.kube.errors import NotFoundError, UnavailableError, from_response
-from litclaw.kube.resources import BY_KIND, CONFIG_MAP, SECRET, SERVICE, Resource
+from litclaw.kube.resources import BY_KIND, CONFIG_MAP, POD, SECRET, SERVICE, Resource
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _WATCH_SECONDS = (300, 600)
@@ -97,6 +98,15 @@ class Kube(Connection):
         """All objects of a kind, see `pages`."""
         return [body async for page, _ in self.pages(resource, namespace, labels=labels) for body in page]
 
+    async def select(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
+        """The objects of a kind in a namespace that match a label selector and a field selector; empty: all.
+
+        Raises:
+            KubeError: the API server refuses it or can't be reached.
+        """
+        pages = self._pages(resource, namespace, labels, _JSON, fields)
+        return [body async for page, _ in pages for body in page]
+
     async def metadata(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """The metadata of all objects of a kind: the API server sends no value of a Secret."""
         type_ = {"apiVersion": resource.api_version, "kind": resource.kind}
@@ -104,10 +114,11 @@ class Kube(Connection):
         return [{**item, **type_} async for page, _ in pages for item in page]
 
     async def _pages(
-        self, resource: Resource, namespace: str | None, labels: str, accept: str
+        self, resource: Resource, namespace: str | None, labels: str, accept: str, fields: str = ""
     ) -> AsyncIterator[tuple[list[Object], int]]:
         limit = _PAGE_OF_LARGE if resource in (SECRET, CONFIG_MAP) else _PAGE
         query = {"limit": str(limit)} | ({"labelSelector": labels} if labels else {})
+        query |= {"fieldSelector": fields} if fields else {}
         while True:
             page = await self._request("GET", resource.path(namespace), query, accept=accept)
             meta = page.get("metadata", {})
@@ -160,6 +171,24 @@ class Kube(Connection):
         target = SERVICE.path(namespace, f"{service}:{port}", "proxy")
         return await self._proxied(f"{target}{path}", headers)
 
+    async def log(self, namespace: str, pod: str, container: str, *, previous: bool, lines: int, most: int) -> bytes:
+        """The last lines of a container's log.
+
+        Args:
+            previous: True for the log from before the container was started again.
+            lines: the number of lines.
+            most: bytes after which the log is cut off.
+
+        Raises:
+            KubeError: the API server refuses it or can't be reached.
+        """
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most)}
+        query |= {"previous": "true"} if previous else {}
+        status, content = await self._proxied(f"{POD.path(namespace, pod, 'log')}?{urlencode(query)}", {})
+        if status >= 400:
+            raise from_response(status, content)
+        return content
+
     async def create(self, manifest: Mapping[str, Any], *, manager: str = names.FIELD_MANAGER) -> Object:
         """Create an object.
 
@@ -176,18 +205,22 @@ class Kube(Connection):
         *,
         subresource: str | None = None,
         manager: str = names.FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> Object:
         """Server-side apply, with force; creates the object if it doesn't exist.
 
         With ``metadata.uid`` in the manifest, only that very object is written; with ``metadata.resourceVersion``, only that
         version or a new object.
 
+        Args:
+            dry_run: True if the API server only checks the write: validation, quotas, policies, webhooks.
+
         Raises:
             ConflictError: the uid or the version isn't the object's.
             KubeError: the API server refuses it or can't be reached.
         """
         resource, meta = BY_KIND[manifest["kind"]], manifest["metadata"]
-        query = {"fieldManager": manager, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         return await self._request("PATCH", path, query, apply_body(manifest))
 

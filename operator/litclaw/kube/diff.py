@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litclaw.api import names
+from litclaw.api.digest import digest
 from litclaw.api.quantity import parse_quantity
 from litclaw.kube.cache import compact
 
@@ -42,6 +43,27 @@ def is_settled(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bo
 def is_as(live: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
     """`is_settled` for a manifest that is compact too."""
     return digest_of(live) == digest_of(desired) and covers(live, desired)
+
+
+def answer_of(live: Mapping[str, Any], desired: Mapping[str, Any]) -> str:
+    """A digest of what an object has in the fields of a sealed manifest.
+
+    A policy of the cluster may change what is applied, such as an image's registry or a default limit. Then the object never
+    covers the manifest, and applying it again changes nothing as long as this digest stays.
+
+    Args:
+        live: compact.
+    """
+    wanted = compact(desired)
+    return digest([digest_of(wanted), _fields(live, wanted)])
+
+
+def _fields(live: Any, desired: Any) -> Any:
+    if isinstance(live, Mapping) and isinstance(desired, Mapping):
+        return {key: _fields(live.get(key), value) for key, value in desired.items()}
+    if isinstance(live, list) and isinstance(desired, list) and len(live) == len(desired):
+        return [_fields(*pair) for pair in zip(live, desired, strict=True)]
+    return live
 
 
 def digest_of(body: Mapping[str, Any]) -> str | None:

@@ -42,6 +42,9 @@ NETWORK_POLICY: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "netwo
 POD_MONITOR: Final = Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 """Not every cluster knows this kind: see `Kube.serves`."""
 
+POD: Final = Resource("v1", "Pod", "pods")
+"""Listed where a workload isn't available, to find the cause, and never watched."""
+
 # Only the command line reads these.
 DEFINITION: Final = Resource(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

@@ -120,7 +120,7 @@ class LiteLLM:
         Raises:
             UnreachableError, UnavailableError, NotLiteLLMError
         """
-        reply = await self._send("GET", "/health/readiness", bearer=None)
+        reply = await self._send("GET", "/health/readiness", bearer=None, alone=True)
         body = reply.body or {}
         if reply.status not in (200, 503) or "status" not in body:
             if reply.status == 429 or reply.status >= 500:  # a load balancer before it answers, or it is overloaded
@@ -138,13 +138,13 @@ class LiteLLM:
             LiteLLMError: UnauthorizedError if the master key isn't accepted.
         """
         try:
-            return _release(await self._admin("GET", "/health/readiness/details"))
+            return _release(await self._admin("GET", "/health/readiness/details", alone=True))
         except NotLiteLLMError:
             return ""
 
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
         """LiteLLM's ``model_info`` of each of the proxy's models, by model name."""
-        body = await self._admin("GET", "/model/info")
+        body = await self._admin("GET", "/model/info", alone=True)
         entries = [entry for entry in body.get("data") or [] if isinstance(entry, Mapping) and entry.get("model_name")]
         return {str(entry["model_name"]): entry.get("model_info") or {} for entry in entries}
 
@@ -275,10 +275,11 @@ class LiteLLM:
         *,
         params: Mapping[str, str] | None = None,
         secret: SecretStr | None = None,
+        alone: bool = False,
     ) -> dict[str, Any]:
         for attempt in range(_MOST_TRIES if self._before else 1):
             bearer = self._before if self._before and attempt % 2 else self._master_key
-            reply = await self._send(method, path, payload=payload, params=params, bearer=bearer)
+            reply = await self._send(method, path, payload=payload, params=params, bearer=bearer, alone=alone)
             if reply.status != 401:
                 break
         if reply.status >= 300:
@@ -295,11 +296,14 @@ class LiteLLM:
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
         bearer: SecretStr | None,
+        alone: bool = False,
     ) -> _Reply:
         self._breaker.check(self.url)
         started = time.monotonic()
         try:
-            response = await self._transport.send(method, path, bearer=bearer, payload=payload, params=params)
+            response = await self._transport.send(
+                method, path, bearer=bearer, payload=payload, params=params, alone=alone
+            )
         except (UnreachableError, asyncio.CancelledError):  # cancelled by the time limit of a read or an observation
             self._breaker.unanswered(time.monotonic() - started)
             raise

@@ -75,23 +75,26 @@ class Transport:
         self._observer = observer
         self._headers = dict(_HEADERS)
         tls = _tls(url, authorities)
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=tls,
-                limit=_MOST_CONNECTIONS,
-                keepalive_timeout=_KEEP_ALIVE_SECONDS,
-                use_dns_cache=False,
-                socket_factory=_socket,
-            ),
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[fenced(fence)] if fence else [],
-        )
-        self._transport = AiohttpTransport(client=session, verify=tls)
+
+        def connections(**how: Any) -> AiohttpTransport:
+            connector = aiohttp.TCPConnector(
+                ssl=tls, limit=_MOST_CONNECTIONS, use_dns_cache=False, socket_factory=_socket, **how
+            )
+            session = aiohttp.ClientSession(
+                connector=connector,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[fenced(fence)] if fence else [],
+            )
+            return AiohttpTransport(client=session, verify=tls)
+
+        self._kept = connections(keepalive_timeout=_KEEP_ALIVE_SECONDS)
+        self._single = connections(force_close=True)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self._kept.aclose()
+        await self._single.aclose()
 
     async def send(
         self,
@@ -101,8 +104,12 @@ class Transport:
         bearer: SecretStr | None,
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
+        alone: bool = False,
     ) -> Response:
         """Send one request, and read its whole response.
+
+        Args:
+            alone: True for a connection of its own: one that is kept open may lead to a pod that is about to end.
 
         Raises:
             UnreachableError: no response; UntrustedError and RefusedAddressError where that is the cause.
@@ -112,7 +119,8 @@ class Transport:
         try:
             async with asyncio.timeout(_TOTAL_SECONDS):
                 request = self._request(method, path, bearer, payload, params)
-                response = await self._transport.handle_async_request(request)
+                transport = self._single if alone else self._kept
+                response = await transport.handle_async_request(request)
                 try:
                     content = await self._read(response, path)
                 finally:

@@ -46,7 +46,8 @@ IN_NAMESPACES: Final = (
     *_each("", "persistentvolumeclaims", _NEVER_DELETES),
     *_each("apps", "statefulsets", _NEVER_DELETES),
     *_each("monitoring.coreos.com", "podmonitors", _OWNS),
-    *_each("", "events", "create"),
+    *_each("", "events", "list create"),
+    *_each("", "pods", "list"),
     *_each("", "namespaces", "get"),
 )
 """In every namespace that it watches."""

@@ -45,6 +45,7 @@ class ThroughApiServer(Transport):
         bearer: SecretStr | None,
         payload: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
+        alone: bool = False,
     ) -> Response:
         """Send one GET request.
 

@@ -30,6 +30,7 @@ class Cluster:
         own_namespace: the operator's; None outside a cluster.
         namespaces: the namespaces that this operator serves; empty: all.
         domain: the cluster's, under which its Services have names.
+        crash_logs: True if conditions may show the last lines of a crashed container's log.
         events: limits how often an event is emitted.
         attempts: when this process first tried something that is given up after a while, by what it is.
     """
@@ -43,10 +44,11 @@ class Cluster:
     own_namespace: str | None = None
     namespaces: tuple[str, ...] = ()
     domain: str = cluster_domain.DEFAULT
+    crash_logs: bool = False
     events: EventRateLimit = field(default_factory=EventRateLimit)
     attempts: dict[tuple[str, ...], datetime] = field(default_factory=dict)
 
-    def seconds_since(self, moment: datetime, what: tuple[str, ...]) -> float:
+    def seconds_waited(self, moment: datetime, what: tuple[str, ...]) -> float:
         """Seconds since a moment, or since this process first tried something, whichever is later.
 
         What was due while no operator ran has not been tried in vain yet.
@@ -90,6 +92,10 @@ class Cluster:
         resource, meta = BY_KIND[body["kind"]], body["metadata"]
         live = await self.kube.get(resource, meta.get("namespace"), meta["name"])
         return {"apiVersion": resource.api_version, "kind": resource.kind, **live} if live else None
+
+    def seconds_since(self, moment: str) -> float:
+        """Seconds since a moment in RFC 3339, by our clock; negative if the cluster's is ahead."""
+        return (self.now() - datetime.fromisoformat(moment)).total_seconds()
 
     def serves(self, namespace: str) -> bool:
         """True if a namespace's agents are this operator's; others belong to another operator, or to none."""

@@ -59,7 +59,7 @@ def _attempt(body: Mapping[str, Any]) -> tuple[str, ...]:
 def seconds_waited(cluster: Cluster, body: Mapping[str, Any]) -> float:
     """For how long this process has tried to finish a deletion."""
     deleted = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
-    return cluster.seconds_since(deleted, _attempt(body))
+    return cluster.seconds_waited(deleted, _attempt(body))
 
 
 async def remove_finalizer_when_late(cluster: Cluster, body: Mapping[str, Any], message: str) -> float | None:

@@ -56,6 +56,19 @@ FORMER_PROXY_LIMIT = 86_400.0
 KEY_IN_CREATION = 0.5
 GARBAGE_COLLECTION = 2.0
 
+# Pods that don't run.
+FIRST_LOOK = 10.0
+"""A workload isn't available for that long before its pods are listed, and at least that long passes between two looks."""
+LAST_LOOK = 60.0
+NODE_ADDED = 300.0
+"""An autoscaler adds a node within this time; a pod that fits no node for longer needs a person."""
+CRASH_FORGOTTEN = 900.0
+"""A container that isn't ready this long after its last crash has another problem: kubelet waits 5 min at most."""
+REFUSAL_FORGOTTEN = 1200.0
+"""A controller tries to create a pod again within this time, with another event where it is refused."""
+OLD_POD = 5.0
+"""Between two looks for pods that still know the former master key."""
+
 # Migration of a managed route's database.
 MIGRATION_REPLACED = 2.0
 MIGRATION_FAILED = 30.0

@@ -5,12 +5,12 @@ nobody can guess a uid.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litclaw.api import names
 from litclaw.kube.cache import Key, compact, owner_of
-from litclaw.kube.diff import is_settled
+from litclaw.kube.diff import answer_of, is_settled
 from litclaw.kube.errors import ConflictError, InvalidError
 from litclaw.kube.resources import BY_KIND, SECRET
 from litclaw.reconcile.core import intervals
@@ -18,6 +18,8 @@ from litclaw.reconcile.core.cluster import Cluster
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.render.metadata import Manifest, sealed
 
+REFUSED = "Refused"
+"""Reason of a condition: the API server refuses an object, and will again."""
 _NO_OBJECT = "1"
 """A resource version that no object has. An apply with it creates the object, and is a conflict where there is one
 (measured with Kubernetes 1.36.3), so that nothing is read before."""
@@ -77,19 +79,38 @@ async def apply(
         ConflictError: the object has changed, it is another one by now, or it exists and wasn't read.
         KubeError: it can't be done now.
     """
-    wanted = sealed(manifest)
+    return await _apply(cluster, sealed(manifest), live, condition, dry_run=False)
+
+
+async def check_applicable(
+    cluster: Cluster, manifest: Manifest, live: dict[str, Any] | None, condition: ConditionType
+) -> None:
+    """Check that the API server would accept a manifest, without applying it.
+
+    Args:
+        live: see `apply`.
+
+    Raises:
+        Blocked, ConflictError, KubeError: see `apply`.
+    """
+    await _apply(cluster, sealed(manifest), live, condition, dry_run=True)
+
+
+async def _apply(
+    cluster: Cluster, wanted: Manifest, live: dict[str, Any] | None, condition: ConditionType, *, dry_run: bool
+) -> dict[str, Any]:
+    meta = wanted["metadata"]
     if live:
-        same = ("uid", "resourceVersion") if manifest["kind"] == SECRET.kind else ("uid",)
+        same = ("uid", "resourceVersion") if wanted["kind"] == SECRET.kind else ("uid",)
         of_live = {each: live["metadata"][each] for each in same}
     else:
         of_live = {"resourceVersion": _NO_OBJECT}
-    wanted["metadata"] = {**wanted["metadata"], **of_live}
+    wanted = {**wanted, "metadata": {**meta, **of_live}}
     try:
-        return await cluster.write(wanted)
+        return await (cluster.kube.apply(wanted, dry_run=True) if dry_run else cluster.write(wanted))
     except InvalidError as error:
-        meta = manifest["metadata"]
-        message = f"{manifest['kind']} {meta['namespace']}/{meta['name']} is refused by the API server: {error.message}"
-        raise Blocked(condition, "Refused", message, stalled=True, retry=intervals.REFUSED) from None
+        message = f"{wanted['kind']} {meta['namespace']}/{meta['name']} is refused by the API server: {error.message}"
+        raise Blocked(condition, REFUSED, message, stalled=True, retry=intervals.REFUSED) from None
 
 
 async def ensure(
@@ -110,13 +131,35 @@ async def ensure(
     key = (manifest["kind"], meta["namespace"], meta["name"])
     if is_new and cluster.cache.get(*key) is None:
         with contextlib.suppress(ConflictError):
-            return compact(await apply(cluster, manifest, None, condition))
+            return _remembered(cluster, manifest, await apply(cluster, manifest, None, condition))
     live = await get_live(cluster, *key)
     check_ours(live, manifest, condition)
-    if live is None or not is_settled(live, sealed(manifest)):
-        written = await apply(cluster, manifest, live, condition)
-        return cluster.cache.get(*key) or compact(written)
+    if live is None or not is_unchanged(cluster, live, manifest):
+        written = _remembered(cluster, manifest, await apply(cluster, manifest, live, condition))
+        return cluster.cache.get(*key) or written
     return live
+
+
+def is_unchanged(cluster: Cluster, live: Mapping[str, Any], manifest: Manifest) -> bool:
+    """True if an object is as the manifest wants it, or as the API server has made it of the manifest.
+
+    Args:
+        live: compact.
+    """
+    wanted = sealed(manifest)
+    answer = cluster.cache.answers.get(live["metadata"]["uid"])
+    return is_settled(live, wanted) or (answer is not None and answer == answer_of(live, wanted))
+
+
+def _remembered(cluster: Cluster, manifest: Manifest, response: Mapping[str, Any]) -> dict[str, Any]:
+    """The response to an apply, compact. It is remembered where it isn't what was applied."""
+    written, wanted = compact(response), sealed(manifest)
+    uid = written["metadata"]["uid"]
+    if is_settled(written, wanted):
+        cluster.cache.answers.pop(uid, None)
+    else:
+        cluster.cache.answers[uid] = answer_of(written, wanted)
+    return written
 
 
 async def remove_others(cluster: Cluster, owner_uid: str, wanted: Iterable[Key], kinds: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ class BlockReason(StrEnum):
     SUSPENDED = "Suspended"
     NOT_ALLOWED = "NotAllowed"
     NAMESPACE_GONE = "NamespaceGone"
+    SPENT = "Spent"
 
 
 async def block_key(session: ProxySession, row: KeyRow, why: BlockReason) -> KeyRow:

@@ -29,7 +29,7 @@ from litclaw.reconcile.keys.alias import keep_alias
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import rotation_due, runs_for
 from litclaw.reconcile.keys.limits import lower_limits
-from litclaw.reconcile.keys.mint import Replacing, mint
+from litclaw.reconcile.keys.mint import PLACEHOLDER, Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
 from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
 from litclaw.reconcile.keys.retire import MOST_OLD, ends_at, key_gone, retire_old_keys
@@ -37,8 +37,6 @@ from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import Manifest, sealed
-
-_PLACEHOLDER = "-"
 
 
 async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> tuple[KeyRow, float | None]:
@@ -51,7 +49,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
         Blocked: another owner has the Secret's name or the alias, the proxy refuses a limit or isn't usable.
     """
     session = access.session
-    shape = agent_secret(agent, key=_PLACEHOLDER, token=_PLACEHOLDER, base_url=session.url)
+    shape = agent_secret(agent, key=PLACEHOLDER, token=PLACEHOLDER, base_url=session.url)
     cached = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
     value: SecretStr | None = None
     try:
@@ -206,7 +204,7 @@ async def _keep_secret(
     """Correct everything in the Secret but the key, which is right."""
     if live is None:
         return
-    wanted = compact(sealed(agent_secret(agent, key=_PLACEHOLDER, token=row.token, base_url=session.url)))
+    wanted = compact(sealed(agent_secret(agent, key=PLACEHOLDER, token=row.token, base_url=session.url)))
     wanted["data"][names.API_KEY] = live["data"][names.API_KEY]
     if is_as(live, wanted):
         return

@@ -19,7 +19,7 @@ from litclaw.litellm.spend import carried_from
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
-from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.core.owned_objects import REFUSED, apply, check_applicable, check_ours, get_live
 from litclaw.reconcile.keys.alias import check_not_reserved, give_up_alias, with_alias
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.delete import delete_keys
@@ -34,6 +34,8 @@ from litclaw.render.metadata import Manifest
 _LARGEST_SHOWN = 1_000_000_000
 """A larger generation in an agent's status isn't ours. Taken over, it would stay in the marks of all later keys, and the
 status field has no number beyond 2^63."""
+PLACEHOLDER = "-"
+"""In the place of a key's value, where only the Secret's shape counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ async def mint(
     if not access.connection.usable:
         message = f"Waits for {access.offer.url}, where the key is to be created: the route's conditions tell why it isn't ready."
         raise Blocked(ConditionType.KEY_READY, "RouteNotReady", message, stalled=False, retry=intervals.PROXY_RETRY)
+    if _was_refused(agent):
+        # Each key would be deleted again at once, and LiteLLM keeps a record of each deleted key.
+        shape = agent_secret(agent, key=PLACEHOLDER, token=PLACEHOLDER, base_url=access.session.url)
+        await check_applicable(context, shape, live, ConditionType.KEY_READY)
     access.connection.keys_in_creation += 1
     try:
         row, value = _undelivered(context, agent, access, replacing) or await _create(context, agent, access, replacing)
@@ -74,6 +80,11 @@ async def mint(
     finally:
         access.connection.keys_in_creation -= 1
     return row, value
+
+
+def _was_refused(agent: OpenClawAgent) -> bool:
+    """True if the API server has refused the Secret in the last pass, by the agent's status."""
+    return any(each.type == ConditionType.KEY_READY and each.reason == REFUSED for each in agent.status.conditions)
 
 
 def _undelivered(

@@ -19,6 +19,7 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.keys.block import BlockReason, block_key, unblock_key
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.due import is_older, runs_for
 from litclaw.reconcile.keys.period import without_past
@@ -157,8 +158,9 @@ async def _advance(context: Context, agent: OpenClawAgent, session: ProxySession
             requeue_after.append(intervals.HURRY)
             continue
         if spent and not other.blocked:
-            await session.client.block_key(other.token)
-            session.table.put(replace(other, blocked=True))
+            await block_key(session, other, BlockReason.SPENT)
+        elif not spent and not agent.spec.suspend and end > now + _ROUGHLY:
+            await unblock_key(session, other)  # there is budget again, or the agent goes on
         settled = end + timedelta(seconds=intervals.SETTLE)
         if settled <= now:
             over.append(other)

@@ -11,7 +11,6 @@ from litclaw.api.digest import digest
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.cache import Key
-from litclaw.kube.diff import is_settled
 from litclaw.kube.resources import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -23,20 +22,21 @@ from litclaw.kube.resources import (
     STATEFUL_SET,
 )
 from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
-from litclaw.reconcile.core.deployment_status import require_available
-from litclaw.reconcile.core.owned_objects import check_ours, ensure, get_live, remove_others
-from litclaw.reconcile.route.master_key import finish_master_key_rotation
+from litclaw.reconcile.core.owned_objects import check_ours, ensure, get_live, is_unchanged, remove_others
+from litclaw.reconcile.core.workload_status import require_available, rollout_failure, workload_failure
+from litclaw.reconcile.route.master_key import finish_master_key_rotation, remembered_master_key
 from litclaw.reconcile.route.migration import drop_stuck, is_migrated, migrate, migration_digest
 from litclaw.reconcile.route.replicas import hand_over_replicas
 from litclaw.reconcile.route.secrets import route_secrets
-from litclaw.render.metadata import Manifest, sealed
+from litclaw.render.metadata import Manifest
 from litclaw.render.route.config_yaml import ModelsCollideError, SettingClashError
 from litclaw.render.route.configmap import route_configmap
 from litclaw.render.route.deployment import route_deployment
 from litclaw.render.route.extras import route_extras
 from litclaw.render.route.postgres import postgres_service, postgres_statefulset
-from litclaw.render.route.service import route_service
+from litclaw.render.route.service import former_ports, route_service
 
 # Never a StatefulSet: a database that is no longer wanted here still has every key's spend. For Jobs see `drop_stuck`.
 _REMOVED: tuple[str, ...] = tuple(
@@ -90,14 +90,16 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
     )
     check_ours(before, deployment, ConditionType.PROXY_READY)
     database = await _deploy_database(context, route, managed)
-    around = [configmap, route_service(route, managed), *await _around(context, route, managed)]
+    service = context.cache.get(SERVICE.kind, namespace, name)
+    former = former_ports(service, managed.port, context.now())
+    around = [configmap, route_service(route, managed, former), *await _around(context, route, managed)]
     present = [await ensure(context, manifest, ConditionType.PROXY_READY) for manifest in around]
     pending: Blocked | None = None
     if not is_migrated(before, migration):
-        _require_database(database)
+        await _require_database(context, database)
         pending = await migrate(context, route, managed, migration, serving=before is not None)
     if pending is None:
-        if before and managed.autoscaling and not is_settled(before, sealed(deployment)):
+        if before and managed.autoscaling and not is_unchanged(context, before, deployment):
             await hand_over_replicas(context, before)
         running = await ensure(context, deployment, ConditionType.PROXY_READY)
     elif before:
@@ -107,15 +109,22 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
     wanted = [_key(body) for body in (*present, running, *database)]
     await remove_others(context, route.metadata.uid, wanted, _REMOVED)
     await drop_stuck(context, route, migration)
-    _require_database(database)
+    await _require_database(context, database)
     conditions.set_true(ConditionType.DATABASE_READY, "Running" if database else "Configured")
     if pending is None:
         await finish_master_key_rotation(context, route, running)
     else:
         conditions.set_false(ConditionType.DATABASE_READY, pending.reason, pending.message)
-    waits = f"Waits for the pods of Deployment {name}; LiteLLM takes a minute to start."
-    require_available(running, ConditionType.PROXY_READY, waits)
-    return Deployed(secrets.master_key, secrets.master_key_before, pending)
+    waits = f"Waits for the pods of Deployment {namespace}/{name}; LiteLLM takes a minute to start."
+    if managed.fixed_replicas == 0:
+        message = "spec.managed.replicas is 0, so no call is answered: set it to 1 or more."
+        raise Blocked(ConditionType.PROXY_READY, "ScaledToZero", message, stalled=True, retry=intervals.ROUTE_RESYNC)
+    await require_available(context, running, ConditionType.PROXY_READY, waits)
+    if pending is None and (failure := await rollout_failure(context, running)):
+        message = f"{failure.message} What ran before goes on."
+        pending = Blocked(ConditionType.PROXY_READY, failure.reason, message, stalled=failure.stalled, serving=True)
+    key_before = secrets.master_key_before or await remembered_master_key(context, route, secrets.master_key, running)
+    return Deployed(secrets.master_key, key_before, pending)
 
 
 async def withdraw(context: Context, route: LiteLLMRoute) -> None:
@@ -167,12 +176,19 @@ async def _deploy_database(context: Context, route: LiteLLMRoute, managed: Manag
     if not (embedded := managed.database.embedded):
         return []
     service = await ensure(context, postgres_service(route), ConditionType.DATABASE_READY)
-    stateful_set = await ensure(context, postgres_statefulset(route, embedded), ConditionType.DATABASE_READY)
+    name = names.route_postgres(route.metadata.name)
+    live = context.cache.get(STATEFUL_SET.kind, route.metadata.namespace, name)
+    claims = live["spec"]["volumeClaimTemplates"] if live else []
+    present = claims[0]["spec"]["resources"]["requests"]["storage"] if claims else None
+    wanted = postgres_statefulset(route, embedded, present)
+    stateful_set = await ensure(context, wanted, ConditionType.DATABASE_READY)
     return [service, stateful_set]
 
 
-def _require_database(database: list[dict[str, Any]]) -> None:
+async def _require_database(context: Context, database: list[dict[str, Any]]) -> None:
     for body in database:
         if body["kind"] == STATEFUL_SET.kind and not (body.get("status") or {}).get("readyReplicas"):
+            if failure := await workload_failure(context, body):
+                raise Blocked(ConditionType.DATABASE_READY, failure.reason, failure.message, stalled=failure.stalled)
             message = f"Waits for the pod of StatefulSet {body['metadata']['name']}."
             raise Blocked(ConditionType.DATABASE_READY, "Starting", message, stalled=False)

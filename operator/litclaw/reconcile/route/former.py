@@ -122,7 +122,7 @@ async def _end_keys_at(
 ) -> KnownProxy | None:
     """One pass over one proxy; returns its entry, or None when it is done with or given up."""
     left_at = datetime.fromisoformat(proxy.left_at or "")
-    late = context.seconds_since(left_at, (ROUTE.kind, *key, proxy.url)) >= intervals.FORMER_PROXY_LIMIT
+    late = context.seconds_waited(left_at, (ROUTE.kind, *key, proxy.url)) >= intervals.FORMER_PROXY_LIMIT
     try:
         session = await reach(context, key, route, proxy)
         message = await _pass(context, key, session, left_at, late=late)

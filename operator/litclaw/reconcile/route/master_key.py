@@ -10,11 +10,14 @@ from pydantic import SecretStr
 from litclaw.api import names
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
+from litclaw.kube.errors import InvalidError
 from litclaw.kube.resources import ROUTE, SECRET
 from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import ConditionType
 from litclaw.reconcile.core.owned_objects import apply, get_live
 from litclaw.reconcile.core.secret_values import values
+from litclaw.reconcile.core.workload_status import ENDED, is_rolled_out, pods_of
 from litclaw.reconcile.keys.due import runs_for
 from litclaw.render.metadata import Manifest
 from litclaw.render.route.secret import generated_secret
@@ -102,9 +105,11 @@ async def finish_master_key_rotation(context: Context, route: LiteLLMRoute, depl
     Raises:
         Blocked: the Secret is refused.
     """
-    if not _is_rolled_out(deployment):
+    if not is_rolled_out(deployment):
         return
     if current := await _being_rotated(context, route):
+        if await _has_old_pods(context, route, deployment):
+            return
         name, namespace = names.route_master_key(route.metadata.name), route.metadata.namespace
         live = await get_live(context, SECRET.kind, namespace, name)
         data = {names.MASTER_KEY: current[names.MASTER_KEY].get_secret_value()}
@@ -127,9 +132,42 @@ async def _being_rotated(context: Context, route: LiteLLMRoute) -> dict[str, Sec
     return current if current and names.MASTER_KEY_BEFORE in current else None
 
 
-def _is_rolled_out(deployment: Mapping[str, Any]) -> bool:
-    status = deployment.get("status") or {}
-    if status.get("observedGeneration") != deployment["metadata"].get("generation"):
-        return False
-    wanted = status.get("replicas", 0)
-    return bool(wanted) and status.get("updatedReplicas") == status.get("readyReplicas") == wanted
+async def remembered_master_key(
+    context: Context, route: LiteLLMRoute, master_key: SecretStr, deployment: Mapping[str, Any]
+) -> SecretStr | None:
+    """The master key with which this process has called the proxy before somebody changed it, while a pod may know no other.
+
+    Args:
+        master_key: the present one.
+        deployment: as it is in the cluster.
+    """
+    connection = context.routes.get((route.metadata.namespace, route.metadata.name))
+    if connection is None:
+        return None
+    known = connection.session.credentials
+    former = known.master_key_before if known.master_key == master_key else known.master_key
+    if former is None or (is_rolled_out(deployment) and not await _has_old_pods(context, route, deployment)):
+        return None
+    return former
+
+
+async def _has_old_pods(context: Context, route: LiteLLMRoute, deployment: Mapping[str, Any]) -> bool:
+    """True if a pod with other Secrets still runs. A Deployment doesn't count the pods that are about to end, but they still
+    answer. The route is reconciled again soon, since no watch reports their end.
+    """
+    wanted = _secrets_digest(deployment["spec"]["template"])
+    try:
+        pods = await pods_of(context, deployment)
+    except InvalidError:
+        return False  # an installation without the permission
+    old = [
+        pod for pod in pods if (pod.get("status") or {}).get("phase") not in ENDED and _secrets_digest(pod) != wanted
+    ]
+    if old:
+        context.enqueue_after((ROUTE.kind, route.metadata.namespace, route.metadata.name), intervals.OLD_POD)
+    return bool(old)
+
+
+def _secrets_digest(pod: Mapping[str, Any]) -> str | None:
+    found: str | None = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_SECRETS)
+    return found

@@ -20,7 +20,9 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.owned_objects import apply, check_ours, get_live
+from litclaw.reconcile.core.pod_failure import CRASH
 from litclaw.reconcile.core.secret_values import keyed_digest
+from litclaw.reconcile.core.workload_status import workload_failure
 from litclaw.reconcile.route.secrets import RouteSecrets
 from litclaw.render.metadata import sealed
 from litclaw.render.route.migration_job import KEPT_SECONDS, route_migration_job
@@ -67,8 +69,10 @@ async def migrate(
         return Blocked(ConditionType.DATABASE_READY, "Migrating", waits, stalled=False, serving=serving)
     if _ended(live, "Complete"):
         return None
-    if digest_of(live) != digest_of(sealed(wanted)):
-        # A Job's pods can't be changed: a corrected field, such as a node selector, needs another Job.
+    runs = bool((live.get("status") or {}).get("ready"))
+    if digest_of(live) != digest_of(sealed(wanted)) and not runs:
+        # A Job's pods can't be changed: a corrected field, such as a node selector, needs another Job. One that migrates
+        # goes on: whatever has changed, such as a model's Secret or this operator, the digest in its name hasn't.
         await context.kube.delete(JOB, meta["namespace"], meta["name"], uid=live["metadata"]["uid"])
         return Blocked(
             ConditionType.DATABASE_READY,
@@ -79,10 +83,11 @@ async def migrate(
             serving=serving,
         )
     if failed := _ended(live, "Failed"):
+        failure = await workload_failure(context, live)
+        why = failure.message if failure else f"`kubectl -n {meta['namespace']} logs job/{meta['name']}` tells why."
         message = (
-            f"Job {where}, which brings the database up to date for {managed.image}, has failed "
-            f"({failed}).{goes_on} `kubectl -n {meta['namespace']} logs job/{meta['name']}` tells why: correct "
-            f"the database or the image. It is tried again by itself after {KEPT_SECONDS // 60} minutes."
+            f"Job {where}, which brings the database up to date for {managed.image}, has failed ({failed}).{goes_on} Correct "
+            f"the database or the image; it is tried again by itself after {KEPT_SECONDS // 60} minutes. {why}"
         )
         return Blocked(
             ConditionType.DATABASE_READY,
@@ -92,6 +97,12 @@ async def migrate(
             retry=intervals.MIGRATION_FAILED,
             serving=serving,
         )
+    if not runs and (failure := await workload_failure(context, live)):
+        message = f"{failure.message} Job {where} brings the database up to date for {managed.image}.{goes_on}"
+        # A container that has failed is tried again by the Job, until it counts as failed.
+        stalled = failure.stalled and failure.reason != CRASH
+        reason = failure.reason if failure.reason != CRASH else "Migrating"
+        return Blocked(ConditionType.DATABASE_READY, reason, message, stalled=stalled, serving=serving)
     if is_stuck(live, context.now()):
         message = (
             f"Job {where}, which brings the database up to date for {managed.image}, has had no running container for "

@@ -11,7 +11,7 @@ from litclaw.api import names
 from litclaw.api.base import SecretKeyRef
 from litclaw.api.managed import SHORTEST_SECRET, Managed
 from litclaw.api.route import LiteLLMRoute
-from litclaw.kube.resources import DEPLOYMENT, SECRET, STATEFUL_SET
+from litclaw.kube.resources import CONFIG_MAP, DEPLOYMENT, SECRET, STATEFUL_SET
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals, secret_values
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
@@ -148,6 +148,12 @@ async def _read(context: Context, route: LiteLLMRoute, managed: Managed) -> dict
             name = source.secret_ref.name
             values = await secret_values.every_value(context, route.metadata.namespace, name, "spec.managed.envFrom")
             found |= {f"{name}/{key}": value for key, value in values.items()}
+    for name in _config_maps(managed):
+        # Not found: the pods tell. What is in it isn't secret, but its change reaches the pods as a Secret's does.
+        config = await context.kube.get(CONFIG_MAP, route.metadata.namespace, name)
+        found |= {
+            f"configmap {name}/{key}": SecretStr(text) for key, text in ((config or {}).get("data") or {}).items()
+        }
     ref = database_ref(route, managed)
     if not found[_slot(ref)].get_secret_value().startswith(_DATABASE_SCHEMES):
         message = f"{_where(route, ref)} isn't a PostgreSQL URL: it must start with postgresql://."
@@ -162,6 +168,13 @@ async def _read(context: Context, route: LiteLLMRoute, managed: Managed) -> dict
                 ConditionType.SECRETS_READY, "InvalidRedisURL", message, stalled=True, retry=intervals.SECRET_BLOCKED
             )
     return found
+
+
+def _config_maps(managed: Managed) -> list[str]:
+    """The ConfigMaps that the pods' environment is made of."""
+    found = {each.value_from.config_map_key_ref for each in managed.env if each.value_from}
+    keys = {ref.name for ref in found if ref}
+    return sorted(keys | {each.config_map_ref.name for each in managed.env_from if each.config_map_ref})
 
 
 def _where(route: LiteLLMRoute, ref: SecretKeyRef) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from litclaw.api import names
 from litclaw.api.agent import Gateway, OpenClawAgent
 from litclaw.api.digest import digest
+from litclaw.api.quantity import larger_size
 from litclaw.render.agent.gateway_key import key_container
 from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.openclaw.config import GATEWAY_PORT, KEY_DIR
@@ -42,12 +43,22 @@ def gateway_service(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
     }
 
 
-def gateway_volume_claim(agent: OpenClawAgent, gateway: Gateway) -> Manifest:
-    """The volume with the agent's state: sessions, memory, workspace. It is deleted with the agent."""
+def gateway_volume_claim(agent: OpenClawAgent, gateway: Gateway, present: str | None = None) -> Manifest:
+    """The volume with the agent's state: sessions, memory, workspace. It is deleted with the agent.
+
+    Args:
+        agent: the resource.
+        gateway: its ``spec.gateway``.
+        present: the size that an existing claim asks for; None: there is none. A claim never shrinks, and somebody may
+            have grown it.
+    """
     manifest = owned_object(agent, "v1", "PersistentVolumeClaim", gateway_name(agent), component="gateway")
     return {
         **manifest,
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": gateway.storage}}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": larger_size(gateway.storage, present)}},
+        },
     }
 
 
@@ -67,13 +78,14 @@ def _answers(path: str) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "gateway", "scheme": "HTTP"}, "timeoutSeconds": 10}
 
 
-def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manifest) -> Manifest:
+def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manifest, token: str) -> Manifest:
     """The Deployment of one pod.
 
     Args:
         agent: the resource.
         gateway: its ``spec.gateway``.
         configmap: the agent's ConfigMap; a change of its data makes a new pod.
+        token: digest of the gateway's token; a change makes a new pod.
     """
     own: list[dict[str, Any]] = [
         {"name": "OPENCLAW_CONFIG_PATH", "value": f"{CONFIG_DIR}/{names.OPENCLAW_JSON}"},
@@ -132,7 +144,11 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
             "template": {
                 "metadata": {
                     "labels": {**gateway.pod_labels, **selector},
-                    "annotations": {**gateway.pod_annotations, names.ANNOTATION_CONFIG: digest(configmap["data"])},
+                    "annotations": {
+                        **gateway.pod_annotations,
+                        names.ANNOTATION_CONFIG: digest(configmap["data"]),
+                        names.ANNOTATION_SECRETS: token,
+                    },
                 },
                 "spec": {
                     **pod_settings(gateway),

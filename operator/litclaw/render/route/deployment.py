@@ -17,6 +17,10 @@ PROXY_UID = 65534
 _CONFIG_DIR = "/etc/litellm"
 
 _STARTUP_SECONDS = 15 * 60  # it takes about 40 s on two busy cores (measured)
+_STILL_ACCEPTS_SECONDS = 60
+"""How long a pod that ends still accepts calls, because it gets some until every node and load balancer knows that it
+ends. It is longer than a start: a Service whose pods all end leads to them until there is another (kube-proxy), such as
+when the node of the only pod is drained."""
 _REQUESTS = {"cpu": "100m", "memory": "1Gi"}
 
 
@@ -90,6 +94,12 @@ def _probe(path: str, **settings: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": "http", "scheme": "HTTP"}, "timeoutSeconds": 10, **settings}
 
 
+def _lifecycle(managed: Managed) -> dict[str, Any]:
+    """Kubernetes itself sleeps before it sends SIGTERM, over which LiteLLM stops listening. The image may have no shell."""
+    seconds = min(_STILL_ACCEPTS_SECONDS, managed.termination_grace_period_seconds // 2)
+    return {"preStop": {"sleep": {"seconds": seconds}}}
+
+
 def route_deployment(
     route: LiteLLMRoute, managed: Managed, *, config_digest: str, secrets_digest: str, migration: str, salt: str
 ) -> Manifest:
@@ -113,6 +123,7 @@ def route_deployment(
         "startupProbe": _probe("/health/liveliness", periodSeconds=5, failureThreshold=_STARTUP_SECONDS // 5),
         "readinessProbe": _probe("/health/readiness", periodSeconds=5, failureThreshold=3),
         "livenessProbe": _probe("/health/liveliness", periodSeconds=20, failureThreshold=6),
+        "lifecycle": _lifecycle(managed),
     }
     replicas = managed.fixed_replicas
     return {
@@ -137,7 +148,7 @@ def route_deployment(
                     **pod_settings(managed),
                     "topologySpreadConstraints": _spread(route, managed),
                     "securityContext": pod_security(PROXY_UID),
-                    "terminationGracePeriodSeconds": 60,
+                    "terminationGracePeriodSeconds": managed.termination_grace_period_seconds,
                     "containers": [container],
                     "volumes": proxy_volumes(route),
                 },

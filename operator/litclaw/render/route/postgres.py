@@ -41,8 +41,14 @@ def postgres_service(route: LiteLLMRoute) -> Manifest:
     }
 
 
-def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Manifest:
-    """The StatefulSet of one pod with one volume."""
+def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase, present: str | None = None) -> Manifest:
+    """The StatefulSet of one pod with one volume.
+
+    Args:
+        route: the resource.
+        embedded: its ``spec.managed.database.embedded``.
+        present: the size of the volume in an existing StatefulSet, which can't be changed; None: there is none.
+    """
     name = names.route_postgres(route.metadata.name)
     selector = labels(route.metadata.name, "database")
     ready: dict[str, Any] = {
@@ -100,7 +106,7 @@ def postgres_statefulset(route: LiteLLMRoute, embedded: EmbeddedDatabase) -> Man
                     "metadata": {"name": "data"},
                     "spec": {
                         "accessModes": ["ReadWriteOnce"],
-                        "resources": {"requests": {"storage": embedded.storage}},
+                        "resources": {"requests": {"storage": present or embedded.storage}},
                     },
                 }
             ],

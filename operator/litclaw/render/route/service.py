@@ -1,23 +1,71 @@
 """A managed route's Service."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
 from litclaw.api import names
 from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.render.metadata import Manifest, labels, owned_object
 
+FORMER_PORT_SECONDS = 3600
+"""How long the Service still has a port that the resource has given up: agents' pods know it by their Secret, which a kubelet
+refreshes within 90 s, or by their environment until they are restarted. As long as a replaced key lives by default."""
+_CURRENT = "http"
+_MOST_FORMER = 5
 
-def route_service(route: LiteLLMRoute, managed: Managed) -> Manifest:
-    """The Service in front of the proxy's pods."""
-    name, annotations = names.route_workload(route.metadata.name), managed.service.annotations
+
+def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) -> dict[int, datetime]:
+    """The ports that the Service had before, each with the moment at which it is removed.
+
+    Args:
+        service: as it is in the cluster; None: there is none.
+        port: the port of now.
+        now: the time.
+    """
+    if service is None:
+        return {}
+    noted = (service["metadata"].get("annotations") or {}).get(names.ANNOTATION_FORMER_PORTS, "")
+    found: dict[int, datetime] = {}
+    for entry in filter(None, noted.split(",")):
+        number, _, until = entry.partition("=")
+        try:
+            found[int(number)] = datetime.fromisoformat(until)
+        except ValueError:
+            continue  # somebody has edited it
+    for entry in service["spec"].get("ports") or ():
+        if entry.get("name") == _CURRENT and entry["port"] != port:
+            found[entry["port"]] = now + timedelta(seconds=FORMER_PORT_SECONDS)
+    kept = sorted((until, number) for number, until in found.items() if number != port and until > now)
+    return {number: until for until, number in kept[-_MOST_FORMER:]}
+
+
+def route_service(route: LiteLLMRoute, managed: Managed, former: Mapping[int, datetime] | None = None) -> Manifest:
+    """The Service in front of the proxy's pods.
+
+    Args:
+        route: the resource.
+        managed: its ``spec.managed``.
+        former: see `former_ports`.
+    """
+    name, annotations = names.route_workload(route.metadata.name), dict(managed.service.annotations)
+    if former:
+        noted = ",".join(f"{number}={until.isoformat()}" for number, until in former.items())
+        annotations[names.ANNOTATION_FORMER_PORTS] = noted
     manifest = owned_object(route, "v1", "Service", name, component="proxy", annotations=annotations)
     return {
         **manifest,
         "spec": {
             "type": managed.service.type,
             "selector": labels(route.metadata.name, "proxy"),
-            "ports": [{"name": "http", "port": managed.port, "protocol": "TCP", "targetPort": "http"}],
+            "ports": _ports([(_CURRENT, managed.port), *((f"{_CURRENT}-{each}", each) for each in former or ())]),
         },
     }
+
+
+def _ports(named: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"name": name, "port": port, "protocol": "TCP", "targetPort": "http"} for name, port in named]
 
 
 def service_url(route: LiteLLMRoute, managed: Managed) -> str:

@@ -1,0 +1,106 @@
+"""The last lines that a crashed container has written, for a condition, where the installation allows reading logs.
+
+No secret may get there. A line is left out if it contains a value of a Secret that the pod has, as it is or as URLs and base64
+write it, or anything that looks like a secret: what a container prints may come from a Secret that it reads by itself.
+"""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from litclaw.kube.errors import KubeError
+from litclaw.reconcile.core.cluster import Cluster
+from litclaw.reconcile.core.secret_values import values
+
+_READ_LINES, _SHOWN_LINES, _LONGEST_LINE = 30, 5, 200
+_MOST_BYTES = 64 * 1024
+_SHORT = 6
+"""Characters; a shorter value is looked for as a word, because it is part of many."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LOOKS_SECRET = re.compile(
+    r"sk-[\w.-]{4,}"
+    r"|://[^/\s]*@"  # user and password in a URL
+    r"|\beyJ[\w-]{8,}"  # a JSON Web Token
+    r"|-----BEGIN "
+    r"|(?i:bearer|basic)\s+\S"
+    r"|(?i:passw|secret|token|api.?key|credential|authori[sz]ation|private.?key)[\w\"' -]*[=:]\s*\S"
+    r"|(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{20,}"  # random text: letters and digits without a break
+)
+
+
+async def last_lines(cluster: Cluster, pod: Mapping[str, Any], container: str, *, previous: bool) -> str:
+    """The last lines of a container's log that have no secret in them; empty where there are none, or they can't be read.
+
+    Args:
+        previous: True for the log from before the container was started again.
+    """
+    meta = pod["metadata"]
+    try:
+        secrets = [
+            value.get_secret_value()
+            for name in sorted(_secrets_of(pod["spec"]))
+            for value in (await values(cluster, meta["namespace"], name) or {}).values()
+        ]
+        log = await cluster.kube.log(
+            meta["namespace"], meta["name"], container, previous=previous, lines=_READ_LINES, most=_MOST_BYTES
+        )
+    except KubeError:
+        return ""  # without every value nothing is shown
+    if len(log) >= _MOST_BYTES:
+        log = log[: log.rfind(b"\n") + 1]  # of a line that was cut off, a part of a secret may be left
+    return " | ".join(harmless_lines(log.decode(errors="replace"), secrets)[-_SHOWN_LINES:])
+
+
+def harmless_lines(log: str, secrets: Iterable[str]) -> list[str]:
+    """The lines of a log without those that may have a secret in them, shortened.
+
+    Args:
+        secrets: values that must not be in a line, nor a line of theirs.
+    """
+    forms = {form for secret in secrets for form in _forms(secret)}
+    long = [form for form in forms if len(form) >= _SHORT]
+    short = [re.compile(rf"(?<!\w){re.escape(form)}(?!\w)") for form in forms if len(form) < _SHORT]
+    found = []
+    for raw in log.splitlines():
+        line = "".join(each for each in _COLOUR.sub("", raw) if each.isprintable()).strip()
+        if _LOOKS_SECRET.search(line) or any(form in line for form in long) or any(form.search(line) for form in short):
+            continue
+        if line:
+            found.append(line[:_LONGEST_LINE])
+    return found
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a value may be written: each of its lines, the parts of a URL, encoded for a URL or in base64."""
+    parts = [secret, *secret.splitlines()]
+    try:
+        url = urlsplit(secret.strip())
+        parts += [part for part in (url.username, url.password, url.netloc, url.query) if part]
+    except ValueError:
+        pass
+    for part in filter(None, (each.strip() for each in parts)):
+        yield part
+        yield quote(part, safe="")
+        yield unquote(part)
+        yield base64.b64encode(part.encode()).decode().rstrip("=")
+
+
+def _secrets_of(spec: Mapping[str, Any]) -> set[str]:
+    """Names of the Secrets in a pod's environment and volumes."""
+    found: set[str] = set()
+    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+        for entry in container.get("env") or ():
+            if ref := (entry.get("valueFrom") or {}).get("secretKeyRef"):
+                found.add(ref["name"])
+        for source in container.get("envFrom") or ():
+            if ref := source.get("secretRef"):
+                found.add(ref["name"])
+    for volume in spec.get("volumes") or ():
+        if secret := volume.get("secret"):
+            found.add(secret["secretName"])
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            if ref := source.get("secret"):
+                found.add(ref["name"])
+    return found
