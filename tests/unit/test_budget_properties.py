@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from .budget_machine import BudgetScene, Fate, run
 
-SECONDS = st.sampled_from([1, 10, 60, 100, 700, 3_600, 20_000, 86_400])
+SECONDS = st.sampled_from([1, 10, 20, 60, 100, 700, 3_600, 20_000, 86_400, 3 * 86_400])
 CALLS = st.lists(
     st.tuples(
-        st.sampled_from([0, 0, 1, 2]),
+        st.sampled_from([0, 0, 1, 2, 3]),
         st.sampled_from([Decimal("0.05"), Decimal("0.5"), Decimal(2), Decimal(6)]),
         st.sampled_from([0, 0, 5, 20]),
     ),
@@ -79,10 +79,11 @@ class Budgets(RuleBasedStateMachine):
             self.scene.read_keys()
         self.scene.reconcile(*failing or ())
 
-    @rule(grace=st.sampled_from(["0s", "5m", "1h", "72h"]), failing=FAILING_OR_NOT)
-    def rotation(self, grace: str, failing: tuple[int, Fate] | None) -> None:
+    @rule(grace=st.sampled_from(["0s", "5m", "1h", "72h"]), watch=st.booleans(), failing=FAILING_OR_NOT)
+    def rotation(self, grace: str, watch: bool, failing: tuple[int, Fate] | None) -> None:
         self.scene.request_rotation(grace)
-        self.scene.watch()
+        if watch:
+            self.scene.watch()
         self.scene.reconcile(*failing or ())
 
     @rule(watch=st.booleans(), failing=FAILING_OR_NOT)

@@ -319,26 +319,31 @@ async def test_whatever_happens_every_request_is_reconciled_and_never_twice_at_o
     chance = random.Random(seed)
     requests = [f"{groups}-{number}" for groups in ("", "x", "y", "xy", "yz", "xyz") for number in range(5)]
     limits = {"x": 1, "y": 2, "z": 1}
-    busy: set[str] = set()
+    busy: dict[str, str] = {}  # with the groups of the pass
     wanted: Counter[str] = Counter()  # how often a request was enqueued since its last successful pass began
 
     moved: dict[str, str] = {}
 
+    def groups_of(request: str) -> str:
+        return moved.get(request, request.partition("-")[0])
+
     def limits_of(request: str) -> Limits:
-        return [(group, limits[group]) for group in moved.get(request, request.partition("-")[0])]
+        return [(group, limits[group]) for group in groups_of(request)]
 
     async def handler(request: str) -> float | None:
         assert request not in busy, "never twice at once"
-        busy.add(request)
+        busy[request] = groups_of(request)
         begun_for = wanted.pop(request, 0)
         try:
+            for group in busy[request]:
+                assert sum(group in groups for groups in busy.values()) <= 3, "the highest limit"
             await asyncio.sleep(chance.choice([0.0, 0.0, 0.001]))
             if chance.random() < 0.2:
                 wanted[request] += begun_for
                 raise RuntimeError("by chance")
             return 0.002 if chance.random() < 0.1 else None
         finally:
-            busy.discard(request)
+            del busy[request]
 
     queue: WorkQueue[str] = WorkQueue(
         handler, transient=(RuntimeError,), urgent=lambda request: request.endswith("0"), limits=limits_of

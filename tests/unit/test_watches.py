@@ -1,6 +1,7 @@
 """The watches of a process: kopf's, of what people write, and the informers', of what the operator owns."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -169,6 +170,24 @@ async def test_an_error_of_the_api_server_ends_no_process(api: tuple[ApiServer, 
         assert found.starts == (1 if status == 503 else 2), "kopf itself repeats requests after a 503"
     finally:
         await found.stop()
+
+
+@pytest.mark.parametrize("status", [409, 410])
+async def test_when_kopf_ends_nothing_is_left_of_it_in_the_process_or_the_log(
+    api: tuple[ApiServer, Kube], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, kube = api
+    server.put(ROUTE, route_body())
+    server.refusals = [status] * 4  # kopf makes several requests at once, and each fails
+    found = Started(kube)
+    try:
+        await until(lambda: found.enqueued, seconds=30)
+        assert found.starts > 1
+    finally:
+        await found.stop()
+    gc.collect()
+    assert not [each.getMessage() for each in caplog.records if each.name == "asyncio"]
+    assert not [each for each in asyncio.all_tasks() if "site-packages/kopf" in repr(each.get_coro())]
 
 
 def test_an_operator_of_some_namespaces_watches_no_cluster_scoped_kind() -> None:

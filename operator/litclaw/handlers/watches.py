@@ -4,7 +4,8 @@ import asyncio
 import importlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -24,6 +25,7 @@ _CLUSTER_SCOPED = {ROTATION: "rotations", NAMESPACE: "namespaces"}
 _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 """Of the owned kinds, only objects with our label are watched: other people's Secrets never reach the process."""
 _RESTART = (1.0, 30.0)
+_KOPF = str(Path(kopf.__file__).parent)
 
 
 class Watches:
@@ -70,7 +72,9 @@ class Watches:
         """Start kopf again when it ends: by design it ends over an answer that it doesn't expect, such as a 409."""
         for logger in ("running", "orchestration"):  # the same error, with a traceback, from each task that it ends
             logging.getLogger(f"kopf._core.reactor.{logger}").setLevel(logging.CRITICAL)
-        clock, backoff = asyncio.get_running_loop().time, Backoff(*_RESTART)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_handle_exception)
+        clock, backoff = loop.time, Backoff(*_RESTART)
         while True:
             began = clock()
             try:
@@ -100,8 +104,28 @@ class Watches:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await _end(tasks)
+            await _end(filter(_is_kopfs, asyncio.all_tasks()))
         for task in done:
             task.result()
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending)
+
+
+def _is_kopfs(task: object) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
+    return code is not None and code.co_filename.startswith(_KOPF)
+
+
+def _handle_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody handled, but not of kopf's tasks: when an error ends it, it forgets others that had the same error."""
+    if _is_kopfs(context.get("task") or context.get("future")):
+        log.debug("kopf: %s", context.get("message"))
+    else:
+        loop.default_exception_handler(context)

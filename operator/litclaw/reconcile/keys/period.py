@@ -56,9 +56,10 @@ def shared_reset(now: datetime, predecessors: Sequence[KeyRow], limits: Limits) 
 
 def _ends_for_all_keys(duration: str) -> bool:
     """True if periods of that length end at the same times, whenever a key was created."""
+    if duration in _BY_THE_CALENDAR:
+        return True
     length = _LENGTH.fullmatch(duration)
-    divisible = _BY_THE_CLOCK.get(length[2], 0) if length else 0
-    return duration in _BY_THE_CALENDAR or (length is not None and divisible % int(length[1]) == 0 and divisible > 0)
+    return length is not None and length[2] in _BY_THE_CLOCK and _BY_THE_CLOCK[length[2]] % int(length[1]) == 0
 
 
 def _newest(predecessors: Sequence[KeyRow], limits: Limits) -> KeyRow | None:
