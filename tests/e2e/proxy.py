@@ -61,6 +61,10 @@ class Proxy:
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
         return self.call("POST", "/v1/chat/completions", key=key, json=body)
 
+    def sign_in(self, password: str) -> int:
+        """The status of signing in to the dashboard as admin."""
+        return self.call("POST", "/v2/login", json={"username": "admin", "password": password}).status_code
+
     def rows(self, agent_uid: str | None = None) -> list[Object]:
         """The virtual keys that Litclaw has made, of all agents or of one."""
         rows: list[Object] = []

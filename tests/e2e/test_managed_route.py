@@ -1,4 +1,4 @@
-"""A managed route's optional parts: replicas, an autoscaler, Redis, metrics."""
+"""A managed route's optional parts: replicas, an autoscaler, Redis, metrics, no dashboard."""
 
 import json
 import subprocess
@@ -68,16 +68,17 @@ def redis(kube: Kube, cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def production(kube: Kube, proxy: Proxy, redis: None) -> Iterator[list[str]]:
-    """The pods of the route ``main``, with two replicas, Redis and metrics; the route is reset afterwards."""
+    """The pods of the route ``main``, with two replicas, Redis, metrics and no dashboard; it is reset afterwards."""
     kube.apply(pod_monitors())
     managed = {
         "replicas": 2,
         "redis": {"secretRef": {"name": "redis", "key": "REDIS_URL"}},
         "monitoring": {"enabled": True},
+        "dashboard": {"enabled": False},
     }
     kube.patch("litellmroute", AI, "main", {"spec": {"managed": managed}})
     yield eventually(lambda: kube.wait_ready("litellmroute", AI, "main") and running(kube), timeout=LONG_SECONDS)
-    reset = {key: None for key in ("replicas", "autoscaling", "redis", "monitoring", "networkPolicy")}
+    reset = {key: None for key in ("replicas", "autoscaling", "redis", "monitoring", "dashboard", "networkPolicy")}
     kube.patch("litellmroute", AI, "main", {"spec": {"managed": reset, "allowedNamespaces": {"from": "All"}}})
     kube.apply(main_route())
     eventually(lambda: kube.wait_ready("litellmroute", AI, "main") and len(running(kube)) == 1, timeout=LONG_SECONDS)
@@ -161,6 +162,10 @@ def test_redis_shares_limits_and_the_end_of_a_key(kube: Kube, proxy: Proxy, prod
 def test_metrics_are_counted_and_a_pod_monitor_says_where(kube: Kube, production: list[str], scout: str) -> None:
     monitor = eventually(lambda: kube.get("podmonitor", AI, NAME))
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics/"}]
+    [rule] = kube.must("networkpolicy", AI, NAME)["spec"]["ingress"]
+    prometheus = {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}
+    allowed = {"matchLabels": {"litclaw.dev/metrics": "allowed"}}
+    assert {"namespaceSelector": allowed, "podSelector": prometheus} in rule["from"]
     key = kube.secret(TEAM, f"{scout}-litellm")["LITELLM_API_KEY"]
     assert Replicas(kube, production).statuses(2, key) == [200, 200]
 
@@ -174,6 +179,13 @@ def test_metrics_are_counted_and_a_pod_monitor_says_where(kube: Kube, production
         return True
 
     eventually(counted)
+
+
+def test_a_dashboard_that_is_turned_off_lets_nobody_sign_in(proxy: Proxy, production: list[str]) -> None:
+    assert proxy.call("GET", "/.well-known/litellm-ui-config").json()["admin_ui_disabled"] is True
+    assert "Admin UI is Disabled" in proxy.call("GET", "/sso/key/generate").text
+    assert proxy.sign_in(proxy.master_key) == 401
+    assert proxy.call("GET", "/key/list").status_code == 200, "the API is as before"
 
 
 def test_an_autoscaler_takes_over_without_a_dip_and_is_not_fought(kube: Kube, production: list[str]) -> None:

@@ -97,6 +97,10 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         _managed(env=[{"name": "LITELLM_MASTER_KEY", "value": "x"}]),
         ("spec.managed.env", "LITELLM_MASTER_KEY"),
     ),
+    "route: a pod that passes as Prometheus": (
+        _managed(podLabels={"app.kubernetes.io/name": "prometheus"}),
+        ("spec.managed.podLabels", "reserved"),
+    ),
     "route: URL": (_external(url="litellm.example.com"), ("spec.external.url", "http://")),
     "route: URL with a user": (_external(url="https://u:p@litellm.example.com"), ("spec.external.url",)),
     "route: URL with a reference": (
@@ -150,6 +154,10 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "agent: file path": (agent("x", config={"files": {"../x": "y"}}), ("config.files", "letters")),
     "agent: flag": (agent("x", config={"allowPrivateNetwork": "Maybe"}), ("allowPrivateNetwork", "Auto")),
     "agent: storage": (agent("x", gateway={"storage": "0"}), ("spec.gateway.storage", "more than zero")),
+    "agent: a pod that passes as Prometheus": (
+        agent("x", gateway={"podLabels": {"app.kubernetes.io/name": "prometheus"}}),
+        ("spec.gateway.podLabels", "reserved"),
+    ),
     "agent: requests over limits": (
         agent("x", gateway={"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
         ("gateway.resources.requests", "at most its limit"),

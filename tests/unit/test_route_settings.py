@@ -13,6 +13,7 @@ from .routes import MODEL, managed_route
 
 REDIS = {"redis": {"secretRef": {"name": "redis", "key": "URL"}}}
 MONITORING = {"monitoring": {"enabled": True}}
+NO_DASHBOARD = {"dashboard": {"enabled": False}}
 
 
 def config(managed: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def config(managed: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]
         (REDIS, "generalSettings", "coordination_redis"),
         (REDIS, "routerSettings", "redis_password"),
         (MONITORING, "litellmSettings", "require_auth_for_metrics_endpoint"),
+        (NO_DASHBOARD, "generalSettings", "disable_env_credential_login"),
     ],
 )
 def test_a_setting_of_the_operators_is_refused_by_name(managed: dict[str, Any], field: str, key: str) -> None:
@@ -62,6 +64,28 @@ def test_prometheus_is_added_to_existing_callbacks(given: Any, callbacks: list[s
     settings = {"callbacks": given} if given else {}
     assert config(MONITORING, litellmSettings=settings)["litellm_settings"]["callbacks"] == callbacks
     assert "litellm_settings" not in config()
+
+
+def plain_env(managed: dict[str, Any] | None = None) -> dict[str, str]:
+    """The variables with a value in the resource or from the operator."""
+    entries = proxy_env(*managed_route(managed))
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    return {entry["name"]: entry["value"] for entry in entries if "value" in entry}
+
+
+def test_the_api_docs_are_off_unless_the_owner_wants_them() -> None:
+    off = {"NO_DOCS": "True", "NO_REDOC": "True", "NO_OPENAPI": "True"}
+    assert off.items() <= plain_env().items()
+    on = plain_env({"env": [{"name": "NO_DOCS", "value": "False"}]})
+    assert (on["NO_DOCS"], on["NO_REDOC"]) == ("False", "True")
+
+
+def test_the_dashboard_stays_unless_the_owner_turns_it_off() -> None:
+    assert "DISABLE_ADMIN_UI" not in plain_env()
+    assert "disable_env_credential_login" not in config()["general_settings"]
+    env = [{"name": "DISABLE_ADMIN_UI", "value": "False"}]
+    assert plain_env({**NO_DASHBOARD, "env": env})["DISABLE_ADMIN_UI"] == "True"
+    assert config(NO_DASHBOARD)["general_settings"]["disable_env_credential_login"] is True
 
 
 def test_a_pod_monitor_scrapes_the_proxys_pods() -> None:

@@ -42,14 +42,13 @@ _KEYS_RULE: Final = CelRule(
     f"self.all(k, size(k) <= 317 && k.matches(r'{_KEY}'))",
     "each key must be a label key, such as team or example.com/team, of at most 63 characters after the /",
 )
+_HAS_RESERVED: Final = " || ".join(f"'{label}' in self" for label in names.RESERVED_POD_LABELS)
 LABELS_RULES: Final = rules(_KEYS_RULE)
 OWN_LABELS_RULES: Final = rules(
     _KEYS_RULE,
     CelRule(
-        f"!('{names.LABEL_MANAGED_BY}' in self || '{names.LABEL_INSTANCE}' in self || '{names.LABEL_COMPONENT}' in "
-        "self)",
-        f"{names.LABEL_MANAGED_BY}, {names.LABEL_INSTANCE} and {names.LABEL_COMPONENT} are set by the operator: "
-        "remove them",
+        f"!({_HAS_RESERVED})",
+        f"{', '.join(names.RESERVED_POD_LABELS)} are reserved, because they say who a pod is: remove them",
     ),
 )
 """For labels of an object that has the operator's labels too."""

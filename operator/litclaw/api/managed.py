@@ -160,7 +160,18 @@ class Monitoring(Model):
     enabled: bool = Field(
         False,
         description="Whether LiteLLM serves metrics at /metrics, without authentication to everyone who can reach the "
-        "port. A PodMonitor is created if the cluster has that kind.",
+        "port. A PodMonitor is created if the cluster has that kind. The NetworkPolicy admits Prometheus from namespaces "
+        f"with the label {names.LABEL_METRICS}: {names.METRICS_ALLOWED}.",
+    )
+
+
+class Dashboard(Model):
+    """LiteLLM's dashboard, at /ui."""
+
+    enabled: bool = Field(
+        True,
+        description="Whether people may sign in to the dashboard, by default with the user admin and the master key as "
+        "the password.",
     )
 
 
@@ -249,6 +260,9 @@ class Managed(PodSettings):
         default_factory=NetworkPolicySettings, description="Which pods may reach the proxy and the database."
     )
     monitoring: Monitoring = Field(default_factory=Monitoring, description="Metrics for Prometheus.")
+    dashboard: Dashboard = Field(
+        default_factory=Dashboard, description="LiteLLM's dashboard, at /ui, where people look at spend."
+    )
     termination_grace_period_seconds: int = Field(
         300,
         description="How long a pod that ends may go on with the calls that it has, as in a PodSpec. It accepts new ones "

@@ -22,6 +22,11 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 MANAGED_BY: Final = "litclaw"
+RESERVED_POD_LABELS: Final = (LABEL_MANAGED_BY, LABEL_INSTANCE, LABEL_COMPONENT, LABEL_NAME)
+"""No owner of a resource sets these labels of its pods. NetworkPolicies, also other people's, say by them who a pod is."""
+LABEL_METRICS: Final = f"{GROUP}/metrics"
+"""On a namespace, set by the cluster's administrator: its Prometheus may read metrics."""
+METRICS_ALLOWED: Final = "allowed"
 
 ANNOTATION_DIGEST: Final = f"{GROUP}/digest"
 """On each rendered object: the digest of what was last applied, without secret values."""

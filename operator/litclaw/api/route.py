@@ -119,7 +119,8 @@ class RouteSpec(Model):
     general_settings: FreeForm = Field(
         default_factory=dict,
         description="LiteLLM's general_settings, passed through unchanged. The operator sets master_key, database_url, "
-        "store_model_in_db, disable_prisma_schema_update and, with redis, coordination_redis.",
+        "store_model_in_db, disable_prisma_schema_update, with redis coordination_redis and, without the dashboard, "
+        "disable_env_credential_login.",
     )
     allowed_namespaces: AllowedNamespaces = Field(
         default_factory=AllowedNamespaces,

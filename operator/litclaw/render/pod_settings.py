@@ -1,7 +1,10 @@
 """What a user sets of the pods (`litclaw.api.pod_settings`), as parts of a pod's specification and its container."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from litclaw.api import names
 from litclaw.api.pod_settings import PodSettings
 
 
@@ -34,10 +37,25 @@ def container_settings(settings: PodSettings, default_requests: dict[str, str]) 
     return out
 
 
-def container_env(own: list[dict[str, Any]], settings: PodSettings) -> list[dict[str, Any]]:
-    """A container's environment: the operator's variables, then the user's. A name of the operator's isn't repeated."""
-    taken = {entry["name"] for entry in own}
-    return own + [_dump(entry) for entry in settings.env if entry.name not in taken]
+def pod_labels(settings: PodSettings, own: Mapping[str, str]) -> dict[str, str]:
+    """The pods' labels: the user's, and the operator's. A resource from before a label was reserved may still have it."""
+    given = {name: value for name, value in settings.pod_labels.items() if name not in names.RESERVED_POD_LABELS}
+    return {**given, **own}
+
+
+def container_env(
+    own: list[dict[str, Any]], settings: PodSettings, defaults: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """A container's environment: the operator's variables, then the user's. No name is repeated.
+
+    Args:
+        own: variables that the user can't replace.
+        settings: what the user sets.
+        defaults: variables that the user can replace, by name.
+    """
+    taken, replaced = {entry["name"] for entry in own}, {entry.name for entry in settings.env}
+    by_default = [{"name": name, "value": value} for name, value in defaults.items() if name not in replaced]
+    return own + by_default + [_dump(entry) for entry in settings.env if entry.name not in taken]
 
 
 def _dump(value: Any) -> Any:

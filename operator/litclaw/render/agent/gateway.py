@@ -14,7 +14,7 @@ from litclaw.render.agent.gateway_key import key_container
 from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.openclaw.config import GATEWAY_PORT, KEY_DIR
 from litclaw.render.pod_security import CONTAINER_SECURITY, pod_security
-from litclaw.render.pod_settings import container_env, container_settings, pod_settings
+from litclaw.render.pod_settings import container_env, container_settings, pod_labels, pod_settings
 
 GATEWAY_UID = 1000  # the official image's user
 HOME = "/home/node"
@@ -143,7 +143,7 @@ def gateway_deployment(agent: OpenClawAgent, gateway: Gateway, configmap: Manife
             "strategy": {"type": "Recreate"},
             "template": {
                 "metadata": {
-                    "labels": {**gateway.pod_labels, **selector},
+                    "labels": pod_labels(gateway, selector),
                     "annotations": {
                         **gateway.pod_annotations,
                         names.ANNOTATION_CONFIG: digest(configmap["data"]),

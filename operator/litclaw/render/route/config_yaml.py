@@ -25,6 +25,7 @@ _OWNED_WITH_REDIS: dict[str, tuple[str, ...]] = {
     "routerSettings": ("redis_url", "redis_host", "redis_port", "redis_password"),
 }
 _OWNED_WITH_MONITORING: dict[str, tuple[str, ...]] = {"litellmSettings": ("require_auth_for_metrics_endpoint",)}
+_OWNED_WITHOUT_DASHBOARD: dict[str, tuple[str, ...]] = {"generalSettings": ("disable_env_credential_login",)}
 _PROMETHEUS = "prometheus"
 
 
@@ -70,6 +71,8 @@ def _check_owned(spec: RouteSpec) -> None:
         owners.append(("spec.managed.redis", _OWNED_WITH_REDIS))
     if spec.managed and spec.managed.monitoring.enabled:
         owners.append(("spec.managed.monitoring", _OWNED_WITH_MONITORING))
+    if spec.managed and not spec.managed.dashboard.enabled:
+        owners.append(("spec.managed.dashboard", _OWNED_WITHOUT_DASHBOARD))
     for owner, table in owners:
         for field, owned in table.items():
             if clash := sorted(set(passed[field]) & set(owned)):
@@ -166,6 +169,9 @@ def config_yaml(route: LiteLLMRoute) -> str:
     if spec.managed and spec.managed.redis:
         # The pods share limits, spend, cooldowns and blocked keys through it. Models' answers aren't cached.
         general["coordination_redis"] = {"url": f"os.environ/{names.REDIS_URL}"}
+    if spec.managed and not spec.managed.dashboard.enabled:
+        # DISABLE_ADMIN_UI stops the pages from signing in, and this the paths behind them (/login and /v2/login of 1.106.2).
+        general["disable_env_credential_login"] = True
     if spec.managed and spec.managed.monitoring.enabled:
         litellm["callbacks"] = _with_prometheus(litellm.get("callbacks"))
         litellm["require_auth_for_metrics_endpoint"] = False

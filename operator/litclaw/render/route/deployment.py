@@ -8,7 +8,7 @@ from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.pod_security import CONTAINER_SECURITY, pod_security
-from litclaw.render.pod_settings import container_env, container_settings, pod_settings
+from litclaw.render.pod_settings import container_env, container_settings, pod_labels, pod_settings
 from litclaw.render.route.config_yaml import env_name, model_secrets
 from litclaw.render.route.secret import database_ref, master_key_ref, salt_key_ref
 
@@ -22,6 +22,9 @@ _STILL_ACCEPTS_SECONDS = 60
 ends. It is longer than a start: a Service whose pods all end leads to them until there is another (kube-proxy), such as
 when the node of the only pod is drained."""
 _REQUESTS = {"cpu": "100m", "memory": "1Gi"}
+_NO_API_DOCS = dict.fromkeys(("NO_DOCS", "NO_REDOC", "NO_OPENAPI"), "True")
+"""LiteLLM's pages and schema of its whole API, which it serves without a key at /, /redoc and /openapi.json (get_docs_url in
+proxy/utils.py of 1.106.2)."""
 
 
 def _from_secret(name: str, ref: SecretKeyRef) -> dict[str, Any]:
@@ -50,8 +53,10 @@ def proxy_env(route: LiteLLMRoute, managed: Managed, *, migrates: bool = False) 
     ]
     if managed.redis:
         own.append(_from_secret(names.REDIS_URL, managed.redis.secret_ref))
+    if not managed.dashboard.enabled:
+        own.append({"name": "DISABLE_ADMIN_UI", "value": "True"})
     own += [_from_secret(env_name(ref), ref) for ref in model_secrets(route)]
-    return container_env(own, managed)
+    return container_env(own, managed, _NO_API_DOCS)
 
 
 def proxy_arguments() -> list[str]:
@@ -136,7 +141,7 @@ def route_deployment(
             "progressDeadlineSeconds": _STARTUP_SECONDS + 60,
             "template": {
                 "metadata": {
-                    "labels": {**managed.pod_labels, **selector},
+                    "labels": pod_labels(managed, selector),
                     "annotations": {
                         **managed.pod_annotations,
                         names.ANNOTATION_CONFIG: config_digest,

@@ -12,7 +12,7 @@ from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.pod_security import pod_security
-from litclaw.render.pod_settings import pod_settings
+from litclaw.render.pod_settings import pod_labels, pod_settings
 from litclaw.render.route.deployment import PROXY_UID, proxy_arguments, proxy_container, proxy_volumes
 
 _RETRIES = 2
@@ -43,7 +43,7 @@ def route_migration_job(route: LiteLLMRoute, managed: Managed, migration: str) -
             "activeDeadlineSeconds": _DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
-                "metadata": {"labels": {**managed.pod_labels, **labels(route.metadata.name, "migration")}},
+                "metadata": {"labels": pod_labels(managed, labels(route.metadata.name, "migration"))},
                 "spec": {
                     **pod_settings(managed),
                     "securityContext": pod_security(PROXY_UID),
