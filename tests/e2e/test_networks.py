@@ -56,13 +56,17 @@ def enforced(kube: Kube, probes: None) -> None:
 OPERATOR = (f"litclaw.{NAMESPACE}.svc.cluster.local", 8080)
 
 
-def test_the_operator_is_reached_by_prometheus_alone(kube: Kube, enforced: None) -> None:
+def test_the_operator_is_reached_by_an_administrators_prometheus_alone(kube: Kube, enforced: None) -> None:
+    """A pod of a tenant that has Prometheus' label isn't one."""
     for source in (AI, TEAM):
-        assert not reaches(kube, source, *OPERATOR)
-    kube.run("-n", TEAM, "label", "pod", "probe", "app.kubernetes.io/name=prometheus")
-    eventually(lambda: reaches(kube, TEAM, *OPERATOR))
+        kube.run("-n", source, "label", "pod", "probe", "app.kubernetes.io/name=prometheus")
+    kube.run("label", "namespace", AI, "litclaw.dev/metrics=allowed")
+    eventually(lambda: reaches(kube, AI, *OPERATOR))
+    assert not reaches(kube, TEAM, *OPERATOR)
+    kube.run("-n", AI, "label", "pod", "probe", "app.kubernetes.io/name-")
+    eventually(lambda: not reaches(kube, AI, *OPERATOR))
+    kube.run("label", "namespace", AI, "litclaw.dev/metrics-")
     kube.run("-n", TEAM, "label", "pod", "probe", "app.kubernetes.io/name-")
-    eventually(lambda: not reaches(kube, TEAM, *OPERATOR))
 
 
 def test_the_operator_reaches_the_api_server_and_proxies_alone(kube: Kube, enforced: None) -> None:

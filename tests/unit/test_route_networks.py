@@ -43,7 +43,11 @@ def test_a_proxy_that_is_open_to_the_outside_is_reached_from_everywhere() -> Non
 
 
 def test_prometheus_reaches_a_proxy_with_monitoring() -> None:
-    prometheus = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+    """Only from a namespace that an administrator has labelled: tenants can label their pods."""
+    prometheus = {
+        "namespaceSelector": {"matchLabels": {"litclaw.dev/metrics": "allowed"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    }
     assert ingress({"monitoring": {"enabled": True}})["from"] == [OWN, OPERATOR, prometheus]
 
 

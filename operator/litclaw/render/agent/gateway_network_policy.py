@@ -8,10 +8,18 @@ from litclaw.render.metadata import Manifest, labels, owned_object
 from litclaw.render.openclaw.config import GATEWAY_PORT
 from litclaw.render.proxy_peer import ProxyPeer
 
-# A cluster's DNS pods listen on 53, or on 5353 if they may not use low ports. A node-local DNS cache has a link-local
-# address.
+# A cluster's DNS pods listen on 53, or on 5353 if they may not use low ports, in kube-system or, with OpenShift, in
+# openshift-dns. A node-local DNS cache has a link-local address. Pods of tenants are no peers, whatever their ports.
+_DNS_NAMESPACES: dict[str, Any] = {
+    "key": "kubernetes.io/metadata.name",
+    "operator": "In",
+    "values": ["kube-system", "openshift-dns"],
+}
 _DNS: dict[str, Any] = {
-    "to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.0.0/16"}}],
+    "to": [
+        {"namespaceSelector": {"matchExpressions": [_DNS_NAMESPACES]}},
+        {"ipBlock": {"cidr": "169.254.0.0/16"}},
+    ],
     "ports": [{"protocol": protocol, "port": port} for port in (53, 5353) for protocol in ("UDP", "TCP")],
 }
 

@@ -14,8 +14,12 @@ from litclaw.render.route.deployment import PROXY_PORT
 from litclaw.render.route.postgres import POSTGRES_PORT
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
-PROMETHEUS_LABELS = {"app.kubernetes.io/name": "prometheus"}
-"""Labels of Prometheus pods, as set by the prometheus-operator and the usual charts."""
+_PROMETHEUS: dict[str, Any] = {
+    "namespaceSelector": {"matchLabels": {names.LABEL_METRICS: names.METRICS_ALLOWED}},
+    "podSelector": {"matchLabels": {names.LABEL_NAME: "prometheus"}},
+}
+"""Prometheus' pods, by the label that the prometheus-operator and the usual charts set, where an administrator has allowed it:
+every tenant can set labels of pods, but not of namespaces."""
 
 
 def _port(number: int) -> list[dict[str, Any]]:
@@ -44,7 +48,7 @@ def proxy_network_policy(route: LiteLLMRoute, managed: Managed, operator_namespa
     if operator_namespace:
         sources.append({"namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: operator_namespace}}})
     if managed.monitoring.enabled:
-        sources.append({"namespaceSelector": {}, "podSelector": {"matchLabels": PROMETHEUS_LABELS}})
+        sources.append(_PROMETHEUS)
     rule: dict[str, Any] = {"ports": _port(PROXY_PORT)}
     if managed.service.type == "ClusterIP":  # traffic from outside of the cluster comes from any address
         rule["from"] = sources
