@@ -1,4 +1,7 @@
-"""The operator has exactly the permissions that it uses, by the API server's audit log of a whole story."""
+"""The operator has exactly the permissions that it uses, by the API server's audit log of a whole story.
+
+In the story the policies that restrict its user are in force. People see and edit what Kubernetes' own roles let them.
+"""
 
 import json
 from collections import Counter
@@ -20,6 +23,7 @@ Use = tuple[str, str, str]
 
 NAME = "story"
 SYSTEM = "litclaw-system"
+POLICIES = Path(__file__).resolve().parents[2] / "deploy" / "components" / "admission" / "operator.yaml"
 LONG = "long " * 4000  # of a resource with that much, the operator keeps a part, and reads the whole
 # No request of the operator: an admission plugin that only some clusters have (OwnerReferencesPermissionEnforcement)
 # requires this permission for writing an ownerReference.
@@ -67,6 +71,7 @@ def log(kube: Kube, proxy: Proxy, kind_cluster: Any) -> Iterator[tuple[Path, int
     found = log_of(kind_cluster.name)
     start = found.stat().st_size
     kube.apply(pod_monitors())
+    kube.run("apply", "--server-side", "-f", str(POLICIES))
     scale = ("-n", SYSTEM, "scale", "deployment/litclaw")
     replicas = kube.must("deployment", SYSTEM, "litclaw")["spec"]["replicas"]
     kube.run(*scale, "--replicas=0")
@@ -77,6 +82,7 @@ def log(kube: Kube, proxy: Proxy, kind_cluster: Any) -> Iterator[tuple[Path, int
     yield found, start
     for kind, namespace in (("openclawagent", TEAM), ("litellmroute", AI)):
         kube.run("-n", namespace, "delete", kind, "-l", f"of={NAME}", "--ignore-not-found")
+    kube.run("delete", "-f", str(POLICIES))
     kube.delete("crd", AI, "podmonitors.monitoring.coreos.com")
 
 
@@ -170,3 +176,49 @@ def test_every_permission_is_used_and_none_is_missing(kube: Kube, log: tuple[Pat
 
 def _is_forbidden(entry: dict[str, Any]) -> bool:
     return bool(entry.get("responseStatus", {}).get("code") == 403)
+
+
+@pytest.fixture
+def people(kube: Kube) -> Iterator[None]:
+    """The users ``view``, ``edit`` and ``admin``, who have Kubernetes' role of that name in the agents' namespace."""
+    rbac = "rbac.authorization.k8s.io"
+    bindings = [
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"people-{name}", "namespace": TEAM},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": rbac, "kind": "User", "name": name}],
+        }
+        for name in ("view", "edit", "admin")
+    ]
+    kube.apply(*bindings)
+    yield
+    for each in bindings:
+        kube.delete("rolebinding", TEAM, each["metadata"]["name"])
+
+
+def test_people_see_all_edit_agents_and_administer_routes(kube: Kube, proxy: Proxy, people: None) -> None:
+    def may(user: str, verb: str, kind: str) -> bool:
+        where = ("--all-namespaces",) if kind == "litellmkeyrotations" else ("-n", TEAM)
+        done = kube.run("auth", "can-i", verb, f"{kind}.litclaw.dev", "--as", user, *where, check=False)
+        return done.stdout.strip() == "yes"
+
+    eventually(lambda: may("view", "list", "litellmroutes"), what="Kubernetes has added the rules")
+    found = {
+        (user, kind): {verb for verb in ("get", "create", "delete") if may(user, verb, kind)}
+        for user in ("view", "edit", "admin")
+        for kind in ("openclawagents", "litellmroutes", "litellmkeyrotations")
+    }
+    everything = {"get", "create", "delete"}
+    assert found == {
+        ("view", "openclawagents"): {"get"},
+        ("view", "litellmroutes"): {"get"},
+        ("view", "litellmkeyrotations"): set(),
+        ("edit", "openclawagents"): everything,
+        ("edit", "litellmroutes"): {"get"},
+        ("edit", "litellmkeyrotations"): set(),
+        ("admin", "openclawagents"): everything,
+        ("admin", "litellmroutes"): everything,
+        ("admin", "litellmkeyrotations"): set(),
+    }

@@ -75,6 +75,23 @@ def test_what_is_read_beyond_namespaces_is_no_data() -> None:
     assert found == {"namespaces", "customresourcedefinitions"} | rotations
 
 
+def test_the_roles_for_people_add_to_kubernetes_own() -> None:
+    """Everything to view, agents to edit, routes to admin; nothing else, and no Secret."""
+    found = {}
+    for _, body in documents(DEPLOY / "base"):
+        for label in body["metadata"]["labels"] if body["kind"] == "ClusterRole" else ():
+            if label.startswith("rbac.authorization.k8s.io/aggregate-to-"):
+                [rule] = body["rules"]
+                assert rule["apiGroups"] == [names.GROUP]
+                found[label.rpartition("-")[2]] = (set(rule["resources"]), set(rule["verbs"]))
+    write = {"create", "update", "patch", "delete"}
+    assert found == {
+        "view": ({names.ROUTE_PLURAL, names.AGENT_PLURAL, names.ROTATION_PLURAL}, READ),
+        "edit": ({names.AGENT_PLURAL}, write),
+        "admin": ({names.ROUTE_PLURAL}, write),
+    }
+
+
 def test_the_operators_pod_passes_restricted_and_more() -> None:
     spec = deployment()["spec"]["template"]["spec"]
     [container] = spec["containers"]
@@ -108,6 +125,14 @@ def test_the_operator_may_go_where_api_servers_listen() -> None:
     [policy] = [body for _, body in documents(DEPLOY / "base") if body["kind"] == "NetworkPolicy"]
     [anywhere] = [rule for rule in policy["spec"]["egress"] if "to" not in rule]
     assert [each["port"] for each in anywhere["ports"]] == [443, 6443, 8443, 16443, 4000]
+
+
+def test_metrics_are_read_from_namespaces_that_an_administrator_has_labelled() -> None:
+    [policy] = [body for _, body in documents(DEPLOY / "base") if body["kind"] == "NetworkPolicy"]
+    [rule] = policy["spec"]["ingress"]
+    [peer] = rule["from"]
+    assert peer["namespaceSelector"] == {"matchLabels": {names.LABEL_METRICS: names.METRICS_ALLOWED}}
+    assert peer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}
 
 
 def test_the_priority_is_a_class_of_its_own() -> None:
