@@ -10,8 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 import typer
-import yaml
-from litclaw.api.agent import Gateway
 from litclaw.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,18 +126,3 @@ def test_litclaws_commands_and_options_are_there() -> None:
             if word.startswith("--"):
                 assert word.partition("=")[0] in known, f"{_name(page)}: {' '.join(words)}"
     assert used
-
-
-def test_the_policy_for_gateways_is_yaml_and_names_fields_that_there_are() -> None:
-    """docs/install.md; what it refuses is tested on a cluster, in tests/e2e/test_gateway_policy.py."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE | re.DOTALL)
-    [text] = [block for block in blocks if "ValidatingAdmissionPolicy" in block]
-    policy, binding = yaml.safe_load_all(text)
-    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
-    named = {
-        field
-        for rule in (*policy["spec"]["matchConditions"], *policy["spec"]["validations"])
-        for field in re.findall(r"object\.spec\.gateway\.(\w+)", rule["expression"])
-    }
-    assert named == {"env", "envFrom", "image", "imagePullSecrets", "serviceAccountName"}
-    assert named <= {field.alias for field in Gateway.model_fields.values()} | set(Gateway.model_fields)

@@ -90,6 +90,8 @@ def test_a_kustomization_of_the_docs_builds(kubectl: str, repository: str, tmp_p
         assert role["rules"][-1] == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
         [deployment] = [body for body in built if body["kind"] == "Deployment"]
         assert deployment["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "--crash-logs"
+    if page == "admission.md":
+        assert [body["kind"] for body in built].count("ValidatingAdmissionPolicy") == 5
     if page == "monitoring.md":
         assert {"PodMonitor", "PrometheusRule", "ConfigMap"} <= {body["kind"] for body in built}
 
