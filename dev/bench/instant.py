@@ -43,24 +43,19 @@ class _Changed:
     writes: int
 
 
-def with_bare_operator(run: Run) -> None:
-    """The CPU of a kopf operator that does as little as possible: a slower machine changes it as it changes ours."""
-    count = run.plan.bare
-    run.log(f"a bare kopf operator: {count} agents from nothing to ready, without keys")
-    with run.operator.stopped():
-        run.stage.wipe()
-        with process.bare_operator(run.stage.cluster) as bare:
-            before = process.use_at_rest(bare)
-            took = run.create(count)
-            after = process.use_at_rest(bare)
-        run.stage.wipe()
-    run.bare_cpu_ms = (after.cpu - before.cpu) / count * 1000
-    section = f"a bare kopf operator, {count:,} agents"
-    run.add(
-        at_most(section, "agents ready", count / took["seconds"], "/s"),
-        at_most(section, "CPU an agent", run.bare_cpu_ms, "ms"),
-        at_most(section, "resident", after.rss, "MB"),
-    )
+@dataclass
+class Bare:
+    """The bare kopf operator's work: how many agents, its seconds, its CPU in seconds, its memory in MB."""
+
+    agents: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+    rss: float = 0.0
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU an agent, in ms."""
+        return self.cpu / self.agents * 1000
 
 
 def with_instant(run: Run, count: int) -> None:
@@ -68,9 +63,12 @@ def with_instant(run: Run, count: int) -> None:
     only, plan = run.plan.only, run.plan
     converging = "converge-instant" in only and count in plan.instant
     changing = "route" in only and count == plan.route
-    raw = Raw()
+    compared = "bare" in only and count == plan.bare
+    raw, bare = Raw(), Bare()
     with run.operator.stopped():
         run.stage.wipe()
+        if compared:
+            _make_by_bare_operator(run, count // 2, bare)
         if converging or changing:
             _write_raw(run, min(count, _MOST_RAW) // 2, raw)
     run.log(f"the operator: {count} agents from nothing to ready, with the instant proxy")
@@ -83,6 +81,11 @@ def with_instant(run: Run, count: int) -> None:
             run.stage.wipe()
             run.stage.restore_route()
             _write_raw(run, min(count, _MOST_RAW) // 2, raw)
+    if compared:
+        with run.operator.stopped():
+            run.stage.wipe()
+            _make_by_bare_operator(run, count // 2, bare)
+        _add_bare(run, count, bare)
     if converging:
         _add_made(run, count, made, raw)
     if changed:
@@ -92,6 +95,30 @@ def with_instant(run: Run, count: int) -> None:
             at_most(section, "operator's CPU an agent", changed.cpu / count * 1000, "ms"),
             at_most(section, "writes an agent", changed.writes / count, ""),
         )
+
+
+def _make_by_bare_operator(run: Run, count: int, bare: Bare) -> None:
+    """The CPU of a kopf operator that does as little as possible: a slower machine changes it as it changes ours."""
+    run.log(f"a bare kopf operator: {count} agents from nothing to ready, without keys")
+    with process.bare_operator(run.stage.cluster) as started:
+        before = process.use_at_rest(started)
+        took = run.create(count)
+        after = process.use_at_rest(started)
+    run.stage.wipe()
+    bare.agents += count
+    bare.seconds += took["seconds"]
+    bare.cpu += after.cpu - before.cpu
+    bare.rss = max(bare.rss, after.rss)
+
+
+def _add_bare(run: Run, count: int, bare: Bare) -> None:
+    run.bare_cpu_ms = bare.cpu_ms
+    section = f"a bare kopf operator, {count:,} agents"
+    run.add(
+        at_most(section, "agents ready", bare.agents / bare.seconds, "/s"),
+        at_most(section, "CPU an agent", bare.cpu_ms, "ms"),
+        at_most(section, "resident", bare.rss, "MB"),
+    )
 
 
 def _add_made(run: Run, count: int, made: Made, raw: Raw) -> None:

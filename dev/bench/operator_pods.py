@@ -9,6 +9,7 @@ from typing import Any
 from ..cluster import DEPLOYMENT, NAMESPACE, Cluster
 
 PYTHON = "/opt/litclaw/bin/python"
+_MEMORY = "{.spec.template.spec.containers[0].resources.limits.memory}"
 _LEADER_SECONDS = 900  # a start with many agents may be slow, and its duration is the measured value
 
 
@@ -79,6 +80,19 @@ class Operator:
         try:
             yield
         finally:
+            self.start()
+            self.wait_for_rollout()
+
+    @contextlib.contextmanager
+    def with_memory(self, limit: str) -> Iterator[None]:
+        """Run it with another memory limit, such as ``2Gi``, for the duration of the block. It must be stopped."""
+        before = self._run("get", DEPLOYMENT, "-o", f"jsonpath={_MEMORY}").stdout.strip()
+        self._run("set", "resources", DEPLOYMENT, f"--limits=memory={limit}")
+        try:
+            yield
+        finally:
+            self.stop()
+            self._run("set", "resources", DEPLOYMENT, f"--limits=memory={before}")
             self.start()
             self.wait_for_rollout()
 

@@ -12,6 +12,7 @@ from .writes import Counting
 _MORE = 500  # agents that the operator makes beside the prepared ones, or fewer in a small run
 _IDLE_SECONDS = 60.0
 _LINEAR = 1.2
+_MEMORY = "2Gi"  # the installed limit of 512Mi is enough for 20,000 agents (docs/install.md)
 _FOR_GOALS = 10000  # with fewer agents, the costs of an agent are smaller than the noise
 
 
@@ -33,8 +34,10 @@ def with_scale(run: Run) -> None:
     more = min(_MORE, small)
     run.clean()
     empty = process.wait_for_quiet(run.operator, run.operator.wait_for_leader()).use
-    before = _costs(run, small, 0, more, empty)
-    now = _costs(run, large, small + more, more, empty)
+    run.operator.stop()
+    with run.operator.with_memory(_MEMORY):
+        before = _costs(run, small, 0, more, empty)
+        now = _costs(run, large, small + more, more, empty)
     section, linear = f"scale, {large:,} agents", _LINEAR if small >= _FOR_GOALS else None
     run.add(
         at_most(section, "a start, until in sync", now.started.seconds, "s"),

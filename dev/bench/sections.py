@@ -5,7 +5,7 @@ from functools import partial
 
 from .cli import command_line
 from .crowd import CROWD
-from .instant import with_bare_operator, with_instant
+from .instant import with_instant
 from .proxies import with_hanging_proxy, with_shared_proxy
 from .real import with_real
 from .run import Run
@@ -28,8 +28,6 @@ def measure(run: Run) -> None:
     sizes |= {plan.rotate} if "rotate" in only else set()
     if sizes:
         with_real(run, sizes)
-    if "bare" in only:
-        with_bare_operator(run)
     for section in _by_size(run):
         section()
 
@@ -40,6 +38,7 @@ def _by_size(run: Run) -> list[Callable[[], None]]:
     only, plan = run.plan.only, run.plan
     sizes = set(plan.instant) if "converge-instant" in only else set()
     sizes |= {plan.route} if "route" in only else set()
+    sizes |= {plan.bare} if "bare" in only else set()
     sizes |= {plan.crowd} if only & CROWD else set()
     found: list[tuple[int, Callable[[], None]]] = [(count, partial(with_instant, run, count)) for count in sizes]
     if "hanging-proxy" in only:

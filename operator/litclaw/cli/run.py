@@ -1,5 +1,6 @@
 """``litclaw run``: the operator, as its Deployment runs it."""
 
+import gc
 import re
 import sys
 from typing import Annotated, cast
@@ -8,6 +9,9 @@ import typer
 
 _RECURSION = 30_000
 """The API server accepts objects of 10,000 levels, and every object has to be parsed before it can be refused."""
+_GARBAGE = (20_000, 20, 20)
+"""Thresholds of Python's cyclic garbage collector. With its own (700, 10, 10) the decoding of the API server's objects runs it
+all the time, over everything that the process holds. Memory itself is freed by reference counts."""
 
 
 def run(
@@ -72,6 +76,9 @@ def run(
         cluster_id=cluster_id,
         crash_logs=crash_logs,
     )
+
+    gc.freeze()  # modules and classes stay for good
+    gc.set_threshold(*_GARBAGE)
 
     async def operate() -> None:
         await check_connection()
