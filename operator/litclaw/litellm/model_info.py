@@ -14,7 +14,7 @@ _PRICE = "cost"
 
 
 def models_of(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The ``model_info`` of each model, by its name, in a response of ``/model/info``. An entry that isn't LiteLLM's is left out."""
+    """The ``model_info`` of each model in a response of ``/model/info``, by name. What isn't LiteLLM's is left out."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     entries = body.get("data")
     for entry in entries if isinstance(entries, list) else []:
@@ -49,4 +49,4 @@ def common_info(infos: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

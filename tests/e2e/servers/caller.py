@@ -1,8 +1,8 @@
 """A client that calls a proxy all the time with the key in its mounted Secret, as an agent's tools would.
 
-Usage: caller.py <key file> <base URL> [<calls per second>]. Each call opens a connection of its own. Without a number it makes the
-next call 0.2 s after the last. Prints a line of JSON every second: the numbers of calls, keys, failed calls and refused calls, the
-seconds, and the first failures.
+Usage: caller.py <key file> <base URL> [<calls per second>]. Each call opens a connection of its own. Without a number
+it makes the next call 0.2 s after the last. Prints a line of JSON every second: the numbers of calls, keys, failed calls
+and refused calls, the seconds, and the first failures.
 """
 
 import http.client
