@@ -142,7 +142,7 @@ class FakeKube:
             del self.objects[key]
         return body
 
-    def edited(self, key: Key, **spec: Any) -> Body:
+    def edited(self, key: Key, /, **spec: Any) -> Body:
         """Change fields of an object's spec, as somebody else does; returns the object."""
         body = self.objects[key]
         meta = body["metadata"]
@@ -356,7 +356,7 @@ class Scene:
         self.kube.objects[key_of(body)] = body
         self.cache.store(body)
 
-    def edit(self, kind: str, name: str, **spec: Any) -> None:
+    def edit(self, kind: str, name: str, /, **spec: Any) -> None:
         """Change fields of the spec of an object in namespace ``n``, in the API server and the cache."""
         self.cache.store(self.kube.edited((kind, "n", name), **spec))
 

@@ -12,7 +12,13 @@ from litclaw.render.openclaw.config import default_model, model_facts
 DEPLOYMENTS: list[dict[str, Any]] = [
     {"id": "1", "mode": "chat", "max_input_tokens": 200_000, "supports_vision": True, "input_cost_per_token": 1e-06},
     {"id": "2", "mode": "chat", "max_input_tokens": 128_000, "supports_vision": True, "supports_reasoning": True},
-    {"id": "3", "max_input_tokens": None, "max_output_tokens": 4096, "supports_vision": None, "input_cost_per_token": 3e-06},
+    {
+        "id": "3",
+        "max_input_tokens": None,
+        "max_output_tokens": 4096,
+        "supports_vision": None,
+        "input_cost_per_token": 3e-06,
+    },
 ]
 
 
@@ -34,9 +40,15 @@ def test_a_model_with_several_deployments_has_what_each_of_them_has() -> None:
 
 
 def test_numbers_that_are_none_decide_nothing() -> None:
-    odd = [{"max_tokens": float("nan"), "input_cost_per_token": float("inf")}, {"max_tokens": True}, {"max_tokens": 10**400}]
+    odd = [
+        {"max_tokens": float("nan"), "input_cost_per_token": float("inf")},
+        {"max_tokens": True},
+        {"max_tokens": 10**400},
+    ]
     for order in itertools.permutations(odd):
-        assert models_of(response(*order)) == {"m": {"max_tokens": 10**400}}, "which is no length either, but that is decided elsewhere"
+        assert models_of(response(*order)) == {"m": {"max_tokens": 10**400}}, (
+            "which is no length either, but that is decided elsewhere"
+        )
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": 7}, {"data": [1, [], {}, {"model_name": ""}]}])

@@ -70,7 +70,9 @@ def test_addresses_that_nothing_is_sent_to(api_server: str) -> None:
     assert not guard_of_a_pod({}).refuses("10.96.0.1")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://10.96.0.1", "http://[::1]:1"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://10.96.0.1", "http://[::1]:1"]
+)
 async def test_a_route_to_the_operator_itself_or_the_api_server_is_refused(url: str) -> None:
     with pytest.raises(Blocked, match="LinkLocalAddress: .* leads to a loopback, link-local or metadata address"):
         await locate(guard_of_a_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1"}), url)

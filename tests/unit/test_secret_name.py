@@ -75,7 +75,11 @@ async def test_a_name_that_is_taken_or_refused_leaves_everything_as_it_was(scene
     assert secrets(scene) == before and scene.proxy.rows == keys
     del scene.kube.refuses[SECRET.kind]
     meta = {"namespace": "n", "name": "mine", "uid": "other", "resourceVersion": "1"}
-    scene.kube.objects[SECRET.kind, "n", "mine"] = {"kind": SECRET.kind, "metadata": meta, "data": {"LITELLM_API_KEY": ""}}
+    scene.kube.objects[SECRET.kind, "n", "mine"] = {
+        "kind": SECRET.kind,
+        "metadata": meta,
+        "data": {"LITELLM_API_KEY": ""},
+    }
     await reconcile_agent(scene.context, "n", "a")
     assert secrets(scene) == {**before, "mine": ""} and scene.proxy.rows == keys
 
@@ -106,5 +110,7 @@ async def test_a_key_that_somebody_has_blocked_stays_blocked(scene: Scene) -> No
     await scene.read()
     renamed(scene, "mine")
     with pytest.raises(Blocked, match="KeyBlocked"):
-        await ensure_key(scene.context, agent_of(key={"secretName": "mine"}, status=body(scene)["status"]), scene.access())
+        await ensure_key(
+            scene.context, agent_of(key={"secretName": "mine"}, status=body(scene)["status"]), scene.access()
+        )
     assert list(secrets(scene)) == ["a-litellm"]

@@ -162,7 +162,12 @@ async def _delivered(
         row = await session.client.key(token)
         if row:
             session.table.put(row)
-    if row is None or row.mark is None or not row.mark.is_of(context.cluster, agent.metadata.uid) or row.expires is not None:
+    if (
+        row is None
+        or row.mark is None
+        or not row.mark.is_of(context.cluster, agent.metadata.uid)
+        or row.expires is not None
+    ):
         return None
     if row.blocked and not row.mark.block_reason:
         message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
