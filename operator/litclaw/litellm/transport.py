@@ -88,7 +88,7 @@ class Transport:
                 ssl=tls,
                 limit=_MOST_CONNECTIONS,
                 use_dns_cache=False,
-                socket_factory=functools.partial(_socket, guard),
+                socket_factory=functools.partial(_guarded_socket, guard),
                 **how,
             )
             session = aiohttp.ClientSession(
@@ -207,13 +207,17 @@ def _tls(url: str, authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _socket(guard: AddressGuard, address: tuple[Any, ...]) -> socket.socket:
+def _guarded_socket(guard: AddressGuard, address: tuple[Any, ...]) -> socket.socket:
     """A socket for an address of ``getaddrinfo``'s, before it is connected.
 
     Raises:
         OSError: no proxy is at such an address.
     """
-    family, kind, protocol, _, where = address
-    if guard.refuses(str(where[0])):
+    if guard.refuses(str(address[4][0])):
         raise OSError(errno.EACCES, _REFUSED)
+    return _socket(address)
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
     return socket.socket(family=family, type=kind, proto=protocol)
