@@ -37,6 +37,7 @@ _LONGEST = (
     "test_story",
     "test_faults",
     "test_rotation_under_load",
+    "test_roll_out",
     "test_rotation",
     "test_rotation_of_a_failing_proxy",
     "test_rotation_of_one_key",

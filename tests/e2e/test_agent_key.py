@@ -40,6 +40,18 @@ def _spend(kube: Kube, proxy: Proxy, name: str, *, calls: int = 3) -> float:
     return eventually(booked, what="spend in the status")
 
 
+def test_a_secret_under_another_name_has_the_same_key(kube: Kube, proxy: Proxy) -> None:
+    kube.apply(agent("renamer"))
+    kube.wait_ready("openclawagent", TEAM, "renamer")
+    key = _key(kube, "renamer")
+    kube.apply(agent("renamer", key={"secretName": "renamed"}))
+    eventually(lambda: kube.secret(TEAM, "renamed")["LITELLM_API_KEY"] == key)
+    eventually(lambda: kube.get("secret", TEAM, "renamer-litellm") is None)
+    assert proxy.chat(key).status_code == 200 and _row(kube, proxy, "renamer")["blocked"] in (None, False)
+    kube.delete("openclawagent", TEAM, "renamer")
+    eventually(lambda: kube.get("secret", TEAM, "renamed") is None)
+
+
 def test_every_limit_reaches_litellm(kube: Kube, proxy: Proxy) -> None:
     team = proxy.call("POST", "/team/new", json={"team_alias": "research", "max_budget": 100}).json()["team_id"]
     key: dict[str, Any] = {

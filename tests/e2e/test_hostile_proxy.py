@@ -106,6 +106,10 @@ BLOCKED_URLS = (
     "http://100.100.100.200",
     "http://168.63.129.16",
     "http://METADATA.google.internal.",
+    "http://[64:ff9b:1::a9fe:a9fe]",
+    "http://[::ffff:0:a9fe:a9fe]",
+    "http://127.0.0.1:8080",  # the operator's own pod
+    "http://kubernetes.default.svc:443",
 )
 """URLs that only the operator recognizes."""
 

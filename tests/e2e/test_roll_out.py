@@ -1,15 +1,22 @@
-"""No call is refused while a managed proxy's pods are replaced, with one replica and with two."""
+"""No call is refused while a managed proxy's pods are replaced, with one replica and with two.
+
+A setting, the image, the master key, an evicted pod, another operator: what can happen at one time happens at one time here,
+because each roll-out takes as long as a LiteLLM takes to start.
+"""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pytest_kind import KindCluster
 
 from dev.cluster import images
 
 from .api import Object
 from .database import let_in, own_database
+from .images import also_named
 from .kube import Kube
 from .pods import pod
 from .proxy import Proxy
@@ -20,6 +27,12 @@ from .waiting import LONG_SECONDS, eventually
 NAME = "roller"
 DEPLOYMENT = f"{NAME}-litellm"
 CALLER = f"caller-{NAME}"
+CALLS_PER_SECOND = 20
+SLOWNESS = 3
+"""Calls may take long on a busy machine, and the caller makes one after another in each of its threads."""
+ANSWERS_SECONDS = 60
+"""How long a pod that is about to end still answers."""
+SYSTEM = "litclaw-system"
 PYTHON = "/opt/litclaw/bin/python"
 SCRIPT = Path(__file__).parent / "servers" / "caller.py"
 
@@ -34,19 +47,28 @@ def roller(kube: Kube, proxy: Proxy) -> Iterator[None]:
     kube.apply(agent(NAME, route=NAME))
     kube.wait_ready("openclawagent", TEAM, NAME)
     url = f"http://{DEPLOYMENT}.{AI}.svc.cluster.local:4000"
-    command = [PYTHON, "-c", SCRIPT.read_text(), "/key/LITELLM_API_KEY", url]
+    command = [PYTHON, "-c", SCRIPT.read_text(), "/key/LITELLM_API_KEY", url, str(CALLS_PER_SECOND)]
     body = pod(CALLER, images()["operator"], command, 65534, TEAM)
     [container] = body["spec"]["containers"]
     container["volumeMounts"] = [{"name": "key", "mountPath": "/key"}]
     body["spec"]["volumes"] = [{"name": "key", "secret": {"secretName": f"{NAME}-litellm"}}]
     kube.apply(body)
-    eventually(lambda: seen(kube)["calls"] > 10)
+    eventually(lambda: seen(kube)["calls"] > CALLS_PER_SECOND)
     yield
     kube.delete("pod", TEAM, CALLER, "--grace-period=1")
+    kube.run("delete", ROTATION, f"{NAME}-1", f"{NAME}-2", "--ignore-not-found")
     kube.delete("openclawagent", TEAM, NAME)
     kube.delete("litellmroute", AI, NAME, "--cascade=foreground")
     kube.delete("secret", AI, f"{NAME}-db")
     kube.delete("networkpolicy", AI, f"{NAME}-reaches-main-postgres")
+
+
+@pytest.fixture(scope="module")
+def another_image(kind_cluster: KindCluster, roller: None) -> str:
+    """The proxy's image by another name, as a release has another tag."""
+    name = f"{images()['litellm']}-again"
+    also_named(kind_cluster.name, images()["litellm"], name)
+    return name
 
 
 def seen(kube: Kube) -> Object:
@@ -57,57 +79,124 @@ def seen(kube: Kube) -> Object:
     return found
 
 
-def pods(kube: Kube) -> list[Object]:
-    """The proxy's pods, also those that end."""
-    return kube.list("pods", "-l", f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=proxy")
+def pods(kube: Kube) -> dict[str, Object]:
+    """The proxy's pods that aren't about to end, by name."""
+    found = kube.list("pods", "-l", f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=proxy")
+    return {body["metadata"]["name"]: body for body in found if "deletionTimestamp" not in body["metadata"]}
 
 
-def names(kube: Kube) -> set[str]:
-    """The names of the proxy's pods."""
-    return {body["metadata"]["name"] for body in pods(kube)}
+def replace(kube: Kube, replicas: int, change: Callable[[], object], meanwhile: Callable[[set[str]], object]) -> float:
+    """Change something, and wait until other pods have taken the place of all. Those of before may still end.
+
+    Args:
+        replicas: how many pods there are then.
+        meanwhile: called with the names of the pods of before, when the first new one runs.
+
+    Returns:
+        Seconds from then on.
+    """
+    before = set(pods(kube))
+
+    def first_runs() -> bool:
+        [new, *_] = [body for name, body in pods(kube).items() if name not in before]
+        return "running" in new["status"]["containerStatuses"][0]["state"]
+
+    def replaced() -> bool:
+        deployment = kube.must("deployment", AI, DEPLOYMENT)
+        status, now = deployment["status"], set(pods(kube))
+        assert status["observedGeneration"] == deployment["metadata"]["generation"]
+        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
+        assert not now & before and len(now) == replicas and counts == [replicas] * 3, (now, before, counts)
+        return True
+
+    change()
+    eventually(first_runs, timeout=LONG_SECONDS)
+    ran = time.monotonic()
+    meanwhile(before)
+    eventually(replaced, timeout=LONG_SECONDS)
+    assert seen(kube)["failures"] == []
+    return time.monotonic() - ran
 
 
-def replaced(kube: Kube, before: set[str], replicas: int) -> bool:
-    """Whether no pod of before is left, and all of now are ready."""
-    status = kube.must("deployment", AI, DEPLOYMENT)["status"]
-    now = names(kube)
-    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
-    return not now & before and len(now) == replicas and counts == [replicas] * 3
+def evict(kube: Kube, names: set[str]) -> None:
+    """Evict one of some pods that is ready, as the drain of its node does."""
+
+    def evicted() -> bool:
+        left = names & set(pods(kube))
+        if not left:
+            return True  # the roll-out was faster, and ends it itself
+        name = min(left)
+        meta = {"name": name, "namespace": AI}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+        path = f"/api/v1/namespaces/{AI}/pods/{name}/eviction"
+        done = kube.run("create", "--raw", path, "-f", "-", stdin=json.dumps(body), check=False)
+        assert not done.returncode, done.stderr  # the PodDisruptionBudget may need a moment
+        return True
+
+    eventually(evicted)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_not_one_call_is_refused(kube: Kube, roller: None, replicas: int) -> None:
-    def settled(what: str, before: set[str]) -> None:
-        eventually(lambda: replaced(kube, before, replicas), timeout=LONG_SECONDS, what=what)
-        calls = seen(kube)["calls"]
-        eventually(lambda: seen(kube)["calls"] > calls + 20)
-        assert seen(kube)["failures"] == [], what
+def patch(kube: Kube, **spec: object) -> None:
+    """Change the route."""
+    kube.patch("litellmroute", AI, NAME, {"spec": spec})
 
-    def change(**spec: object) -> None:
-        before = names(kube)
-        kube.patch("litellmroute", AI, NAME, {"spec": spec})
-        settled(str(spec), before)
 
-    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"replicas": replicas}}})
-    settled("the replicas", set())
-    change(routerSettings={"num_retries": 1 + replicas})
-    change(managed={"podAnnotations": {"example.com/turn": str(replicas)}})
+def rotate_master_key(kube: Kube, replicas: int) -> None:
+    """Ask for another master key."""
+    where = {"name": NAME, "namespace": AI}
+    kube.apply(rotation(f"{NAME}-{replicas}", what=["MasterKeys"], routeRef=where))
 
-    before = names(kube)
-    kube.apply(rotation(f"{NAME}-{replicas}", what=["MasterKeys"], routeRef={"name": NAME, "namespace": AI}))
-    settled("the master key", before)
-    wait_phase(kube, f"{NAME}-{replicas}", "Completed", timeout=LONG_SECONDS)
 
-    evicted = min(names(kube))
-    kube.run("-n", AI, "delete", "pod", evicted, "--wait=false")  # with its own grace period, as an eviction
-    settled("an evicted pod", {evicted})
+def upgrade(kube: Kube, change: Callable[[], object]) -> None:
+    """Stop the operator, and start one that wants other pods than the one before, because something has changed meanwhile."""
+    kube.run("-n", SYSTEM, "scale", "deployment/litclaw", "--replicas=0")
+    try:
+        kube.run("-n", SYSTEM, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=litclaw", "--timeout=300s")
+        change()
+    finally:
+        kube.run("-n", SYSTEM, "scale", "deployment/litclaw", "--replicas=2")
+
+
+def nothing(_: object) -> None:
+    """Nothing happens meanwhile."""
+
+
+def test_not_one_call_is_refused_with_one_replica(kube: Kube, roller: None, another_image: str) -> None:
+    def setting_and_image() -> None:
+        patch(kube, routerSettings={"num_retries": 1}, managed={"image": another_image})
+
+    start = replace(kube, 1, lambda: upgrade(kube, setting_and_image), nothing)
+
+    def evict_the_only_one(before: set[str]) -> None:
+        # It answers for another minute (managed.terminationGracePeriodSeconds), and its successor may take longer to start
+        # on a machine that runs several clusters.
+        time.sleep(max(0.0, start - ANSWERS_SECONDS + 10))
+        evict(kube, before)
+
+    replace(kube, 1, lambda: rotate_master_key(kube, 1), evict_the_only_one)
+    wait_phase(kube, f"{NAME}-1", "Completed", timeout=LONG_SECONDS)
+    assert seen(kube)["failures"] == [], "the last old pod has ended"
+
+
+def test_not_one_call_is_refused_with_two_replicas(kube: Kube, roller: None, another_image: str) -> None:
+    managed = {"replicas": 2, "terminationGracePeriodSeconds": 60}
+    replace(kube, 2, lambda: patch(kube, routerSettings={"num_retries": 2}, managed=managed), nothing)
+
+    def image_and_master_key() -> None:
+        patch(kube, managed={"image": None})
+        rotate_master_key(kube, 2)
+
+    replace(kube, 2, lambda: upgrade(kube, image_and_master_key), lambda before: evict(kube, before))
+    wait_phase(kube, f"{NAME}-2", "Completed", timeout=LONG_SECONDS)
+    found = seen(kube)
+    assert found["failures"] == [], "the last old pod has ended"
+    assert found["calls"] > found["seconds"] * CALLS_PER_SECOND / SLOWNESS, found
     kube.wait_ready("litellmroute", AI, NAME)
-    kube.delete(ROTATION, "", f"{NAME}-{replicas}")
 
 
 def test_a_port_that_is_given_up_still_answers(kube: Kube, roller: None) -> None:
     failures = seen(kube)["failed"]
-    kube.patch("litellmroute", AI, NAME, {"spec": {"managed": {"port": 4100}}})
+    patch(kube, managed={"port": 4100})
     eventually(lambda: kube.must("litellmroute", AI, NAME)["status"]["url"].endswith(":4100"))
     eventually(lambda: kube.wait_ready("openclawagent", TEAM, NAME))
     calls = seen(kube)["calls"]

@@ -142,6 +142,15 @@ class FakeKube:
             del self.objects[key]
         return body
 
+    def edited(self, key: Key, /, **spec: Any) -> Body:
+        """Change fields of an object's spec, as somebody else does; returns the object."""
+        body = self.objects[key]
+        meta = body["metadata"]
+        self._version += 1
+        newer = {"resourceVersion": str(self._version), "generation": meta.get("generation", 1) + 1}
+        self.objects[key] = {**body, "spec": {**body["spec"], **spec}, "metadata": {**meta, **newer}}
+        return self.objects[key]
+
     async def create(self, manifest: Mapping[str, Any]) -> Body:
         """Create an Event."""
         self.events.append(manifest)
@@ -346,6 +355,10 @@ class Scene:
         """Put an object into the API server and the cache."""
         self.kube.objects[key_of(body)] = body
         self.cache.store(body)
+
+    def edit(self, kind: str, name: str, /, **spec: Any) -> None:
+        """Change fields of the spec of an object in namespace ``n``, in the API server and the cache."""
+        self.cache.store(self.kube.edited((kind, "n", name), **spec))
 
     def answer_by(self, handler: Handler) -> None:
         """Let a function answer the session's requests from now on."""

@@ -37,6 +37,19 @@ def test_the_models_of_an_agent_are_all_of_the_route_s_or_those_that_it_names() 
     assert [each.name for each in accept(there, agent_of(models=["b"])).models] == ["b"]
 
 
+def test_a_namespace_that_comes_with_its_agents_needs_nobody_to_act() -> None:
+    chosen = {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}
+    there = Scene(route_body(allowedNamespaces=chosen)).context
+    agent = agent_of(namespace="new", routeRef={"name": "r", "namespace": "n"})
+    with pytest.raises(Blocked, match="hasn't seen namespace new yet") as raised:
+        accept(there, agent)
+    assert (raised.value.reason, raised.value.stalled) == ("NamespaceUnknown", False)
+    there.namespaces = ("n", "new")
+    with pytest.raises(Blocked, match="can't read those of new") as raised:
+        accept(there, agent)
+    assert (raised.value.reason, raised.value.stalled) == ("NamespaceUnknown", True), "it may not read it"
+
+
 def test_a_route_that_offers_nothing_yet_is_waited_for() -> None:
     scene = Scene(route_body())
     scene.connection.offer = None

@@ -188,6 +188,24 @@ async def test_a_master_key_goes_over_https_or_through_the_api_server_only() -> 
     assert inside.key.get_secret_value() == MASTER and inside.transport is not None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        route(url="https://elsewhere.example.com"),
+        _external("http://main-litellm.ai.svc.elsewhere.example.com:4000"),
+        _external("http://main-litellm.ai.svc.cluster.local.elsewhere.example.com:4000"),
+    ],
+)
+async def test_a_master_key_goes_to_its_own_proxy_only(body: dict[str, Any]) -> None:
+    """Not where a status says, and not to the Service with which a foreign name begins."""
+    way = await access(Cluster(), body)  # type: ignore[arg-type]
+    assert not isinstance(way, str)
+    if "managed" in body["spec"]:
+        assert way.transport is not None and way.url == URL
+    else:
+        assert way.transport is None and way.key is None
+
+
 async def test_a_private_authority_that_cannot_be_used() -> None:
     cluster = Cluster(body=_external("https://llm.example.com", caBundleSecretRef={"name": "ca", "key": "K"}))
     check = await asked(cluster)

@@ -110,6 +110,14 @@ def test_files_that_are_named_exist() -> None:
                 assert (ROOT / word).exists() or (page.parent / word).exists(), f"{_name(page)}: {word}"
 
 
+def test_tests_that_are_named_exist() -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"^(?:async )?def (test_\w+)", text, re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+        assert named <= defined, f"{_name(page)}: {named - defined}"
+
+
 def test_litclaws_commands_and_options_are_there() -> None:
     commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     used = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -9,6 +10,7 @@ from litclaw.api.agent import AgentStatus, OpenClawAgent
 from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import ConflictError, UnavailableError
 from litclaw.litellm.keys import KeyRow, Limits, Mark
+from litclaw.reconcile.agent.deletion import finalize_agent
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
 from litclaw.reconcile.keys.due import rotate_annotation_digest
 from litclaw.reconcile.keys.ensure import ensure_key
@@ -17,7 +19,7 @@ from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import sealed, without_owner
 from pydantic import SecretStr
 
-from .scenes import URL, Body, Scene, agent_of, key_of_agent
+from .scenes import URL, Body, Scene, agent_body, agent_of, key_of_agent, route_body
 
 OLD, NEW = "sk-the-key-that-the-cache-shows", "sk-the-key-that-the-secret-holds"
 ROTATE = {"litclaw.dev/rotate": "now"}
@@ -120,6 +122,54 @@ async def test_of_two_agents_with_one_secret_name_one_has_the_secret_and_the_oth
         await ensure_key(scene.context, second, scene.access())
     row, _ = await ensure_key(scene.context, first, scene.access())
     assert fingerprint(_delivered(scene)) == row.token
+    assert set(scene.proxy.rows) == {row.token} and not scene.session.undelivered, "no key is left that nobody has"
+
+
+async def test_a_first_delivery_that_is_carried_out_late_puts_nothing_back() -> None:
+    scene = Scene()
+    scene.kube.gives_up.add("Secret")
+    with pytest.raises(UnavailableError):
+        await ensure_key(scene.context, AGENT, scene.access())
+    [late] = scene.kube.given_up
+    row, _ = await ensure_key(scene.context, AGENT, scene.access())
+    assert fingerprint(_delivered(scene)) == row.token
+    with pytest.raises(ConflictError):
+        await scene.kube.apply(late)
+
+
+# A copy of the cluster, with another --cluster-id: it has the same agents, and their Secrets have the original's keys
+
+
+def _copied(**key: str) -> tuple[Scene, OpenClawAgent, KeyRow]:
+    agent = agent_of(key=key)
+    scene = Scene(route_body(), _secret(OLD, "1", agent))
+    row = key_of_agent(OLD, created_at=_created(scene))
+    assert row.mark
+    return scene, agent, scene.create(replace(row, mark=replace(row.mark, cluster="original")))
+
+
+async def test_a_copy_of_the_cluster_leaves_the_originals_keys_alone() -> None:
+    scene, agent, theirs = _copied(alias="copy/a")
+    before = dict(scene.proxy.rows[theirs.token])
+    row, _ = await ensure_key(scene.context, agent, scene.access(Limits(rpm_limit=1)))
+    assert scene.proxy.rows[theirs.token] == before and row.token != theirs.token
+    assert fingerprint(_delivered(scene)) == row.token
+    deleted = agent_body(
+        finalizers=["litclaw.dev/finalizer"], deletionTimestamp=_created(scene), status={"key": {"hash": "1"}}
+    )
+    secret = scene.kube.objects["Secret", "n", "a-litellm"] = _secret(OLD, "5000", agent)
+    scene.cache.store(secret)
+    scene.put(deleted)
+    await finalize_agent(scene.context, deleted)
+    assert set(scene.proxy.rows) == {theirs.token}
+
+
+async def test_an_alias_of_the_originals_is_taken_for_a_copy_of_the_cluster() -> None:
+    scene, agent, theirs = _copied()
+    before = dict(scene.proxy.rows[theirs.token])
+    with pytest.raises(Blocked, match="AliasTaken"):
+        await ensure_key(scene.context, agent, scene.access())
+    assert scene.proxy.rows == {theirs.token: before} and _delivered(scene) == OLD
 
 
 # Retained keys

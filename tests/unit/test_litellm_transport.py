@@ -29,6 +29,7 @@ from litclaw.litellm.errors import (
 )
 from litclaw.litellm.transport import Transport
 from litclaw.net import address
+from litclaw.net.address import AddressGuard
 from pydantic import SecretStr
 
 from .handled import MASTER
@@ -120,7 +121,7 @@ async def test_nothing_is_sent_to_a_metadata_address(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(address, "_METADATA", frozenset({ipaddress.ip_address("127.0.0.1")}))
         async with LiteLLM(f"http://rebound.example:{port}", MASTER) as client:
             for _ in range(2):
-                with pytest.raises(RefusedAddressError, match=r"leads to 127\.0\.0\.1"):
+                with pytest.raises(RefusedAddressError, match="leads to a loopback, link-local or metadata address"):
                     await client.model_info()
         await asyncio.sleep(0.05)
         assert not got
@@ -133,6 +134,21 @@ async def test_of_several_addresses_those_that_are_refused_are_left_out(resolve:
         with pytest.raises(UnavailableError if others else RefusedAddressError):
             await asking(f"http://several.example:{port}")
         assert bool(got) == bool(others)
+
+
+@pytest.mark.parametrize("guard", [AddressGuard(loopback=True), AddressGuard(api_server="127.0.0.1")])
+async def test_what_is_refused_says_the_same_whether_or_not_something_listens(guard: AddressGuard) -> None:
+    async with listening() as (port, got):
+        free = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        nobody = free.sockets[0].getsockname()[1]
+        free.close()
+        await free.wait_closed()
+        said = set()
+        for where in (port, nobody):
+            with pytest.raises(RefusedAddressError) as refused:
+                await asking(f"http://127.0.0.1:{where}", guard=guard)
+            said.add(str(refused.value).replace(str(where), "…"))
+        assert not got and len(said) == 1
 
 
 async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from litclaw.kube.objects import condition_of
+from litclaw.net.address import Reach
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.offer import MOST_MODELS
 from litclaw.reconcile.proxy.session import ProxySession
+from litclaw.reconcile.route import reconcile
 from litclaw.reconcile.route.reconcile import reconcile_route
 
 from .scenes import MODEL, Body, Scene, agent_body, master_key_body, offer_of, route_body, until
@@ -123,10 +125,38 @@ async def test_a_proxy_whose_names_all_are_left_out_has_no_models(scene: Scene) 
     assert (found["status"], found["reason"]) == ("False", "NoModels") and "1 is left out" in found["message"]
 
 
+async def test_the_order_of_the_proxys_models_is_none_of_the_routes(scene: Scene) -> None:
+    scene.proxy.models = {name: {} for name in ("c", "a", "b")}
+    assert await reconciled(scene) == AGENTS
+    offer = scene.context.routes["n", "r"].offer
+    assert offer and [facts.name for facts in offer.models] == ["a", "b", "c"]
+    scene.proxy.models = dict(reversed(scene.proxy.models.items()))
+    assert await reconciled(scene) == [], "another worker of the proxy has answered"
+
+
+async def test_a_name_with_private_and_public_addresses_in_turn_changes_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Reach.PRIVATE]
+
+    async def locate(*_: object) -> tuple[Reach, bool]:
+        return found[-1], True
+
+    monkeypatch.setattr(reconcile, "locate", locate)
+    found.append(Reach.PUBLIC)
+    assert await reconciled(scene) == []
+    connection = scene.context.routes["n", "r"]
+    assert connection.offer and connection.offer.reach is Reach.PRIVATE
+    connection.offer = replace(connection.offer, reach=Reach.PUBLIC)
+    assert await reconciled(scene) == AGENTS
+    found.append(Reach.PRIVATE)
+    assert await reconciled(scene) == AGENTS, "a public one that turns out to be private is"
+
+
 async def test_the_number_of_models_is_bounded_whatever_their_order(scene: Scene) -> None:
     names = [f"m-{number:04}" for number in range(MOST_MODELS + 50)]
     scene.proxy.models = {name: {} for name in reversed(names)}
     await reconciled(scene)
     offer = scene.context.routes["n", "r"].offer
-    assert offer and [facts.name for facts in offer.models] == list(reversed(names[:MOST_MODELS]))
+    assert offer and [facts.name for facts in offer.models] == names[:MOST_MODELS]
     assert "50 are left out" in condition_of(body_of(scene), "ModelsReady")["message"]

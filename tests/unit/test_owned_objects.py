@@ -1,11 +1,15 @@
-"""Objects that a policy of the cluster changes while they are written."""
+"""Objects that a policy of the cluster changes while they are written, or whose name two agents want."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+from litclaw.kube.errors import ConflictError
 from litclaw.kube.resources import DEPLOYMENT
-from litclaw.reconcile.core.conditions import ConditionType
+from litclaw.reconcile.core.conditions import Blocked, ConditionType
 from litclaw.reconcile.core.owned_objects import ensure
+from litclaw.render.agent.configmap import agent_configmap
 from litclaw.render.metadata import Manifest, owned_object
 
 from .scenes import Body, FakeKube, Scene, agent_of
@@ -50,3 +54,17 @@ async def test_what_a_policy_changes_is_applied_once() -> None:
     scene.cache.store({**edited, "metadata": newer, "spec": {**live["spec"], "containers": containers}})
     await ensure(scene.context, manifest("docker.io/x:2"), ConditionType.GATEWAY_READY)
     assert len(kube.applied) == 3, "what somebody has changed since then is put right"
+
+
+async def test_of_two_agents_with_one_configmap_name_one_has_it_and_the_other_a_condition() -> None:
+    scene = Scene()
+    scene.kube.write_seconds = 0.01
+    agents = [agent_of(name=name, uid=name, config={"configMapName": "same"}) for name in "xy"]
+    wanted = [agent_configmap(agent, "{}") for agent in agents]
+    done = await asyncio.gather(
+        *(ensure(scene.context, each, ConditionType.CONFIG_READY, is_new=True) for each in wanted),
+        return_exceptions=True,
+    )
+    assert isinstance(done[0], dict) and isinstance(done[1], ConflictError), done
+    with pytest.raises(Blocked, match="belongs to OpenClawAgent x.*let spec.config.configMapName name another"):
+        await ensure(scene.context, wanted[1], ConditionType.CONFIG_READY)

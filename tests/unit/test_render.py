@@ -2,7 +2,9 @@
 
 import pytest
 from litclaw.api.route import LiteLLMRoute
-from litclaw.net.address import Reach, allow_private_network, base_url, reach
+from litclaw.net.address import AddressGuard, Reach, allow_private_network, base_url, guard_of_a_pod, reach
+from litclaw.reconcile.core.conditions import Blocked
+from litclaw.reconcile.route.connect import locate
 from litclaw.render.route.config_yaml import SettingClashError, config_yaml
 
 
@@ -40,10 +42,42 @@ def route(**spec: object) -> LiteLLMRoute:
         ("http://[fe80::1%25eth0]", Reach.LINK_LOCAL),
         ("http://[::1]", Reach.LOOPBACK),
         ("http://metadata.google.internal", Reach.LINK_LOCAL),
+        ("http://[::ffff:0:169.254.169.254]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1::a9fe:a9fe]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1:abcd::a9fe:a9fe]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1:a9fe:a9:fe00::]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1:ffa9:fe:a9fe::]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1:ffff:a9:fea9:fe00:0]", Reach.LINK_LOCAL),
+        ("http://[64:ff9b:1::127.0.0.1]", Reach.LOOPBACK),
+        ("http://[64:ff9b:1::203.0.114.8]", Reach.PRIVATE),
+        ("http://[64:ff9b::8.8.8.8]", Reach.PUBLIC),
     ],
 )
 def test_the_kind_of_an_address(url: str, where: Reach) -> None:
     assert reach(url) is where
+
+
+@pytest.mark.parametrize("api_server", ["10.96.0.1", "fd00:10:96::1"])
+def test_addresses_that_nothing_is_sent_to(api_server: str) -> None:
+    anywhere, pod = AddressGuard(), guard_of_a_pod({"KUBERNETES_SERVICE_HOST": api_server})
+    mapped = f"::ffff:{api_server}" if "." in api_server else api_server
+    for refused in ("127.0.0.1", "127.1.2.3", "::1", api_server, mapped):
+        assert pod.refuses(refused) and not anywhere.refuses(refused)
+    for refused in ("169.254.169.254", "fd00:ec2::254", "0.0.0.0"):
+        assert pod.refuses(refused) and anywhere.refuses(refused)
+    for taken in ("10.96.0.2", "203.0.114.8", "fd00:10:96::2", "litellm.example.com", ""):
+        assert not pod.refuses(taken)
+    assert not guard_of_a_pod({}).refuses("10.96.0.1")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://10.96.0.1", "http://[::1]:1"]
+)
+async def test_a_route_to_the_operator_itself_or_the_api_server_is_refused(url: str) -> None:
+    with pytest.raises(Blocked, match="LinkLocalAddress: .* leads to a loopback, link-local or metadata address"):
+        await locate(guard_of_a_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1"}), url)
+    where, _ = await locate(AddressGuard(), url)
+    assert where in (Reach.LOOPBACK, Reach.PRIVATE)
 
 
 def test_the_private_network_is_opened_only_where_the_proxy_is_private() -> None:

@@ -13,6 +13,8 @@ from litclaw.handlers.work import Work, drained
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import UnavailableError
+from litclaw.litellm.breaker import Breaker
+from litclaw.litellm.errors import RefusedAddressError
 from litclaw.metrics.recorder import Recorder
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.log_context import logged_request
@@ -21,6 +23,7 @@ from litclaw.reconcile.proxy.session import Credentials
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
+from .handled import MASTER
 from .proxies import Clock, FakeProxy
 from .scenes import Body, FakeKube, Proxies, agent_body, master_key_body, route_body, session_of, until
 
@@ -284,3 +287,13 @@ async def test_a_proxy_that_answers_for_the_first_time_needn_t_wait_for_those_th
         found.ends.set()
         await until(lambda: len(found.work.queue) == 0)
     await client.close()
+
+
+async def test_in_a_pod_nothing_is_sent_to_the_pod_itself_and_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_module, "own_namespace", lambda: "litclaw-system")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    context = work_of(Cache()).context
+    assert context.guard.refuses("10.96.0.1") and not context.guard.refuses("10.96.0.2")
+    async with context.connect(Credentials("http://127.0.0.1:8080", MASTER), Breaker()) as client:
+        with pytest.raises(RefusedAddressError):
+            await client.readiness()

@@ -156,7 +156,9 @@ class AgentSpec(Model):
         json_schema_extra=LIST_SET,
     )
     default_model: ModelName | None = Field(
-        None, description="Model that the agent uses by default. Defaults to the first one."
+        None,
+        description="Model that the agent uses by default. Defaults to the first one that answers chats. If spec.models is "
+        "unset, a default that was chosen before stays while the route has it.",
     )
     fallback_models: list[ModelName] = Field(
         default_factory=list,

@@ -101,7 +101,8 @@ class Key(KeyLimits):
     )
     secret_name: ObjectName | None = Field(
         None,
-        description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL. Defaults to <name>-litellm.",
+        description="Name of the Secret with LITELLM_API_KEY and LITELLM_BASE_URL. Defaults to <name>-litellm. Under another "
+        "name the Secret has the same key, and the former Secret is deleted.",
     )
     rotation: Rotation = Field(
         default_factory=Rotation,

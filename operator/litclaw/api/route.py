@@ -99,7 +99,7 @@ class RouteSpec(Model):
     )
     models: list[RouteModel] = Field(
         default_factory=list,
-        description="Models that agents may request. If unset for an external route, every model of the proxy.",
+        description="Models that agents may request. If unset for an external route, every model of the proxy, by name.",
         max_length=256,
         json_schema_extra=list_map("name"),
     )

@@ -14,6 +14,7 @@ from litclaw.cli.manifests import Manifests
 from litclaw.cli.offline import MADE_UP, UNKNOWN, Info, Made
 from litclaw.cli.options import OutputFormat
 from litclaw.cli.output import plural
+from litclaw.litellm.model_info import models_of
 from litclaw.render.metadata import Manifest
 
 _FILES = (names.CONFIG_YAML, names.OPENCLAW_JSON)
@@ -28,8 +29,10 @@ def read_model_info(path: Path | None) -> Info | None:
     if path is None:
         return None
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["data"]
-        return {str(entry["model_name"]): dict(entry.get("model_info") or {}) for entry in reversed(entries)}
+        body = json.loads(path.read_text(encoding="utf-8"))
+        if all(entry["model_name"] for entry in body["data"]):
+            return models_of(body)
+        raise ValueError("a model without a name")
     except (OSError, ValueError, LookupError, TypeError):
         remedy = 'Save it with: curl -H "Authorization: Bearer $LITELLM_MASTER_KEY" $URL/model/info'
         raise CommandError(f"{path} isn't LiteLLM's response at /model/info", remedy, Exit.USAGE) from None

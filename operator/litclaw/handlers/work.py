@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
 from litclaw.metrics import collector
 from litclaw.metrics.recorder import Recorder
+from litclaw.net.address import OUTSIDE, guard_of_a_pod
 from litclaw.net.cluster_domain import cluster_domain
 from litclaw.reconcile.agent.reconcile import reconcile_agent
 from litclaw.reconcile.context import Context
@@ -64,6 +66,8 @@ class Work:
         self._recorder = recorder
         self._started = time.monotonic()
         self._workers = 1
+        home = own_namespace()
+        guard = guard_of_a_pod(os.environ) if home else OUTSIDE
 
         def connect(credentials: Credentials, breaker: Breaker) -> LiteLLM:
             breaker.on_trusted = lambda: self.queue.limits_changed((credentials.identity, _UNPROVEN))
@@ -75,14 +79,16 @@ class Work:
                 observer=recorder.called_litellm,
                 fence=fence,
                 breaker=breaker,
+                guard=guard,
             )
 
         self.context = Context(
             kube=kube,
             cache=cache,
             cluster=cluster,
-            own_namespace=own_namespace(),
+            own_namespace=home,
             namespaces=namespaces,
+            guard=guard,
             domain=cluster_domain(),
             crash_logs=crash_logs,
             enqueue=self.queue.enqueue,

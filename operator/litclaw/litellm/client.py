@@ -23,7 +23,9 @@ from litclaw.litellm.errors import (
     error_from_response,
 )
 from litclaw.litellm.keys import KeyRow, Limits, Mark, row_from
+from litclaw.litellm.model_info import models_of
 from litclaw.litellm.transport import Transport
+from litclaw.net.address import OUTSIDE, AddressGuard
 from litclaw.net.hooks import Fence, Observer
 
 PAGE_SIZE = 100  # the largest that /key/list accepts
@@ -62,6 +64,7 @@ class LiteLLM:
         fence: called before each request.
         transport: the connections, if they exist already.
         breaker: fails calls at once while the proxy hangs; shared by the clients of one proxy.
+        guard: refuses addresses.
 
     Raises:
         ssl.SSLError: ``authorities`` aren't certificates.
@@ -78,12 +81,13 @@ class LiteLLM:
         fence: Fence | None = None,
         transport: Transport | None = None,
         breaker: Breaker | None = None,
+        guard: AddressGuard = OUTSIDE,
     ) -> None:
         self.url = url
         self._master_key = master_key
         self._before = master_key_before
         self._breaker = breaker or Breaker()
-        self._transport = transport or Transport(url, authorities, observer=observer, fence=fence)
+        self._transport = transport or Transport(url, authorities, observer=observer, fence=fence, guard=guard)
         self._dated: tuple[datetime, float] | None = None
 
     async def __aenter__(self) -> Self:
@@ -144,9 +148,7 @@ class LiteLLM:
 
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
         """LiteLLM's ``model_info`` of each of the proxy's models, by model name."""
-        body = await self._admin("GET", "/model/info", alone=True)
-        entries = [entry for entry in body.get("data") or [] if isinstance(entry, Mapping) and entry.get("model_name")]
-        return {str(entry["model_name"]): entry.get("model_info") or {} for entry in entries}
+        return models_of(await self._admin("GET", "/model/info", alone=True))
 
     async def generate_key(
         self,

@@ -19,7 +19,7 @@ class UnreachableError(LiteLLMError):
 
 
 class RefusedAddressError(LiteLLMError):
-    """The proxy's name leads to a link-local or metadata address: no key was sent there, and none will be."""
+    """The proxy's name leads to an address that is refused (`AddressGuard`): nothing was sent there, and nothing will be."""
 
 
 class UntrustedError(LiteLLMError):

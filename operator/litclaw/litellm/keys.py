@@ -132,6 +132,10 @@ class Mark:
     budget_resets_at: str = ""
     route: str = ""
 
+    def is_of(self, cluster: str, agent: str) -> bool:
+        """True if the key is an agent's of that cluster. A copy of the cluster has an agent with the same uid."""
+        return (self.cluster, self.agent) == (cluster, agent)
+
     def metadata(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """The key's metadata in LiteLLM: the mark, and what else there is.
 

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 
 from litclaw import __version__
 from litclaw.litellm.errors import NotLiteLLMError, RefusedAddressError, UnreachableError, UntrustedError
-from litclaw.net.address import Reach, reach_of_ip
+from litclaw.net.address import OUTSIDE, REFUSED_ADDRESS, AddressGuard
 from litclaw.net.hooks import Fence, Observer, fenced
 
 _TIMEOUTS = {"connect": 5.0, "read": 30.0, "pool": None}  # in seconds
@@ -38,7 +38,7 @@ _MOST_ELEMENTS = 500_000  # of JSON: an empty list takes 3 bytes of a response a
 _MOST_CONNECTIONS = 32
 _KEEP_ALIVE_SECONDS = 4.0  # uvicorn, in which LiteLLM runs, closes an idle connection after 5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"litclaw/{__version__}"}
-_REFUSED = "a link-local or metadata address"
+_REFUSED = f"leads to {REFUSED_ADDRESS}"
 _parsed = functools.lru_cache(maxsize=512)(httpx.URL)  # parsing a URL is a third of httpx's part of a request
 
 
@@ -63,13 +63,20 @@ class Transport:
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
         observer: called after each request.
         fence: called before each request.
+        guard: refuses addresses.
 
     Raises:
         ssl.SSLError: ``authorities`` aren't certificates.
     """
 
     def __init__(
-        self, url: str, authorities: str = "", *, observer: Observer | None = None, fence: Fence | None = None
+        self,
+        url: str,
+        authorities: str = "",
+        *,
+        observer: Observer | None = None,
+        fence: Fence | None = None,
+        guard: AddressGuard = OUTSIDE,
     ) -> None:
         self._url = url
         self._observer = observer
@@ -78,7 +85,11 @@ class Transport:
 
         def connections(**how: Any) -> AiohttpTransport:
             connector = aiohttp.TCPConnector(
-                ssl=tls, limit=_MOST_CONNECTIONS, use_dns_cache=False, socket_factory=_socket, **how
+                ssl=tls,
+                limit=_MOST_CONNECTIONS,
+                use_dns_cache=False,
+                socket_factory=functools.partial(_guarded_socket, guard),
+                **how,
             )
             session = aiohttp.ClientSession(
                 connector=connector,
@@ -196,13 +207,17 @@ def _tls(url: str, authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _socket(address: tuple[Any, ...]) -> socket.socket:
+def _guarded_socket(guard: AddressGuard, address: tuple[Any, ...]) -> socket.socket:
     """A socket for an address of ``getaddrinfo``'s, before it is connected.
 
     Raises:
         OSError: no proxy is at such an address.
     """
-    family, kind, protocol, _, where = address
-    if reach_of_ip(str(where[0])) is Reach.LINK_LOCAL:
-        raise OSError(errno.EACCES, f"leads to {where[0]}, {_REFUSED}")
+    if guard.refuses(str(address[4][0])):
+        raise OSError(errno.EACCES, _REFUSED)
+    return _socket(address)
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
     return socket.socket(family=family, type=kind, proto=protocol)

@@ -5,7 +5,6 @@ server, and over HTTPS with a verified certificate. Without it, only questions t
 """
 
 import base64
-import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +14,16 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import SecretStr
 
 from litclaw.api import names
+from litclaw.api.managed import Managed
 from litclaw.cli.view import Body
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
 from litclaw.kube.resources import SECRET
 from litclaw.litellm.transport import Response, Transport
+from litclaw.net import cluster_domain
 from litclaw.net.address import Reach, base_url, reach
+from litclaw.render.proxy_peer import service_of
 
-_SERVICE_HOST = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?")
 _KEY_HEADER = "x-litellm-api-key"
 """LiteLLM accepts it like Authorization, which the API server doesn't pass on."""
 
@@ -85,13 +86,13 @@ class Access:
 async def access(kube: Kube, route: Body) -> Access | str:
     """How to reach a route's proxy, or why it can't be reached."""
     external = route["spec"].get("external")
-    url = base_url(external["url"]) if external else (route.get("status") or {}).get("url") or ""
-    parts = urlsplit(url)
-    if not parts.hostname:
+    if not external and not (route.get("status") or {}).get("url"):
         return "it has no address yet"
-    service = _SERVICE_HOST.fullmatch(parts.hostname)
+    url = base_url(external["url"]) if external else _managed_url(route)
+    parts = urlsplit(url)
+    service = service_of(url)
     if service and parts.scheme == "http":
-        transport = ThroughApiServer(kube, service[2], service[1], parts.port or 80)
+        transport = ThroughApiServer(kube, *service, parts.port or 80)
         key, no_key = await _master_key(kube, route)
         return Access(url, "through the API server", transport, "", key, no_key)
     if service or reach(url) in (Reach.LOOPBACK, Reach.LINK_LOCAL):
@@ -110,6 +111,13 @@ async def access(kube: Kube, route: Body) -> Access | str:
         authorities = found
     key, no_key = await _master_key(kube, route)
     return Access(url, "directly", None, authorities, key, no_key)
+
+
+def _managed_url(route: Body) -> str:
+    """The URL of a managed route's Service. The status has it too, but who may write that may not choose where the key goes."""
+    meta, port = route["metadata"], Managed.model_fields["port"].default
+    port = (route["spec"].get("managed") or {}).get("port", port)
+    return f"http://{names.route_workload(meta['name'])}.{meta['namespace']}.svc.{cluster_domain.DEFAULT}:{port}"
 
 
 def master_key_secret(route: Body) -> tuple[str, str]:

@@ -31,11 +31,7 @@ def accept(context: Context, agent: OpenClawAgent) -> Access:
         raise Blocked(ConditionType.ROUTE_ACCEPTED, "RouteNotFound", message, stalled=True)
     allowed = allows_namespace(context, body, agent.metadata.namespace)
     if allowed is None:
-        message = (
-            f"{where} chooses namespaces by their labels, and the operator can't read those of "
-            f"{agent.metadata.namespace}: give it the right to get that namespace, or let the route's owner allow All."
-        )
-        raise Blocked(ConditionType.ROUTE_ACCEPTED, "NamespaceUnknown", message, stalled=True)
+        raise _unknown_namespace(context, where, agent.metadata.namespace)
     if not allowed:
         message = (
             f"{where} doesn't allow agents of namespace {agent.metadata.namespace}, so it gets no key, and one that it "
@@ -50,6 +46,20 @@ def accept(context: Context, agent: OpenClawAgent) -> Access:
     _wait_for_models(agent, where, offer.models, body["spec"])
     models = models_of(agent, where, offer.models)
     return Access(connection, offer, models, _limits(agent, offer))
+
+
+def _unknown_namespace(context: Context, where: str, namespace: str) -> Blocked:
+    """An operator that watches all namespaces may see a new one a moment after its agents. One for some may not read it."""
+    labels = f"{where} chooses namespaces by their labels, and the operator"
+    if context.namespaces:
+        message = (
+            f"{labels} can't read those of {namespace}: give it the right to get that namespace, or let the route's owner "
+            "allow All."
+        )
+    else:
+        message = f"{labels} hasn't seen namespace {namespace} yet."
+    stalled = bool(context.namespaces)
+    return Blocked(ConditionType.ROUTE_ACCEPTED, "NamespaceUnknown", message, stalled=stalled)
 
 
 def _wait_for_models(

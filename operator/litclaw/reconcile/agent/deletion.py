@@ -88,7 +88,7 @@ async def _end_all(context: Context, agent: OpenClawAgent, session: ProxySession
     token = (secret.get("data") or {}).get(names.API_KEY)
     if token and token not in tokens and home and home.session is session:
         row = await session.client.key(token)
-        if row and row.mark and row.mark.agent == agent.metadata.uid:
+        if row and row.mark and row.mark.is_of(context.cluster, agent.metadata.uid):
             tokens.add(token)
     if tokens:
         await delete_keys(session, sorted(tokens))

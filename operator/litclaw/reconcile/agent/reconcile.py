@@ -32,7 +32,7 @@ from litclaw.reconcile.keys.ensure import blocked_by, ensure_key
 from litclaw.reconcile.keys.period import seconds_until_reset
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.render.agent.configmap import agent_configmap
-from litclaw.render.openclaw.config import OpenClawConfig, openclaw_config
+from litclaw.render.openclaw.config import OpenClawConfig, default_model, openclaw_config
 from litclaw.render.openclaw.releases import TooOldError
 
 REQUIRED_CONDITIONS = (ConditionType.ROUTE_ACCEPTED, ConditionType.KEY_READY, ConditionType.CONFIG_READY)
@@ -225,7 +225,7 @@ async def _converge(
     conditions.set_true(ConditionType.CONFIG_READY, reason, " ".join(config.remarks))
     found.rendered = {
         "allow_private_network": config.allow_private_network,
-        "default_model": agent.spec.default_model or access.models[0].name,
+        "default_model": default_model(agent, access.models),
         "config_map_name": agent.config_map_name,
     }
     await deploy_gateway(context, agent, configmap, access.offer.peer, conditions)

@@ -9,6 +9,7 @@ from litclaw.kube.cache import Cache, is_trimmed, key_of
 from litclaw.kube.client import Kube
 from litclaw.kube.resources import AGENT, BY_KIND
 from litclaw.net import cluster_domain
+from litclaw.net.address import OUTSIDE, AddressGuard
 from litclaw.reconcile.core.event_rate import EventRateLimit
 from litclaw.reconcile.core.queue import Request
 
@@ -29,6 +30,7 @@ class Cluster:
         now: the clock.
         own_namespace: the operator's; None outside a cluster.
         namespaces: the namespaces that this operator serves; empty: all.
+        guard: refuses addresses of proxies.
         domain: the cluster's, under which its Services have names.
         crash_logs: True if conditions may show the last lines of a crashed container's log.
         events: limits how often an event is emitted.
@@ -43,6 +45,7 @@ class Cluster:
     now: Callable[[], datetime] = utc_now
     own_namespace: str | None = None
     namespaces: tuple[str, ...] = ()
+    guard: AddressGuard = OUTSIDE
     domain: str = cluster_domain.DEFAULT
     crash_logs: bool = False
     events: EventRateLimit = field(default_factory=EventRateLimit)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
-from litclaw.kube.cache import compact
+from litclaw.kube.cache import compact, fingerprint, owner_of
 from litclaw.kube.diff import is_as
 from litclaw.kube.resources import AGENT, SECRET
 from litclaw.litellm.errors import AliasTakenError, LicenceError, LiteLLMError, RejectedError, UnauthorizedError
@@ -35,7 +35,7 @@ from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secre
 from litclaw.reconcile.keys.retire import MOST_OLD, ends_at, key_gone, retire_old_keys
 from litclaw.reconcile.proxy.connection import Access
 from litclaw.reconcile.proxy.session import ProxySession
-from litclaw.render.agent.secret import agent_secret
+from litclaw.render.agent.secret import VIRTUAL_KEY, agent_secret
 from litclaw.render.metadata import Manifest, sealed
 
 
@@ -54,11 +54,13 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
     value: SecretStr | None = None
     try:
         await adopt_retained_keys(context, agent, session)
-        live = cached or (None if _is_new(agent, session) else await _read_secret(context, agent))
+        live = cached or (None if _is_new(agent, session) else await _read_secret(context, agent, agent.secret_name))
+        if live is None:
+            live = await _rename_secret(context, agent, session)
         row, grace = await _find(context, agent, access, live, shape)
         if cached and (row is None or _newer(session, agent, row)):
             # The cache may be behind, such as that of a standby that takes over; no key is ended because of that.
-            live = await _read_secret(context, agent)
+            live = await _read_secret(context, agent, agent.secret_name)
             row, grace = await _find(context, agent, access, live, shape)
         if row is None:
             row, value = await _new_key(context, agent, access, live)
@@ -91,11 +93,22 @@ async def _find(
     """The live key that the Secret holds, and the grace period with which it is to be replaced now, if it is due."""
     session = access.session
     if not is_retained_secret(agent, session, live):
-        check_ours(live, shape, ConditionType.KEY_READY)
-    row = await _delivered(agent, session, live)
+        try:
+            check_ours(live, shape, ConditionType.KEY_READY)
+        except Blocked:
+            await _end_undelivered(agent, session)
+            raise
+    row = await _delivered(context, agent, session, live)
     if row is None or not access.connection.usable or len(session.table.of(agent.metadata.uid)) > MOST_OLD:
         return row, None
     return row, rotation_due(context, agent, access.offer.key_defaults, row)
+
+
+async def _end_undelivered(agent: OpenClawAgent, session: ProxySession) -> None:
+    """End a key that can't be delivered any more: another owner has the Secret's name, so a write of ours is refused."""
+    if undelivered := session.undelivered.get(agent.metadata.uid):
+        await delete_keys(session, [undelivered[0]])
+        del session.undelivered[agent.metadata.uid]
 
 
 def _is_new(agent: OpenClawAgent, session: ProxySession) -> bool:
@@ -137,7 +150,9 @@ def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
     return Blocked(ConditionType.KEY_READY, "ProxyUnavailable", message, stalled=False, retry=intervals.PROXY_RETRY)
 
 
-async def _delivered(agent: OpenClawAgent, session: ProxySession, live: Mapping[str, Any] | None) -> KeyRow | None:
+async def _delivered(
+    context: Context, agent: OpenClawAgent, session: ProxySession, live: Mapping[str, Any] | None
+) -> KeyRow | None:
     """The key that the Secret holds, if it is the agent's own and live."""
     token = ((live or {}).get("data") or {}).get(names.API_KEY)
     if token is None:
@@ -147,7 +162,12 @@ async def _delivered(agent: OpenClawAgent, session: ProxySession, live: Mapping[
         row = await session.client.key(token)
         if row:
             session.table.put(row)
-    if row is None or row.mark is None or row.mark.agent != agent.metadata.uid or row.expires is not None:
+    if (
+        row is None
+        or row.mark is None
+        or not row.mark.is_of(context.cluster, agent.metadata.uid)
+        or row.expires is not None
+    ):
         return None
     if row.blocked and not row.mark.block_reason:
         message = f"The key {row.alias!r} is blocked in LiteLLM, and not by Litclaw: unblock it there."
@@ -215,9 +235,45 @@ async def _keep_secret(
         await apply(context, manifest, live, ConditionType.KEY_READY)
 
 
-async def _read_secret(context: Context, agent: OpenClawAgent) -> dict[str, Any] | None:
-    """The agent's Secret as the API server has it, compact."""
-    found = await context.kube.get(SECRET, agent.metadata.namespace, agent.secret_name)
+async def _rename_secret(context: Context, agent: OpenClawAgent, session: ProxySession) -> dict[str, Any] | None:
+    """Write the live key of a Secret under the agent's former `secret_name` into one with the name of now.
+
+    So nobody who still has the former one is refused. It is deleted with the agent's other objects of before, when everything
+    else names the new one.
+
+    Returns:
+        The new Secret, compact; None: there is no former one with a live key.
+
+    Raises:
+        Blocked: the API server refuses the Secret.
+        ConflictError: somebody was faster.
+    """
+    for name in _former_secret_names(context, agent):
+        former = await _read_secret(context, agent, name)
+        owner = owner_of(former["metadata"]) if former else None
+        if owner is None or owner.uid != agent.metadata.uid:
+            continue
+        row = await _delivered(context, agent, session, former)
+        value = (await values(context, agent.metadata.namespace, name) or {}).get(names.API_KEY)
+        if row and value and fingerprint(value.get_secret_value()) == row.token:
+            manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=session.url)
+            return compact(await apply(context, manifest, None, ConditionType.KEY_READY))
+    return None
+
+
+def _former_secret_names(context: Context, agent: OpenClawAgent) -> list[str]:
+    """Of the status, which survives a restart, and of the cache, where the status could not be written."""
+    found = {agent.status.secret_name}
+    for body in context.cache.owned_by(agent.metadata.uid):
+        meta = body["metadata"]
+        if body["kind"] == SECRET.kind and (meta.get("labels") or {}).get(names.LABEL_COMPONENT) == VIRTUAL_KEY:
+            found.add(meta["name"])
+    return sorted(found - {"", agent.secret_name})
+
+
+async def _read_secret(context: Context, agent: OpenClawAgent, name: str) -> dict[str, Any] | None:
+    """A Secret of the agent's namespace as the API server has it, compact."""
+    found = await context.kube.get(SECRET, agent.metadata.namespace, name)
     return compact({"apiVersion": SECRET.api_version, "kind": SECRET.kind, **found}) if found else None
 
 

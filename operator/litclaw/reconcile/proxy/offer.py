@@ -14,15 +14,11 @@ MOST_MODELS = 1_000
 
 
 def offered_names(found: Collection[str]) -> tuple[str, ...]:
-    """The names among a proxy's models that agents may use: those that the API allows, in the proxy's order.
+    """The names among a proxy's models that agents may use: those that the API allows, at most `MOST_MODELS`.
 
-    Where there are more than `MOST_MODELS`, the first by the alphabet, because the proxy's order changes.
+    They are sorted, because each process of a proxy has its own order.
     """
-    names = [name for name in found if is_model_name(name)]
-    if len(names) > MOST_MODELS:
-        kept = set(sorted(names)[:MOST_MODELS])
-        names = [name for name in names if name in kept]
-    return tuple(names)
+    return tuple(sorted(filter(is_model_name, found))[:MOST_MODELS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,8 @@ class Offer:
         authorities: certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
         reach: where the proxy is, as OpenClaw's private-network check sees it.
         peer: the destination that the agents' NetworkPolicies open.
-        models: the models that agents may use, in the route's order; empty: none is known yet.
+        models: the models that agents may use, in the route's order or, where it names none, by name; empty: none is known
+            yet.
         limited: True if the proxy serves more models than the route offers.
         key_defaults: limits and rotation of keys whose agents don't set them.
         usable: True if keys can be created now.

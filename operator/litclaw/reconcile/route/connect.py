@@ -11,7 +11,7 @@ import yarl
 from litclaw.api.route import External, KnownProxy, LiteLLMRoute
 from litclaw.kube.errors import InvalidError
 from litclaw.kube.resources import SERVICE
-from litclaw.net.address import Reach, base_url, host, reach
+from litclaw.net.address import REFUSED_ADDRESS, AddressGuard, Reach, base_url, host, reach
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals, secret_values
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
@@ -78,11 +78,11 @@ def _invalid_certificates() -> Blocked:
     )
 
 
-async def locate(url: str) -> tuple[Reach, bool]:
+async def locate(guard: AddressGuard, url: str) -> tuple[Reach, bool]:
     """Where the proxy is, by its name and the addresses of the name; and True if the name resolves.
 
     Raises:
-        Blocked: it is at a link-local or metadata address, to which no key may be sent.
+        Blocked: it is at an address to which nothing is sent.
     """
     addresses: list[str] = []
     try:
@@ -91,8 +91,9 @@ async def locate(url: str) -> tuple[Reach, bool]:
     except (OSError, UnicodeError):
         log.debug("%s doesn't resolve", host(url))  # the observation reports it in a condition
     where = reach(url, addresses)
-    if where is Reach.LINK_LOCAL:
-        message = f"{url} is at a link-local or metadata address, which can't be a LiteLLM proxy: correct the URL."
+    own = guard.loopback and where is Reach.LOOPBACK
+    if where is Reach.LINK_LOCAL or own or any(map(guard.refuses, (host(url), *addresses))):
+        message = f"{url} leads to {REFUSED_ADDRESS}: correct the URL."
         raise Blocked(ConditionType.PROXY_READY, "LinkLocalAddress", message, stalled=True, retry=intervals.REFUSED)
     return where, bool(addresses)
 

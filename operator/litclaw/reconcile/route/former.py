@@ -202,7 +202,7 @@ async def reach(context: Context, key: RouteKey, route: LiteLLMRoute, proxy: Kno
             raise LostError(
                 f"{where} doesn't have the master key of {proxy.url} any more, or one that could be guessed."
             )
-        await locate(checked_url(proxy.url))
+        await locate(context.guard, checked_url(proxy.url))
         session = context.proxies.session_for(key, credentials, None)
     except Blocked as error:
         raise LostError(error.message) from None

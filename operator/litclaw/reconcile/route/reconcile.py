@@ -10,6 +10,7 @@ from litclaw.api.quantity import format_usd
 from litclaw.api.route import LiteLLMRoute, RouteKeys, RouteStatus
 from litclaw.kube.resources import ROUTE
 from litclaw.litellm.errors import LiteLLMError
+from litclaw.net.address import Reach
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
@@ -172,7 +173,7 @@ async def _converge(
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked(ConditionType.PROXY_READY, "InvalidSpec", message, stalled=True)
-    where, resolves = await locate(found.url)
+    where, resolves = await locate(context.guard, found.url)
     connection = connect(context, key, credentials)
     before = connection.offer
     connection.session.blocks_spread = managed is None or managed.redis is not None
@@ -185,7 +186,7 @@ async def _converge(
     connection.offer = Offer(
         url=found.url,
         authorities=credentials.authorities,
-        reach=where if resolves or before is None else before.reach,  # an unresolved name hasn't moved
+        reach=_lasting_reach(where, before, resolves=resolves),
         peer=await peer_of(context, route, found.url),
         models=models,
         limited=bool(route.spec.external and route.spec.models),
@@ -199,6 +200,17 @@ async def _converge(
         conditions.set_true(ConditionType.MODELS_READY, "Served", models_left_out(route, observation, models).strip())
     if pending:
         raise pending
+
+
+def _lasting_reach(now: Reach, before: Offer | None, *, resolves: bool) -> Reach:
+    """Where the proxy is, for its agents: private as long as this process has seen it so once.
+
+    A name may lead to public and private addresses in turn, and each turn would restart every gateway. A name that doesn't
+    resolve hasn't moved.
+    """
+    if before and (before.reach is Reach.PRIVATE or not resolves):
+        return before.reach
+    return now
 
 
 def _needs_fresh(route: LiteLLMRoute, offer: Offer | None) -> bool:

@@ -1,9 +1,13 @@
 """An agent's Secrets: the virtual key, whose value is stored nowhere else, and the gateway's token."""
 
+from typing import Final
+
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
 from litclaw.render.metadata import Manifest, encode, owned_object
 
+VIRTUAL_KEY: Final = "virtual-key"
+"""The component of the Secret with the virtual key."""
 _SHOWN_CHARACTERS = 8
 
 
@@ -17,7 +21,7 @@ def agent_secret(agent: OpenClawAgent, *, key: str, token: str, base_url: str) -
         base_url: root of the proxy.
     """
     annotations = {**names.RELOADER, names.ANNOTATION_KEY: token[:_SHOWN_CHARACTERS]}
-    manifest = owned_object(agent, "v1", "Secret", agent.secret_name, component="virtual-key", annotations=annotations)
+    manifest = owned_object(agent, "v1", "Secret", agent.secret_name, component=VIRTUAL_KEY, annotations=annotations)
     return {**manifest, "type": "Opaque", "data": encode({names.API_KEY: key, names.BASE_URL: base_url})}
 
 

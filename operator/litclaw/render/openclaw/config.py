@@ -26,6 +26,7 @@ _PRICES = {
     "cacheRead": "cache_read_input_token_cost",
     "cacheWrite": "cache_creation_input_token_cost",
 }
+_CHAT_MODES = ("chat", "responses")
 _MOST_TOKENS = 100_000_000  # the bound in spec.models[].openclaw
 _HIGHEST_PRICE = 1_000_000  # US dollars per token
 
@@ -39,6 +40,7 @@ class ModelFacts:
         context_window: in tokens; None: unknown.
         max_tokens: maximum length of an answer in tokens; None: unknown.
         cost: US dollars per million tokens, by OpenClaw's name of the price.
+        chat: True if it answers chats, as far as the proxy knows; False for embeddings, images, speech and so on.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelFacts:
     context_window: int | None
     max_tokens: int | None
     cost: tuple[tuple[str, float], ...] = ()
+    chat: bool = True
 
 
 def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> ModelFacts:
@@ -64,7 +67,25 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
         context_window=given.context_window or _tokens(info, "max_input_tokens", "max_tokens"),
         max_tokens=given.max_tokens or _tokens(info, "max_output_tokens", "max_tokens"),
         cost=tuple((name, price) for name, field in _PRICES.items() if (price := _per_million(info.get(field)))),
+        chat=not info.get("mode") or info["mode"] in _CHAT_MODES,
     )
+
+
+def default_model(agent: OpenClawAgent, models: Sequence[ModelFacts]) -> str:
+    """The model that an agent uses by default: the one that it names, or the first that answers chats.
+
+    Where the agent names no models, the one that it has stays while there is one of that name: a model that a route's owner
+    adds is no reason to restart every gateway with another one.
+
+    Args:
+        agent: the resource, with its status.
+        models: the models that it may use, at least one.
+    """
+    if agent.spec.default_model:
+        return agent.spec.default_model
+    usable = [facts.name for facts in models if facts.chat] or [facts.name for facts in models]
+    before = agent.status.default_model
+    return before if before in usable and not agent.spec.models else usable[0]
 
 
 def _number(value: object, least: float, most: float) -> float | int | None:
@@ -123,7 +144,6 @@ def owned_config(
         authorities: CA certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
     """
     spec = agent.spec
-    default = spec.default_model or models[0].name
     provider: dict[str, Any] = {
         "api": "openai-completions",
         "apiKey": Reference.to(names.API_KEY),
@@ -138,7 +158,7 @@ def owned_config(
         request["tls"] = {"ca": authorities}
     if request:
         provider["request"] = request
-    model: dict[str, Any] = {"primary": f"{PROVIDER}/{default}"}
+    model: dict[str, Any] = {"primary": f"{PROVIDER}/{default_model(agent, models)}"}
     if spec.fallback_models:
         model["fallbacks"] = [f"{PROVIDER}/{name}" for name in spec.fallback_models]
     defaults: dict[str, Any] = {"model": model}
@@ -271,7 +291,7 @@ def openclaw_config(
         agent: the resource.
         base_url: root of the proxy, without ``/v1`` (OpenClaw adds the path).
         allow_private_network: whether OpenClaw may call the proxy at a private address.
-        models: the models that the agent may use, at least one; the first is the default if the agent names none.
+        models: the models that the agent may use, at least one; see `default_model`.
         authorities: CA certificates, in PEM, that the proxy's own is checked against; empty: the usual ones.
 
     Raises:
