@@ -49,6 +49,21 @@ def case_of(name: str) -> str:
     return found[0] if found else ""
 
 
+def is_numbered(name: str) -> bool:
+    """Whether an object or a tenant belongs to a numbered case: every case but that of the real managed route has a number."""
+    return case_of(name)[1:].isdigit()
+
+
+def case_of_alias(alias: str, namespace: str) -> str:
+    """The case that a key belongs to, by its alias; empty: none.
+
+    Args:
+        namespace: of the cases. Their keys are named ``<namespace>/<name>``, and the name begins with the case's.
+    """
+    given, _, name = alias.partition("/")
+    return case_of(name) if given == namespace else ""
+
+
 def kube_name(method: str, path: str) -> Name:
     """The name of a request to the API server. The names of a case's objects begin with the case's name."""
     reads = method == "GET"

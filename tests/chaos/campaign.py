@@ -27,6 +27,8 @@ from .lifecycle import Say
 from .master_keys import KINDS as MASTER_KEY_KINDS
 from .master_keys import MasterKeys
 from .process import OperatorProcess
+from .roll_outs import KINDS as ROLL_OUT_KINDS
+from .roll_outs import RollOuts
 from .stage import NAMESPACE_NAME, Stage
 from .stories import STORIES
 from .sweep import Sweep
@@ -38,7 +40,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 SYSTEM = "litclaw-system"
 WORKERS = "--workers=100"
 """More than there are cases at a time, because a call that waits for a kill occupies a worker."""
-GROUPS = ("calls", "kills", "watches", "starts", "leaders", "clock", "master-keys")
+GROUPS = ("calls", "kills", "watches", "starts", "leaders", "clock", "roll-outs", "master-keys")
+WITHOUT_STORIES = ("roll-outs", "master-keys")
+"""Groups about the real managed route."""
 _REPORT = ROOT / "build" / "chaos"
 _LEFT_SECONDS = 300
 
@@ -119,11 +123,11 @@ async def campaign(cluster: Cluster, litellms: Mapping[str, LiteLLM], folder: Pa
     masters = {each.service: each.master for each in litellms.values()}
     async with (
         await ApiServer.connect(cluster.kubeconfig) as api,
-        Proxies(cluster, services) as proxies,
+        Proxies(cluster, services, masters) as proxies,
         await Kube.connect(str(cluster.kubeconfig)) as kube,
         World(api, proxies, NAMESPACE_NAME).open() as world,
     ):
-        stage = Stage(kube, proxies, masters, world)
+        stage = Stage(kube, proxies, world)
         await stage.open()
         await stage.clear()
         await stage.forget_keys()
@@ -152,10 +156,14 @@ def existing() -> Cluster:
 
 
 def litellms(cluster: Cluster) -> dict[str, LiteLLM]:
-    """Two real LiteLLMs with PostgreSQL in a cluster; the second is for the routes that agents move to (`stories`)."""
+    """Two real LiteLLMs with PostgreSQL in a cluster.
+
+    The second is for the routes that agents move to (`stories`). It has two workers, as a large installation has.
+    """
     kube = Objects(cluster)
     found = {"": LiteLLM(f"{AI}/main-litellm", make_main(kube))}
-    kube.apply(managed_route("other"))
+    managed = {"database": {"embedded": {"storage": "1Gi"}}, "env": [{"name": "NUM_WORKERS", "value": "2"}]}
+    kube.apply(managed_route("other", managed=managed))
     kube.wait_ready("litellmroute", AI, "other", timeout=600)
     return {**found, "-b": LiteLLM(f"{AI}/other-litellm", kube.secret(AI, "other-master-key")["LITELLM_MASTER_KEY"])}
 
@@ -239,7 +247,7 @@ async def _run(
     """Run the groups, and report each at its end; returns whether a case failed."""
     failed = False
     async with campaign(cluster, litellms, folder) as found:
-        groups = Groups(found, plan, say)
+        groups = Groups(found, cluster, plan, say)
         for name in ("cases",) if plan.cases else plan.groups:
             started = time.monotonic()
             outcomes = await groups.run(name)
@@ -259,8 +267,9 @@ async def _run(
 class Groups:
     """The campaign's groups, each with operators of its own."""
 
-    def __init__(self, found: Campaign, plan: Plan, say: Say) -> None:
+    def __init__(self, found: Campaign, cluster: Cluster, plan: Plan, say: Say) -> None:
         self._found = found
+        self._cluster = cluster
         self._plan = plan
         self._say = say
         self._stories = [STORIES[name] for name in plan.stories]
@@ -278,7 +287,7 @@ class Groups:
     async def run(self, name: str) -> list[Outcome]:
         """Run one of `GROUPS`, or ``cases``: those that the plan names."""
         sweep, world, means = self._sweep, self._found.world, self._plan.means
-        if not sweep.recorded and name != "master-keys":
+        if not sweep.recorded and name not in WITHOUT_STORIES:
             await self._record()
         if name == "leaders":
             return await troubles.leaders(sweep, world, self._pair, self._stories, means)
@@ -286,6 +295,10 @@ class Groups:
             async with self._found.running() as operator:
                 kinds = [kind for kind in MASTER_KEY_KINDS if means(kind)]
                 return await MasterKeys(self._found.stage, operator, self._say).run(kinds)
+        if name == "roll-outs":
+            async with self._found.running() as operator:
+                kinds = [kind for kind in ROLL_OUT_KINDS if means(kind)]
+                return await RollOuts(self._found.stage, self._cluster, operator, self._say).run(kinds)
         async with self._one() as operator:
             if name == "cases":
                 return await sweep.run([Case.parse(each) for each in self._plan.cases])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .faults import KILLS, Fault
-from .stories import STORIES, Story
+from .stories import STORIES
+from .story import Story
 
 
 @dataclass(frozen=True)

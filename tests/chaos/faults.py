@@ -1,5 +1,6 @@
 """The faults: one at a call, or one of the watches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,24 @@ class Fault:
         if door not in (KUBE, LITELLM) or kind not in (*KINDS, *KILLS, STALE):
             raise ValueError(f"{text!r} is no fault: it is <door>:<call>:<n>:<kind>")
         return cls(door, call, int(nth), kind)
+
+
+def kinds_at(place: int, kinds: Sequence[str], *, crosses: bool) -> tuple[str, ...]:
+    """The kinds of faults that a call meets.
+
+    A story that crosses objects has many calls, and the statuses differ little: each of its calls meets one of `STATUSES`, the
+    next call the next one.
+
+    Args:
+        place: the number of the call among all of its story.
+        kinds: those to choose from.
+        crosses: whether it is such a story.
+    """
+    statuses = [kind for kind in kinds if kind.isdigit()]
+    if not crosses or not statuses:
+        return tuple(kinds)
+    one = statuses[place % len(statuses)]
+    return tuple(kind for kind in kinds if kind == one or not kind.isdigit())
 
 
 @dataclass

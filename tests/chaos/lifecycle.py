@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from litclaw.kube.resources import AGENT
+from litclaw.kube.resources import AGENT, ROUTE
 
-from .stage import SPENT, Stage, token_of
-from .stories import Story, is_begun
+from .calls import case_of
+from .stage import SPENT, Snapshot, Stage, token_of
+from .story import Story, is_begun
 
 POLL_SECONDS = 2.5
 _BEGIN_SECONDS = 300.0
@@ -44,51 +45,62 @@ async def begin(stage: Stage, named: Mapping[str, Story]) -> None:
     for name, story in named.items():
         stage.world.cases.pop(name, None)
         await stage.master(name)
-        if story.there:
-            await stage.apply(stage.route(name, name))
-            if story.second:
-                await stage.apply(stage.route(f"{name}-b", f"{name}-b"))
-            await stage.apply(stage.agent(name))
+        if story.begin:
+            await story.begin(stage, name)
 
     async def begun() -> None:
         snapshot = await stage.snapshot()
-        missing = [name for name, story in named.items() if not is_begun(snapshot, story, name)]
+        missing = [name for name in named if not is_begun(snapshot, stage.applied, name)]
         assert not missing, f"{', '.join(missing)} didn't get ready"
 
     await until(begun, _BEGIN_SECONDS)
-    there = [name for name, story in named.items() if story.there]
-    for name in there:
-        await stage.spend(name, token_of(await stage.key_of(name)))
+    agents = [agent for kind, agent in sorted(stage.applied) if kind == AGENT.kind and case_of(agent) in named]
+    for agent in agents:
+        tenant = f"{case_of(agent)}{named[case_of(agent)].tenant_before}"
+        await stage.spend(tenant, token_of(await stage.key_of(agent)))
 
     async def known() -> None:
-        agents = (await stage.snapshot()).objects[AGENT.kind]
-        missing = [name for name in there if (agents[name].get("status") or {}).get("spend") != f"{SPENT:.2f}"]
+        found = (await stage.snapshot()).objects[AGENT.kind]
+        missing = [name for name in agents if (found[name].get("status") or {}).get("spend") != f"{SPENT:.2f}"]
         assert not missing, f"the spend of {', '.join(missing)} isn't known"
 
     await until(known, _BEGIN_SECONDS)
-    prepared = [(name, story.prepare) for name, story in named.items() if story.prepare]
-    for name, prepare in prepared:
-        await prepare(stage, name)
-    if prepared:
+    for step in range(max((len(story.prepare) for story in named.values()), default=0)):
+        for name, story in named.items():
+            if step < len(story.prepare):
+                await story.prepare[step](stage, name)
         await until(begun, _BEGIN_SECONDS)
 
 
-async def finish(stage: Stage, named: Iterable[str], say: Say) -> dict[str, list[str]]:
-    """Delete the cases' agents, and then everything else; returns what was left of each case."""
-    names = list(named)
-    for name in names:
+async def finish(stage: Stage, named: Mapping[str, Story], say: Say) -> dict[str, list[str]]:
+    """Delete the cases' agents, and then everything else.
+
+    Args:
+        named: the story of each case, by the case's name.
+
+    Returns:
+        What was left of each case.
+    """
+    snapshot = await stage.snapshot()
+    for name, story in named.items():
         stage.world.lay(name, None)
         stage.world.cases[name].ending = True
-        await stage.delete(AGENT, name)
+        for agent in _of(snapshot, AGENT.kind, name):
+            await stage.delete(AGENT, agent)
+        if story.retains:
+            for route in _of(snapshot, ROUTE.kind, name):
+                await stage.delete(ROUTE, route)
+        if story.loses_database:
+            await stage.forget_keys(name)
     left: dict[str, list[str]] = {}
 
     async def gone() -> None:
         snapshot = await stage.snapshot()
         left.clear()
-        for name in names:
+        for name in named:
             if rows := snapshot.keys.get(name):
                 left.setdefault(name, []).append(f"{len(rows)} keys are left after the agent's deletion")
-            if snapshot.get(AGENT.kind, name):
+            if _of(snapshot, AGENT.kind, name):
                 left.setdefault(name, []).append("the agent's deletion hangs")
         assert not left
 
@@ -96,5 +108,10 @@ async def finish(stage: Stage, named: Iterable[str], say: Say) -> dict[str, list
         await until(gone, _END_SECONDS)
     except AssertionError:
         say(f"left: {json.dumps(left)}")
-    await stage.clear(names)
+    await stage.clear(named)
     return left
+
+
+def _of(snapshot: Snapshot, kind: str, case: str) -> list[str]:
+    """The names of a case's objects of a kind."""
+    return [name for name in snapshot.objects[kind] if case_of(name) == case]

@@ -4,32 +4,27 @@ All use one route: a route for each call, as the other stories have, would need 
 """
 
 import asyncio
-import base64
 import time
 from collections.abc import Callable, Sequence
 
 from litclaw.api import names
 from litclaw.kube.client import Kube
-from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, SECRET
+from litclaw.kube.resources import DEPLOYMENT, ROTATION
 
+from . import member
 from .calls import KUBE, case_of
 from .cases import Outcome
 from .faults import EVERY, KILLS, Fault
 from .faults import KINDS as OF_CALLS
+from .member import MEMBER, NAMESPACE, ROUTE, SERVICE, TEAM, TENANT, kill_if_waiting, master_key_secret
 from .process import OperatorProcess
 from .rest import last_writes
-from .stage import MANAGER, SPENT, Object, Stage, token_of
+from .stage import MANAGER, Object, Stage
 
-ROUTE, NAMESPACE = "main", "ai"
-SERVICE = f"{ROUTE}-litellm"
-TENANT = f"{SERVICE}.{NAMESPACE}"
-MEMBER, TEAM = "main-member", "team-a"
-"""An agent of that route, and its namespace."""
 KINDS = (*OF_CALLS, *KILLS)
 DEPTH = 3
 """The first so many calls of each name fail, one in each rotation."""
 _SECONDS = 600.0
-_READY_SECONDS = 300.0
 
 
 class MasterKeys:
@@ -48,7 +43,10 @@ class MasterKeys:
 
     async def run(self, kinds: Sequence[str]) -> list[Outcome]:
         """A rotation for each of some kinds of fault, and each of the first calls."""
-        await self._join()
+        for left in await self._kube.objects(ROTATION):  # of a campaign that was ended
+            if case_of(left["metadata"]["name"]) == ROUTE:
+                await self._kube.delete(ROTATION, None, left["metadata"]["name"], uid=left["metadata"]["uid"])
+        await member.join(self._stage)
         found = []
         for kind in kinds:
             for nth in range(1, DEPTH + 1):
@@ -57,39 +55,13 @@ class MasterKeys:
                 self._say(f"{outcome.case}: {end} ({outcome.seconds:.0f} s)")
                 if outcome.reached or outcome.wrong:
                     found.append(outcome)
-        await self._leave()
+        await member.leave(self._stage)
         return found
-
-    async def _join(self) -> None:
-        """Make an agent with a key that has spent something; no rotation of a master key may affect it."""
-        self._world.cases[ROUTE].ending = False
-        for left in await self._kube.objects(ROTATION):  # of a campaign that was ended
-            if case_of(left["metadata"]["name"]) == ROUTE:
-                await self._kube.delete(ROTATION, None, left["metadata"]["name"], uid=left["metadata"]["uid"])
-        meta = {"name": MEMBER, "namespace": TEAM}
-        spec = {"routeRef": {"name": ROUTE, "namespace": NAMESPACE}}
-        manifest = {"apiVersion": "litclaw.dev/v1alpha1", "kind": AGENT.kind, "metadata": meta, "spec": spec}
-        await self._stage.apply(manifest)
-        async with asyncio.timeout(_READY_SECONDS):
-            while not (key := await self._stage.key_of(MEMBER, TEAM)):
-                await asyncio.sleep(1)
-        master = (await self._secret())[names.MASTER_KEY]
-        body = {"key": token_of(key), "spend": SPENT}
-        status, answer = await self._stage.litellm(TENANT, "POST", "/key/update", key=master, body=body)
-        assert status == 200, answer
-
-    async def _leave(self) -> None:
-        self._world.cases[ROUTE].ending = True
-        if member := await self._kube.get(AGENT, TEAM, MEMBER):
-            await self._kube.delete(AGENT, TEAM, MEMBER, uid=member["metadata"]["uid"])
-        async with asyncio.timeout(_READY_SECONDS):
-            while await self._kube.get(AGENT, TEAM, MEMBER):
-                await asyncio.sleep(1)
 
     async def _rotate(self, kind: str, nth: int) -> Outcome:
         # Its name begins like the route's, so its own calls belong to the case too.
         name, case = f"{ROUTE}-{kind}-{nth}", f"master-key, {kind} at call {nth} of each name"
-        old, key = (await self._secret())[names.MASTER_KEY], await self._stage.key_of(MEMBER, TEAM)
+        old, key = (await master_key_secret(self._stage))[names.MASTER_KEY], await self._stage.key_of(MEMBER, TEAM)
         generation = await self._generation()
         self._world.lay(ROUTE, Fault(KUBE, EVERY, nth, kind))
         started = time.monotonic()
@@ -103,12 +75,12 @@ class MasterKeys:
             wrong.append(f"not completed within {_SECONDS:.0f} s: {await self._phase(name)}")
         took = time.monotonic() - started
         record = self._world.cases[ROUTE]
-        reached, calls = bool(record.struck), [f"{call.door} {call.name.call} {call.fault}" for call in record.calls]
+        reached, calls = bool(record.struck), member.calls_of(self._world)
         wrong += record.wrong
         self._world.lay(ROUTE, None)
-        await self._kill_if_waiting()
+        await kill_if_waiting(self._world, self._operator)
         wrong += await self._look(old, generation)
-        wrong += await self._look_at_member(key)
+        wrong += await member.changes(self._stage, key)
         if rotation := await self._kube.get(ROTATION, None, name):
             await self._kube.delete(ROTATION, None, name, uid=rotation["metadata"]["uid"])
         return Outcome(case, "master-keys", kind, reached, wrong, round(took, 1), calls if wrong else [])
@@ -117,13 +89,7 @@ class MasterKeys:
         async with asyncio.timeout(_SECONDS):
             while (await self._phase(name)) not in ("Completed", "Failed", "Stopped"):
                 await asyncio.sleep(1)
-                await self._kill_if_waiting()
-
-    async def _kill_if_waiting(self) -> None:
-        if self._world.waiting:
-            await self._operator.end()
-            self._world.release()
-            await self._operator.start()
+                await kill_if_waiting(self._world, self._operator)
 
     async def _phase(self, name: str) -> str:
         found = await self._kube.get(ROTATION, None, name)
@@ -131,7 +97,7 @@ class MasterKeys:
 
     async def _look(self, old: str, generation: int) -> list[str]:
         """What is wrong after a rotation."""
-        secret = await self._secret()
+        secret = await master_key_secret(self._stage)
         new = secret.get(names.MASTER_KEY, "")
         wrong = []
         if new == old:
@@ -147,27 +113,6 @@ class MasterKeys:
         for writes in (await last_writes(self._stage, [ROUTE])).values():
             wrong.append(f"writes where nothing changes: {writes[:5]}")
         return wrong
-
-    async def _look_at_member(self, key: str) -> list[str]:
-        """What has changed for the agent's key."""
-        if await self._stage.key_of(MEMBER, TEAM) != key:
-            return ["the agent's key is another one"]
-        master = (await self._secret())[names.MASTER_KEY]
-        path = "/key/list?size=100&return_full_object=true"
-        _, body = await self._stage.litellm(TENANT, "GET", path, key=master)
-        rows = [row for row in body.get("keys", []) if (row.get("key_alias") or "").startswith(f"{TEAM}/{MEMBER}")]
-        wrong = [] if len(rows) == 1 else [f"the agent has {len(rows)} keys"]
-        wrong += [f"{row['spend']} is spent" for row in rows if row["spend"] < SPENT]
-        if not await self._stage.is_accepted(TENANT, key):
-            wrong.append("the agent's key is refused")
-        return wrong
-
-    async def _secret(self) -> dict[str, str]:
-        """The Secret with the master key, decoded."""
-        found = await self._kube.get(SECRET, NAMESPACE, names.route_master_key(ROUTE))
-        values = {key: base64.b64decode(value).decode() for key, value in ((found or {}).get("data") or {}).items()}
-        self._world.secrets.update(values.values())
-        return values
 
     async def _generation(self) -> int:
         found: Object = await self._kube.get(DEPLOYMENT, NAMESPACE, SERVICE) or {}

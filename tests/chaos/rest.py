@@ -8,12 +8,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection
 
+from litclaw.api.names import route_workload
 from litclaw.kube.resources import AGENT, ROUTE
 
 from .calls import case_of
 from .end_state import seen
 from .lifecycle import POLL_SECONDS
-from .stage import Object, Snapshot, Stage
+from .stage import NAMESPACE_NAME, Object, Snapshot, Stage
 
 QUIET_SECONDS = 15.0
 """Longer than the pause between two reads of a key table (`under_test.SHORTER`), so that a write at each is seen."""
@@ -66,7 +67,13 @@ def is_handled(snapshot: Snapshot, case: str) -> bool:
 def tenants_of(snapshot: Snapshot, case: str) -> list[str]:
     """The LiteLLMs that a case's routes have now, as the faulty world names them."""
     routes = [body for name, body in snapshot.objects[ROUTE.kind].items() if case_of(name) == case]
-    return [body["spec"]["external"]["url"].rpartition("/")[2] for body in routes]
+    return [_tenant_of(body) for body in routes]
+
+
+def _tenant_of(route: Object) -> str:
+    if external := route["spec"].get("external"):
+        return str(external["url"]).rpartition("/")[2]
+    return f"{route_workload(route['metadata']['name'])}.{NAMESPACE_NAME}"
 
 
 async def last_writes(stage: Stage, names: Collection[str]) -> dict[str, list[str]]:

@@ -10,18 +10,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from litclaw.api import names
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
-from litclaw.kube.resources import AGENT, BY_KIND, CONFIG_MAP, ROUTE, SECRET, Resource
+from litclaw.kube.resources import (
+    AGENT,
+    BY_KIND,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    JOB,
+    NETWORK_POLICY,
+    ROUTE,
+    SECRET,
+    SERVICE,
+    VOLUME_CLAIM,
+    Resource,
+)
 
-from .calls import case_of
+from .calls import case_of, case_of_alias, is_numbered
+from .played import NOWHERE
 from .upstream import Proxies
 from .world import NOT_SECRET, World
 
 NAMESPACE_NAME = "chaos"
 MANAGER = "chaos"
 BUDGET, SPENT = "50", 1.25
-_MASTER_KEY = "LITELLM_MASTER_KEY"
+DATABASE_URL = "postgresql://nobody:nothing-at-all@127.0.0.1/none"
+"""The database of a managed route whose pods never run."""
+KINDS = (
+    *(AGENT, ROUTE, SECRET, CONFIG_MAP, SERVICE, VOLUME_CLAIM, DEPLOYMENT, JOB, DISRUPTION_BUDGET, NETWORK_POLICY),
+)
+"""The kinds of objects that belong to cases."""
 Object = dict[str, Any]
 
 
@@ -43,14 +63,16 @@ class Stage:
     Args:
         kube: the real API server.
         proxies: the real LiteLLMs.
-        masters: the master key of each of them, by ``<namespace>/<service>``.
+
+    Attributes:
+        applied: the agents and routes that people have applied and not deleted again: kind and name.
     """
 
-    def __init__(self, kube: Kube, proxies: Proxies, masters: Mapping[str, str], world: World) -> None:
+    def __init__(self, kube: Kube, proxies: Proxies, world: World) -> None:
         self.kube = kube
         self.proxies = proxies
         self.world = world
-        self._masters = masters
+        self.applied: set[tuple[str, str]] = set()
 
     async def open(self) -> None:
         """Make the namespace."""
@@ -62,33 +84,34 @@ class Stage:
 
     def route(self, name: str, tenant: str, **spec: Any) -> Object:
         """An external route to a case's LiteLLM."""
-        ref = {"name": f"{case_of(name)}-master", "key": f"{_MASTER_KEY}{self.proxies.end(tenant)}"}
+        ref = {"name": f"{case_of(name)}-master", "key": f"{names.MASTER_KEY}{self.proxies.end(tenant)}"}
         url = self.world.litellm_url(tenant)
         return _resource("LiteLLMRoute", name, {"external": {"url": url, "masterKeySecretRef": ref}, **spec})
 
-    def agent(self, case: str, route: str = "", **spec: Any) -> Object:
-        """A case's agent."""
+    def managed_route(self, name: str) -> Object:
+        """A managed route whose pods never run (`played`); a real LiteLLM answers in their place."""
+        database = {"secretRef": {"name": f"{case_of(name)}-master", "key": names.DATABASE_URL}}
+        managed = {"database": database, "nodeSelector": NOWHERE, "replicas": 2}
+        model = {"name": "gpt-4o", "litellmParams": {"model": "openai/gpt-4o"}}
+        return _resource("LiteLLMRoute", name, {"managed": managed, "models": [model]})
+
+    def agent(self, name: str, route: str = "", **spec: Any) -> Object:
+        """An agent of a case. Its route is the case's first one unless another is named."""
         key = {"maxBudget": BUDGET, "budgetDuration": "30d", "rotation": {"gracePeriod": "1s"}, **spec.pop("key", {})}
-        return _resource("OpenClawAgent", case, {"routeRef": {"name": route or case}, "key": key, **spec})
+        return _resource("OpenClawAgent", name, {"routeRef": {"name": route or case_of(name)}, "key": key, **spec})
 
     async def master(self, case: str) -> None:
-        """Make the Secret with the master keys for a case's routes."""
-        masters = {f"{_MASTER_KEY}{end}": self.master_of(f"{case}{end}") for end in self.proxies.ends}
-        self.world.secrets.update(masters.values())
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in masters.items()}
+        """Make the Secret with the master keys for a case's routes, and the URL of a database."""
+        values = {f"{names.MASTER_KEY}{end}": self.proxies.master_of(f"{case}{end}") for end in self.proxies.ends}
+        values[names.DATABASE_URL] = DATABASE_URL
+        self.world.secrets.update(values.values())
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         meta = {"name": f"{case}-master", "namespace": NAMESPACE_NAME}
         await self.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, manager=MANAGER)
 
-    def master_of(self, tenant: str) -> str:
-        """The master key of a tenant's LiteLLM."""
-        return self._masters[self.proxies.service(tenant)]
-
-    def is_one_litellm(self, tenant: str, other: str) -> bool:
-        """Whether two tenants have the same LiteLLM, which keeps one record of their spend."""
-        return self.proxies.service(tenant) == self.proxies.service(other)
-
     async def apply(self, manifest: Object) -> Object:
         """Apply as a user does."""
+        self.applied.add((manifest["kind"], manifest["metadata"]["name"]))
         for wait in (0.2, 1.0, 3.0, None):
             try:
                 return await self.kube.apply(manifest, manager=MANAGER)
@@ -109,6 +132,7 @@ class Stage:
 
     async def delete(self, resource: Resource, name: str) -> None:
         """Delete without waiting. An object that isn't there is no error."""
+        self.applied.discard((resource.kind, name))
         if found := await self.kube.get(resource, NAMESPACE_NAME, name):
             await self.kube.delete(resource, NAMESPACE_NAME, name, uid=found["metadata"]["uid"])
 
@@ -118,7 +142,10 @@ class Stage:
         self, tenant: str, method: str, path: str, *, key: str = "", body: Object | None = None
     ) -> tuple[int, Object]:
         """Call a tenant's LiteLLM, with the master key unless another is given."""
-        headers = {"Authorization": f"Bearer {key or self.master_of(tenant)}", "Content-Type": "application/json"}
+        headers = {
+            "Authorization": f"Bearer {key or self.proxies.master_of(tenant)}",
+            "Content-Type": "application/json",
+        }
         given = json.dumps(body).encode() if body is not None else b""
         for wait in (0.2, 1.0, 3.0, 0.0):
             try:
@@ -158,19 +185,16 @@ class Stage:
 
     async def snapshot(self) -> Snapshot:
         """Everything that belongs to cases."""
-        kinds = (AGENT, ROUTE, SECRET, CONFIG_MAP)
-        lists = await asyncio.gather(*(self.kube.objects(kind, NAMESPACE_NAME) for kind in kinds))
+        lists = await asyncio.gather(*(self.kube.objects(kind, NAMESPACE_NAME) for kind in KINDS))
         found = Snapshot(
             {
                 kind.kind: {body["metadata"]["name"]: body for body in bodies}
-                for kind, bodies in zip(kinds, lists, strict=True)
+                for kind, bodies in zip(KINDS, lists, strict=True)
             }
         )
         for end in sorted(self.proxies.ends):
             for row in await self.rows(end):
-                namespace, _, rest = (row.get("key_alias") or "").partition("/")
-                if namespace == NAMESPACE_NAME:
-                    case = rest.partition("@")[0]
+                if case := case_of_alias(row.get("key_alias") or "", NAMESPACE_NAME):
                     found.keys.setdefault(case, []).append({**row, "at": end})
         return found
 
@@ -208,11 +232,17 @@ class Stage:
                 return
             await asyncio.sleep(1.0)
 
-    async def forget_keys(self) -> None:
-        """Delete the keys of an earlier campaign."""
+    async def forget_keys(self, case: str | None = None) -> None:
+        """Delete the keys of a case, or of an earlier campaign.
+
+        Args:
+            case: its name; None: all.
+        """
         for end in self.proxies.ends:
-            rows = await self.rows(end)
-            tokens = [row["token"] for row in rows if (row.get("key_alias") or "").startswith(f"{NAMESPACE_NAME}/")]
+            owners = {
+                row["token"]: case_of_alias(row.get("key_alias") or "", NAMESPACE_NAME) for row in await self.rows(end)
+            }
+            tokens = [token for token, owner in owners.items() if owner and case in (None, owner)]
             for at in range(0, len(tokens), 100):
                 await self.litellm(end, "POST", "/key/delete", body={"keys": tokens[at : at + 100]})
 
@@ -230,11 +260,6 @@ def _merged(into: Mapping[str, Any], given: Mapping[str, Any]) -> Object:
         else:
             out[key] = value
     return out
-
-
-def is_numbered(name: str) -> bool:
-    """Whether an object belongs to a numbered case: every case but that of the managed route has a number."""
-    return case_of(name)[1:].isdigit()
 
 
 def token_of(key: str) -> str:

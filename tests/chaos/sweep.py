@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from litclaw.kube.resources import AGENT
+
 from .calls import LITELLM, Call
 from .cases import Case, Outcome
-from .end_state import difference, seen
-from .faults import HALF_DONE, KINDS, STALE, Fault
+from .end_state import delivered, difference, seen
+from .faults import HALF_DONE, KINDS, STALE, Fault, kinds_at
 from .lifecycle import POLL_SECONDS, Say, begin, finish, until
 from .process import OperatorProcess
 from .rest import last_writes, stable
 from .stage import SPENT, Object, Stage
-from .stories import Story
+from .story import Story
 
 _SETTLE_SECONDS = 300.0
 _REPAIR_SECONDS = 60.0
@@ -76,7 +78,8 @@ class Sweep:
             counts = Counter(f"{call.door}:{call.name.call}" for call in calls)
             reads = {f"{call.door}:{call.name.call}": call.name.reads for call in calls}
             self.recorded[story.name] = Recorded(states[name], counts, reads)
-            kept = story.there and self._stage.is_one_litellm(name, f"{name}{story.tenant}")
+            before, now = f"{name}{story.tenant_before}", f"{name}{story.tenant}"
+            kept = story.begin is not None and self._stage.proxies.service(before) == self._stage.proxies.service(now)
             _check_promises(story, states[name], SPENT if kept else 0.0)
         await finish(self._stage, cases, self.say)
 
@@ -90,11 +93,11 @@ class Sweep:
                 yield door, call, number, reads
 
     def cases(self, stories: Iterable[Story], kinds: Sequence[str] = KINDS) -> list[Case]:
-        """Every fault at every call of some stories. A call that changes nothing can't be half done."""
+        """Every fault (see `kinds_at`) at every call of some stories. A call that changes nothing can't be half done."""
         found = []
         for story in stories:
-            for door, call, number, reads in self.places(story):
-                for kind in kinds:
+            for place, (door, call, number, reads) in enumerate(self.places(story)):
+                for kind in kinds_at(place, kinds, crosses=story.crosses):
                     if reads and kind in HALF_DONE:
                         continue
                     found.append(Case(story, Fault(door, call, number, kind)))
@@ -139,11 +142,12 @@ class Sweep:
 
     async def _batch(self, cases: Sequence[Case], trouble: Trouble = contextlib.nullcontext) -> list[Outcome]:
         named = {f"c{next(self._number):03}": case for case in cases}
+        stories = {name: case.story for name, case in named.items()}
         killing = [name for name, case in named.items() if case.is_kill]
         try:
-            await begin(self._stage, {name: case.story for name, case in named.items()})
+            await begin(self._stage, stories)
         except AssertionError as error:
-            await finish(self._stage, named, self.say)
+            await finish(self._stage, stories, self.say)
             return [Outcome(str(case), case.group, case.kind, False, [f"didn't begin: {error}"]) for case in cases]
         loop = asyncio.get_running_loop()
         begun = {}
@@ -169,7 +173,7 @@ class Sweep:
             if outcome.wrong:
                 outcome.calls = [_line(call, begun[name]) for call in record.calls]
             outcomes.append(outcome)
-        left = await finish(self._stage, named, self.say)
+        left = await finish(self._stage, stories, self.say)
         for outcome, name in zip(outcomes, named, strict=True):
             outcome.wrong += left.get(name, [])
         return outcomes
@@ -227,14 +231,15 @@ class Sweep:
 
         with contextlib.suppress(AssertionError):
             await until(compare, _REPAIR_SECONDS)
+        snapshot = await self._stage.snapshot()
         for name, case in named.items():
             if name in writes:
                 wrong[name].append(f"writes where nothing changes: {', '.join(writes[name][:5])}")
             if case.story.accepted is not None and not wrong[name]:
-                tenant = f"{name}{case.story.tenant}"
-                accepted = await self._stage.is_accepted(tenant, await self._stage.key_of(name))
-                if accepted != case.story.accepted:
-                    wrong[name].append(f"the key is {'accepted' if accepted else 'refused'}")
+                for secret, key in delivered(snapshot, name).items():
+                    accepted = await self._stage.is_accepted(f"{name}{case.story.tenant}", key)
+                    if accepted != case.story.accepted:
+                        wrong[name].append(f"the key in Secret {secret} is {'accepted' if accepted else 'refused'}")
         return wrong
 
 
@@ -253,14 +258,17 @@ def _check_promises(story: Story, state: Object, spent: float) -> None:
         AssertionError: it doesn't.
     """
     keys = state["keys"]
+    assert story.promise(state), (story.name, state)
     if story.accepted is None:
-        assert keys == [], (story.name, keys)
+        assert keys == [] or story.loses_database, (story.name, keys)
         return
+    live = [key for key in keys if not key["expires"]]
     retiring = 1 if story.name == "rotate-grace" else 0
-    assert [key["expires"] for key in keys].count(True) == retiring == len(keys) - 1, (story.name, keys)
-    keys = [key for key in keys if not key["expires"]]
-    assert keys[0]["in the Secret"], (story.name, keys)
-    assert keys[0]["spend"] == spent, (story.name, keys)
-    assert keys[0]["blocked"] == (not story.accepted), (story.name, keys)
-    conditions = {each["type"]: each["status"] for each in state["OpenClawAgent CASE"]["status"]["conditions"]}
-    assert conditions["Ready"] == "True", (story.name, conditions)
+    assert (len(live), len(keys) - len(live)) == (story.keys, retiring), (story.name, keys)
+    for key in live:
+        assert key["in the Secret"], (story.name, keys)
+        assert key["spend"] == spent, (story.name, keys)
+        assert key["blocked"] == (not story.accepted), (story.name, keys)
+    for agent in (body for name, body in state.items() if name.startswith(f"{AGENT.kind} ")):
+        conditions = {each["type"]: each["status"] for each in agent["status"]["conditions"]}
+        assert conditions["Ready"] == "True", (story.name, conditions)

@@ -17,7 +17,7 @@ from .faults import EVERY, HALF_DONE, KINDS, Fault, WatchTrouble
 from .lifecycle import until
 from .process import OperatorProcess
 from .stage import Stage
-from .stories import Story
+from .story import Story
 from .sweep import Sweep
 from .world import World
 

@@ -24,6 +24,7 @@ SHORTER = {
     "OBSERVE": 12.0,
     "HURRY": 3.0,
     "PROXY_RETRY": 2.0,
+    "NAME_TAKEN": 4.0,
     "UPTAKE": 6,
     "SETTLE": 4,
     "FINALIZER_LIMIT": 40.0,

@@ -14,6 +14,7 @@ from kubernetes.aio.client import Configuration
 
 from dev.cluster import Cluster
 
+from .calls import is_numbered
 from .detour import OPERATOR_HEADER
 
 _DROPPED = {"host", "connection", "authorization", "content-length", "transfer-encoding", "keep-alive"}
@@ -81,11 +82,13 @@ class Proxies:
 
     Args:
         services: ``<namespace>/<service>`` by the end of a tenant's name; the empty end is for all others.
+        masters: the master key of each of them, by ``<namespace>/<service>``.
     """
 
-    def __init__(self, cluster: Cluster, services: Mapping[str, str]) -> None:
+    def __init__(self, cluster: Cluster, services: Mapping[str, str], masters: Mapping[str, str]) -> None:
         self._cluster = cluster
         self._services = dict(services)
+        self._masters = dict(masters)
         self._urls: dict[str, str] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._lock = asyncio.Lock()
@@ -112,9 +115,16 @@ class Proxies:
         return tuple(self._services)
 
     def service(self, tenant: str) -> str:
-        """The LiteLLM of a tenant, as ``<namespace>/<service>``; a tenant may also be ``<service>.<namespace>``."""
+        """The LiteLLM of a tenant, as ``<namespace>/<service>``; a tenant may also be ``<service>.<namespace>``.
+
+        A Service of a numbered case has no pods: it is served as the case's other tenants are.
+        """
         name, dot, namespace = tenant.partition(".")
-        return f"{namespace}/{name}" if dot else self._services[self.end(tenant)]
+        return f"{namespace}/{name}" if dot and not is_numbered(tenant) else self._services[self.end(tenant)]
+
+    def master_of(self, tenant: str) -> str:
+        """The master key of a tenant's LiteLLM."""
+        return self._masters[self.service(tenant)]
 
     def end(self, tenant: str) -> str:
         """The one of `ends` that a tenant's name has."""

@@ -1,8 +1,9 @@
 """The faulty world: one HTTP server between the operator and the API server and LiteLLM, which injects the faults.
 
 It has a door to the API server (a port for each operator) and a door to LiteLLM (one port, with a path for each route).
-A request that no fault strikes is passed on unchanged. Every request is recorded. What all routes read alike from their
-LiteLLM is read once in five seconds (`Proxies.read`).
+A request that no fault strikes is passed on unchanged, except to what isn't there in that number: workloads whose pods run
+(`played`), and LiteLLMs with two workers (`workers`). Every request is recorded. What all routes read alike from their LiteLLM
+is read once in five seconds (`Proxies.read`).
 """
 
 import asyncio
@@ -15,12 +16,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 
 import aiohttp
 from aiohttp import web
+from litclaw.api import names
 
 from .answers import end_to_end, parsed, passed_on, refusal
-from .calls import KUBE, LITELLM, Call, Name, kube_name, litellm_name
+from .calls import KUBE, LITELLM, Call, Name, is_numbered, kube_name, litellm_name
 from .case_record import CaseRecord
 from .detour import OPERATOR_HEADER
 from .faults import EVERY, STALE, Fault, WatchTrouble
+from .played import is_played, played
+from .tenants import Tenants
 from .upstream import Answer, ApiServer, Proxies
 
 LATE_SECONDS = 3.0
@@ -47,8 +51,7 @@ class World:
 
     def __init__(self, api: ApiServer, proxies: Proxies, namespace: str) -> None:
         self._api = api
-        self._proxies = proxies
-        self._namespace = namespace
+        self._tenants = Tenants(proxies, namespace)
         self._runners: list[web.ServerRunner] = []
         self.cases: defaultdict[str, CaseRecord] = defaultdict(CaseRecord)
         self.calls: list[Call] = []
@@ -152,6 +155,7 @@ class World:
             return await self._watch(request, operator)
         kind = self._strike(KUBE, name, request, operator)
         lists = name.reads and name.call.endswith("(list)")
+        sent = {**request.headers, "Accept-Encoding": "identity"} if is_played(name.call) else request.headers
         if "leases" in name.call:
             self._lease_calls[operator] += 1
             kind = self.lease(operator, self._lease_calls[operator])
@@ -162,9 +166,11 @@ class World:
 
         async def forward() -> Answer:
             self._record_secrets(name, body)
-            status, headers, answer = await self._api.call(request.method, request.path_qs, request.headers, body)
-            if status < 300:
-                self._record_delivery(name, body)
+            status, headers, answer = await self._api.call(request.method, request.path_qs, sent, body)
+            if is_played(name.call):
+                answer = played(answer, name.call)
+            if status < 300 and "dryRun" not in request.query:
+                self.record_written(name, body)
             if lists and status == 200 and not self.watch_trouble.stale:
                 self._answers[request.path_qs] = (status, headers, answer)
             return status, headers, answer
@@ -178,12 +184,17 @@ class World:
             if key not in NOT_SECRET:
                 self.secrets.add(base64.b64decode(value).decode(errors="replace"))
 
-    def _record_delivery(self, name: Name, body: bytes) -> None:
+    def record_written(self, name: Name, body: bytes) -> None:
+        """Record what a case's Secret holds after a write."""
         if not name.case or name.reads or " secrets" not in name.call:
             return
-        key = (parsed(body).get("data") or {}).get("LITELLM_API_KEY")
-        if key:
-            self.cases[name.case].delivered = hashlib.sha256(base64.b64decode(key)).hexdigest()
+        manifest, record = parsed(body), self.cases[name.case]
+        data = {key: base64.b64decode(value) for key, value in (manifest.get("data") or {}).items()}
+        if key := data.get(names.API_KEY):
+            agent = manifest["metadata"]["labels"][names.LABEL_INSTANCE]
+            record.delivered[agent] = hashlib.sha256(key).hexdigest()
+        if master := data.get(names.MASTER_KEY):
+            record.master = master.decode()
 
     async def _watch(self, request: web.Request, operator: str) -> web.StreamResponse:
         """Pass a watch on, line by line, until its fault ends it."""
@@ -201,6 +212,7 @@ class World:
             self._watching.pop(transport, None)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        call = kube_name(request.method, request.path).call
         async with self._api.stream(request.path_qs, request.headers) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=end_to_end(upstream.headers))
             await response.prepare(request)
@@ -215,7 +227,7 @@ class World:
                 if trouble.kind == "cut" and passed >= trouble.after:
                     return await self._reset(request)
                 passed += 1
-                await response.write(line)
+                await response.write(played(line, call) + b"\n" if is_played(call) else line)
             return response
 
     # LiteLLM's door
@@ -230,24 +242,16 @@ class World:
         kind = self._strike(LITELLM, name, request, request.headers.get(OPERATOR_HEADER, ""))
 
         async def forward() -> Answer:
-            self._check_keys(name, path, body)
-            query = f"?{request.query_string}" if request.query_string else ""
-            answer = await self._pass_on(tenant, request, f"{path}{query}", body)
-            if path != "/key/list" or answer[0] != 200 or "." in tenant:
-                return answer
-            status, headers, content = answer
-            content = self._own_keys(name.case, content)
-            self._answers.setdefault(request.path_qs, (status, headers, content))
-            return status, headers, content
+            self.check_ends(name, path, body)
+            answer = await self._tenants.answer(tenant, request, path, body, self.cases[name.case].master)
+            if path == "/key/list" and answer[0] == 200 and is_numbered(tenant):
+                self._answers.setdefault(request.path_qs, answer)
+            return answer
 
         return await self._answer(request, LITELLM, name, kind, forward)
 
-    async def _pass_on(self, tenant: str, request: web.Request, path: str, body: bytes) -> Answer:
-        if request.method == "GET":
-            return await self._proxies.read(tenant, path, request.headers)
-        return await self._proxies.call(tenant, request.method, path, request.headers, body)
-
-    def _check_keys(self, name: Name, path: str, body: bytes) -> None:
+    def check_ends(self, name: Name, path: str, body: bytes) -> None:
+        """Record what may never happen: that a key ends while it is the one that its agent's Secret was given last."""
         given = parsed(body)
         if path == "/key/generate" and given.get("key"):
             self.secrets.add(given["key"])
@@ -255,15 +259,8 @@ class World:
         ended = given.get("keys") or [] if path == "/key/delete" else []
         if path == "/key/update" and given.get("duration"):
             ended = [given["key"]]
-        if record.delivered and record.delivered in ended and not record.ending:
+        if not record.ending and set(record.delivered.values()) & set(ended):
             record.wrong.append(f"{path} ends the key that is in the Secret")
-
-    def _own_keys(self, case: str, content: bytes) -> bytes:
-        """A page of keys, with those of one case alone: each route's LiteLLM looks like a proxy of its own."""
-        body = json.loads(content)
-        alias = f"{self._namespace}/{case}"
-        keys = [row for row in body.get("keys") or [] if (row.get("key_alias") or "").partition("@")[0] == alias]
-        return json.dumps({**body, "keys": keys}).encode()
 
     # Faults
 

@@ -17,7 +17,8 @@ from .proxy import Proxy
 from .resources import AI
 
 SEED = 7
-CALLS, KILLED = 20, 8
+CALLS, KILLED = 26, 8
+"""Of calls, one of each story."""
 
 
 def test_a_call_that_fails_leaves_nothing_behind(kube: Kube, proxy: Proxy, cluster: Cluster, tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ class FakeKube:
         uids = {each["metadata"]["uid"] for each in found if namespace in (None, each["metadata"].get("namespace"))}
         return uids, self._version
 
+    async def metadata(self, resource: Resource, namespace: str | None = None) -> list[Body]:
+        """The metadata of a kind's objects."""
+        found = [body for (kind, space, _), body in self.objects.items() if kind == resource.kind]
+        return [
+            {"kind": resource.kind, "metadata": body["metadata"]}
+            for body in found
+            if namespace in (None, body["metadata"].get("namespace"))
+        ]
+
     async def select(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Body]:
         """The objects of a kind by labels, or an object's Events."""
         self.listed.append(resource.kind)

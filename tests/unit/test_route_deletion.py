@@ -96,6 +96,22 @@ async def test_keys_of_agents_that_name_another_route_by_now_end_too() -> None:
     assert scene.proxy.rows == {} and gone(scene)
 
 
+async def test_an_agent_whose_move_the_cache_has_not_shown_yet_keeps_its_key_until_it_has_another() -> None:
+    """Both are in one commit, and the watch of routes is faster than that of agents."""
+    scene = deleting(route_body("other", "o"))
+    row = scene.know(key_of_agent(KEY, route="n/r"))
+    await scene.read()
+    moved = agent_body(route="other", resourceVersion="2", status={"key": {"hash": "12345678"}})
+    scene.kube.objects["OpenClawAgent", "n", "a"] = moved
+    for _ in range(2):
+        assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY
+        assert row.token in scene.proxy.rows and not gone(scene)
+        scene.cache.store(moved)
+    scene.clock.pass_(intervals.FINALIZER_LIMIT)
+    assert await finalize_route(scene.context, deleted()) is None
+    assert scene.proxy.rows == {} and gone(scene)
+
+
 async def test_keys_that_another_route_has_created_at_the_proxy_stay() -> None:
     """A proxy with two URLs: the other route has a session of its own, or isn't connected yet."""
     scene = Scene(deleted(), route_body("other", "o"), agent_body(route="other"))

@@ -245,6 +245,11 @@ class Cache:
         del self._written[uid]
         return True
 
+    def is_behind(self, body: Mapping[str, Any]) -> bool:
+        """True if an object, of which only the metadata matter, is newer than what the cache knows of it."""
+        cached = self.get(*key_of(body))
+        return cached is None or _version(cached) < _version(body)
+
     def remove(self, body: Mapping[str, Any]) -> None:
         """Remove an object that a watch has reported as deleted, unless another one of its name is known."""
         key = key_of(body)

@@ -14,8 +14,9 @@ from litclaw.reconcile.agent.revoke import keys_everywhere
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.finalizer import has_finalizer, remove_finalizer, remove_finalizer_when_late
+from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.delete import delete_keys
-from litclaw.reconcile.keys.retain import retain_keys
+from litclaw.reconcile.keys.retain import detach_secret, retain_keys
 from litclaw.reconcile.proxy.session import ProxySession
 
 
@@ -47,30 +48,48 @@ async def finalize_agent(context: Context, body: Mapping[str, Any]) -> float | N
 
 
 def _may_retain(context: Context, agent: OpenClawAgent) -> bool:
-    """True unless the route forbids it, or the namespace is being deleted, and with it the Secret."""
+    """True unless the route forbids it or is being deleted, or the namespace is being deleted, and with it the Secret."""
     route = context.cache.get(ROUTE.kind, *agent.route_key)
     home = context.cache.get(NAMESPACE.kind, "", agent.metadata.namespace)
-    return not (route and forbids_retain(route)) and not (home and is_deleting(home))
+    return not (route and (forbids_retain(route) or is_deleting(route))) and not (home and is_deleting(home))
 
 
 async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[str, Any], *, retain: bool) -> bool:
     """End or retain the agent's keys, those at a proxy that it has left among them; False if a proxy doesn't do it."""
     connection = context.routes.get(agent.route_key)
     home = connection.session if connection else None
-    done = True
-    if context.cache.get(ROUTE.kind, *agent.route_key) is not None:
-        had_key = bool(agent.status.key.hash) or (home is not None and bool(home.table.of(agent.metadata.uid)))
-        done = not had_key or (connection is not None and connection.usable)
-        if had_key and done and home:
-            done = await _is_done(context, agent, home, retain=retain)
+    has_route = context.cache.get(ROUTE.kind, *agent.route_key) is not None
     elsewhere: dict[ProxySession, list[str]] = {}
     for session, row in keys_everywhere(context, body):
         if session is not home:
             elsewhere.setdefault(session, []).append(row.token)
-    live = (context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}).get("data") or {}
+    held = await _held_token(context, agent) if retain else ""
+    done = True
+    if held and (has_route or any(held in tokens for tokens in elsewhere.values())):
+        # Before any proxy is asked: if one stays away and the deletion doesn't wait any longer, the key isn't lost.
+        done = await _is_detached(context, agent)
+    if has_route:
+        had_key = bool(agent.status.key.hash) or (home is not None and bool(home.table.of(agent.metadata.uid)))
+        done &= not had_key or (connection is not None and connection.usable)
+        if had_key and done and home:
+            done = await _is_done(context, agent, home, retain=retain)
     for session, tokens in elsewhere.items():
-        done &= await _is_done(context, agent, session, retain=retain and live.get(names.API_KEY) in tokens)
+        done &= await _is_done(context, agent, session, retain=held in tokens)
     return done
+
+
+async def _held_token(context: Context, agent: OpenClawAgent) -> str:
+    """Token of the key in the agent's Secret; empty: none. The cache doesn't have a Secret that is detached already."""
+    live = await get_live(context, SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    return str(((live or {}).get("data") or {}).get(names.API_KEY, ""))
+
+
+async def _is_detached(context: Context, agent: OpenClawAgent) -> bool:
+    try:
+        await detach_secret(context, agent)
+    except Blocked:
+        return False
+    return True
 
 
 async def _is_done(context: Context, agent: OpenClawAgent, session: ProxySession, *, retain: bool) -> bool:

@@ -114,3 +114,12 @@ class Cluster:
             return (await self.kube.uids(AGENT))[0]
         lists = [await self.kube.uids(AGENT, namespace=namespace) for namespace in self.namespaces]
         return {uid for uids, _ in lists for uid in uids}
+
+    async def changed_agents(self) -> set[str]:
+        """The uids of the agents that have changed since the cache has seen them: the watch of another kind may be faster.
+
+        Raises:
+            KubeError: they can't be listed.
+        """
+        lists = [await self.kube.metadata(AGENT, namespace) for namespace in self.namespaces or (None,)]
+        return {body["metadata"]["uid"] for found in lists for body in found if self.cache.is_behind(body)}

@@ -15,7 +15,7 @@ from litclaw.kube.resources import SECRET
 from litclaw.litellm.keys import KeyRow, Mark
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import ConditionType
-from litclaw.reconcile.core.owned_objects import apply
+from litclaw.reconcile.core.owned_objects import apply, get_live
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.retire import retire_old_keys
 from litclaw.reconcile.proxy.session import ProxySession
@@ -44,23 +44,35 @@ async def _set_mark(session: ProxySession, row: KeyRow, mark: Mark) -> None:
 
 
 async def retain_keys(context: Context, agent: OpenClawAgent, session: ProxySession) -> None:
-    """Detach the agent's keys and its Secret from the agent.
+    """Detach the agent's keys at one proxy from the agent.
 
     Raises:
         LiteLLMError: the proxy didn't do it.
         Blocked: a new key isn't accepted yet.
     """
-    live = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name)
+    live = await get_live(context, SECRET.kind, agent.metadata.namespace, agent.secret_name)
     if live and (row := session.table.get(live["data"].get(names.API_KEY, ""))):
         await retire_old_keys(context, agent, session, row)  # nobody else will: each old key needs an end now
     for row in session.table.of(agent.metadata.uid):
         if row.mark and not row.mark.retained_for:
             await _set_mark(session, row, replace(row.mark, retained_for=full_name(agent)))
+
+
+async def detach_secret(context: Context, agent: OpenClawAgent) -> None:
+    """Detach the agent's Secret from the agent, so that it isn't deleted with it. No proxy is needed for that.
+
+    Raises:
+        Blocked: the API server refuses it.
+    """
+    live = await get_live(context, SECRET.kind, agent.metadata.namespace, agent.secret_name)
     owner = owner_of(live["metadata"]) if live else None
+    if live is None or owner is None or owner.uid != agent.metadata.uid:
+        return
     found = await values(context, agent.metadata.namespace, agent.secret_name)
-    if live and found and names.API_KEY in found and owner and owner.uid == agent.metadata.uid:
+    if found and names.API_KEY in found:
         key = found[names.API_KEY].get_secret_value()
-        manifest = agent_secret(agent, key=key, token=live["data"][names.API_KEY], base_url=session.url)
+        base_url = found[names.BASE_URL].get_secret_value() if names.BASE_URL in found else agent.status.base_url
+        manifest = agent_secret(agent, key=key, token=live["data"][names.API_KEY], base_url=base_url)
         await apply(context, without_owner(manifest), live, ConditionType.KEY_READY)
 
 

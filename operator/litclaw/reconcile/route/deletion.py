@@ -98,6 +98,7 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
     agents = {body["metadata"]["uid"]: body for body in context.cache.all(AGENT.kind)}
     ending: list[str] = []
     dead: list[KeyRow] = []
+    living_keys: dict[str, list[str]] = {}
     waits = False
     for uid in session.table.agents():
         agent = agents.get(uid)
@@ -106,8 +107,13 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
             dead += rows
         elif rows and not late and await _is_needed(context, key, session, agent):
             waits = True
-        else:
-            ending += [row.token for row in rows]
+        elif rows:
+            living_keys[uid] = [row.token for row in rows]
+    # Who has moved the agent and deleted the route in one commit doesn't know which watch is faster.
+    changed = await context.changed_agents() if living_keys and not late else set()
+    for uid, tokens in living_keys.items():
+        waits = waits or uid in changed
+        ending += tokens if uid not in changed else []
     if dead:
         living = await context.living_agents()
         gone = [row.token for row in dead if row.mark and row.mark.agent not in living]
