@@ -392,8 +392,15 @@ def test_an_owned_object_that_is_large_is_not_cached() -> None:
 
 
 def test_of_a_status_that_somebody_has_filled_the_short_facts_stay() -> None:
-    conditions = [{"type": type_, "status": "True", "reason": "R", "message": "m" * 5_000} for type_ in ("Ready", "Odd")]
-    status = {"conditions": conditions, "spend": "1.5", "defaultModel": "m" * 20_000, "key": {"hash": "abc", "alias": "a" * 99}}
+    conditions = [
+        {"type": type_, "status": "True", "reason": "R", "message": "m" * 5_000} for type_ in ("Ready", "Odd")
+    ]
+    status = {
+        "conditions": conditions,
+        "spend": "1.5",
+        "defaultModel": "m" * 20_000,
+        "key": {"hash": "abc", "alias": "a" * 99},
+    }
     cache = Cache()
     cache.store({**agent("scout"), "status": status})
     cached = cache.get("OpenClawAgent", "team-a", "scout")

@@ -151,7 +151,9 @@ async def test_a_page_that_is_too_large_is_read_again_in_smaller_ones() -> None:
     found = [body["metadata"]["uid"] for body in await kube.objects(CONFIG_MAP)]
     assert found == [str(number) for number in range(100)]
     assert [limit for limit, _ in kube.limits][:3] == [50, 6, 1] and max(limit for limit, _ in kube.limits) == 50
-    assert [limit for limit, most in kube.limits if most is None] == [1] * sum(1 for limit, _ in kube.limits if limit == 1)
+    assert [limit for limit, most in kube.limits if most is None] == [1] * sum(
+        1 for limit, _ in kube.limits if limit == 1
+    )
 
 
 async def test_a_response_is_read_no_further_than_its_reader_can_hold() -> None:
@@ -185,7 +187,10 @@ async def test_of_a_selection_only_what_is_wanted_is_kept_and_not_more_than_some
     found = await kube.select(POD, "ai", wanted=lambda body: int(body["metadata"]["uid"]) % 2 == 1)
     assert len(found) == 200 and len(kube.asked) == 1
     kube = Pages(pods(0, "next"), pods(400, ""))
-    assert [body["metadata"]["uid"] for body in await kube.select(POD, "ai", wanted=lambda body: body["metadata"]["uid"] == "500")] == ["500"]
+    assert [
+        body["metadata"]["uid"]
+        for body in await kube.select(POD, "ai", wanted=lambda body: body["metadata"]["uid"] == "500")
+    ] == ["500"]
 
 
 async def test_a_dry_run_is_asked_for_by_name() -> None:

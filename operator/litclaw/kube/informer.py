@@ -4,6 +4,7 @@ kopf would give each of them a stream and a task (docs/design/reconciling.md).
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,7 +59,7 @@ class Informer:
         self._labels = labels
         self._handle = handle
         self._prune = prune
-        self._turn = turn or asyncio.Lock()
+        self._turn = turn or contextlib.nullcontext()
         self._list_backoff = Backoff(*_LIST_SECONDS)
         self.listed = asyncio.Event()
         """Set after the first list, or when the cluster doesn't know the kind."""

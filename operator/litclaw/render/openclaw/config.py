@@ -26,6 +26,14 @@ _PRICES = {
     "cacheRead": "cache_read_input_token_cost",
     "cacheWrite": "cache_creation_input_token_cost",
 }
+_READ = (
+    "supports_vision",
+    "supports_reasoning",
+    "max_input_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    *_PRICES.values(),
+)
 _MOST_TOKENS = 100_000_000  # the bound in spec.models[].openclaw
 _HIGHEST_PRICE = 1_000_000  # US dollars per token
 
@@ -55,6 +63,7 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
 
     Prices always come from the proxy, because it charges for the requests. It states US dollars per token.
     """
+    info = read_facts(info)
     vision = ("text", "image") if info.get("supports_vision") else ("text",)
     return ModelFacts(
         name=name,
@@ -65,6 +74,11 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
         max_tokens=given.max_tokens or _tokens(info, "max_output_tokens", "max_tokens"),
         cost=tuple((name, price) for name, field in _PRICES.items() if (price := _per_million(info.get(field)))),
     )
+
+
+def read_facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a ``model_info`` that `model_facts` reads. The rest may be of any size."""
+    return {name: info[name] for name in _READ if isinstance(info.get(name), (bool, int, float))}
 
 
 def _number(value: object, least: float, most: float) -> float | int | None:
