@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 _LONGEST = (
     "test_story",
     "test_faults",
+    "test_hostile_tenants",
     "test_rotation_under_load",
     "test_roll_out",
     "test_rotation",

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from litclaw.kube.fence import EXIT_STATUS
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.values import Case, cases, few
@@ -23,12 +22,12 @@ from .api import Object
 from .database import let_in, own_database
 from .direct import api_server, at_once
 from .kube import Kube
+from .operators import SYSTEM, crashes, failures, now
 from .proxy import Proxy
 from .resources import AI, MODELS, TEAM, agent, namespace, resource
 from .waiting import LONG_SECONDS, PATIENCE_SECONDS, eventually
 
 ODD = "odd"
-SYSTEM = "litclaw-system"
 API = "/apis/litclaw.dev/v1alpha1"
 PLURALS = {
     "LiteLLMRoute": f"{API}/namespaces/{AI}/litellmroutes",
@@ -176,31 +175,15 @@ def _in_quiet(kube: Kube) -> Figures:
     return eventually(quiet)
 
 
-def _crashes(kube: Kube) -> list[Object]:
-    """How the operator's containers last ended; without a leader that ended because it couldn't renew its Lease."""
-    pods = kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")
-    states = [each.get("lastState", {}) for pod in pods for each in pod["status"].get("containerStatuses", [])]
-    ends = [state["terminated"] for state in states if "terminated" in state]
-    return [end for end in ends if end["exitCode"] != EXIT_STATUS]
-
-
-def _operators(kube: Kube) -> set[str]:
-    return {pod["metadata"]["name"] for pod in kube.list("pods", "-l", "app.kubernetes.io/name=litclaw")}
-
-
 @pytest.fixture(scope="module")
 def odd(kube: Kube, proxy: Proxy) -> Iterator[Odd]:
     """Access for odd resources; at the end, no operator may have crashed or failed over one."""
     kube.apply(namespace(ODD))
-    operators, crashes = _operators(kube), _crashes(kube)
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    before, started = crashes(kube), now()
     with api_server(kube) as client:
         yield Odd(client)
-    assert (_operators(kube), _crashes(kube)) == (operators, crashes), "no operator has crashed"
-    for pod in operators:
-        log = kube.run("-n", SYSTEM, "logs", pod, f"--since-time={started}").stdout
-        failures = [line for line in log.splitlines() if "Traceback" in line or "InternalError" in line]
-        assert not failures, failures[:3]
+    assert crashes(kube) == before, "no operator has crashed"
+    assert not (found := failures(kube, started)), found[:3]
     kube.delete("namespace", "", ODD)
 
 

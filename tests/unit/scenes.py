@@ -99,17 +99,26 @@ class FakeKube:
             if namespace in (None, body["metadata"].get("namespace"))
         ]
 
-    async def select(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Body]:
+    async def select(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        labels: str = "",
+        fields: str = "",
+        wanted: Callable[[Body], bool] = lambda body: True,
+    ) -> list[Body]:
         """The objects of a kind by labels, or an object's Events."""
         self.listed.append(resource.kind)
-        wanted = dict(each.split("=") for each in labels.split(",") if each)
+        selector = dict(each.split("=") for each in labels.split(",") if each)
         uid = fields.partition("involvedObject.uid=")[2].partition(",")[0]
         return [
             body
             for (kind, space, _), body in self.objects.items()
             if (kind, space) == (resource.kind, namespace)
-            and wanted.items() <= body["metadata"].get("labels", {}).items()
+            and selector.items() <= body["metadata"].get("labels", {}).items()
             and (not uid or body["involvedObject"]["uid"] == uid)
+            and wanted(body)
         ]
 
     async def apply(

@@ -38,6 +38,13 @@ def test_what_the_database_cannot_keep_is_refused_and_said_so(metadata: dict[str
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
 
 
+def test_metadata_that_makes_the_list_of_all_keys_too_large_is_refused() -> None:
+    for metadata in ({"note": "x" * 4_096}, {"list": [[]] * 1_100}, {"note": "🦊" * 400}):
+        spec = {"routeRef": {"name": "main"}, "key": {"metadata": metadata}}
+        with pytest.raises(ValidationError, match="more than 4096 characters"):
+            OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
 def test_a_text_about_such_a_character_is_none() -> None:
     spec = {"routeRef": {"name": "main"}, "key": {"metadata": {"a": r"\u0000"}}}
     OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})

@@ -86,6 +86,25 @@ def test_only_an_answer_about_a_key_makes_a_proxy_trusted() -> None:
     assert breaker.trusted and trusted == [True, True], "each time that it becomes so"
 
 
+def test_a_proxy_that_is_slow_is_not_trusted_until_it_is_quick_again() -> None:
+    """It answers each call just before that would count as a hang, and so would occupy workers for hours."""
+    breaker, trusted = Breaker(Time()), []
+    breaker.on_trusted = lambda: trusted.append(breaker.trusted)
+    breaker.answered("/key/info", 0.1)
+    for _ in range(5):
+        breaker.answered("/key/block", HANGS_SECONDS - 0.1)
+    assert not breaker.trusted
+    breaker.answered("/health/readiness", 0.0)
+    breaker.answered("/key/list", 0.0)
+    assert not breaker.trusted, "neither says how long a call about one key takes"
+    for _ in range(10):
+        breaker.answered("/key/info", 0.1)
+    assert breaker.trusted and trusted == [True, True]
+    breaker.answered("/key/list", 25.0)
+    breaker.answered("/key/info", 2.0)
+    assert breaker.trusted, "a large table, and one hiccup"
+
+
 def test_after_an_answer_the_first_pause_is_short_again() -> None:
     time = Time()
     breaker = Breaker(time)

@@ -79,7 +79,7 @@ def test_an_older_object_of_the_same_name_does_not_replace_its_successor() -> No
     cache.store(secret(10, uid="u1", agent_uid="agent-1"))
     cached = cache.get(*SECRET)
     assert cached and cached["metadata"]["uid"] == "u2"
-    assert cache.owned_by("agent-1") == [] and len(cache.owned_by("agent-2")) == 1
+    assert cache.owned_by("team-a", "agent-1") == [] and len(cache.owned_by("team-a", "agent-2")) == 1
 
 
 def test_a_late_deletion_does_not_remove_the_successor() -> None:
@@ -99,7 +99,7 @@ def test_what_a_full_list_lacks_is_removed_unless_it_is_newer_than_the_list() ->
     assert cache.prune("Secret", {"u1"}, 9) == [], "created after the list"
     [gone] = cache.prune("Secret", set(), 20)
     assert gone["metadata"]["uid"] == "u2" and cache.get(*SECRET) is None
-    assert cache.owned_by("agent-1") == [] and list(cache.within("Secret", "team-a")) == []
+    assert cache.owned_by("team-a", "agent-1") == [] and list(cache.within("Secret", "team-a")) == []
 
 
 # Indexes
@@ -108,11 +108,11 @@ def test_what_a_full_list_lacks_is_removed_unless_it_is_newer_than_the_list() ->
 def test_owned_objects_follow_their_owner() -> None:
     cache = Cache()
     cache.store(secret(1, agent_uid="agent-1"))
-    assert [body["kind"] for body in cache.owned_by("agent-1")] == ["Secret"]
+    assert [body["kind"] for body in cache.owned_by("team-a", "agent-1")] == ["Secret"]
     cache.store(secret(2, agent_uid="agent-2"))
-    assert cache.owned_by("agent-1") == [] and len(cache.owned_by("agent-2")) == 1
+    assert cache.owned_by("team-a", "agent-1") == [] and len(cache.owned_by("team-a", "agent-2")) == 1
     cache.remove(secret(3, agent_uid="agent-2"))
-    assert cache.owned_by("agent-2") == []
+    assert cache.owned_by("team-a", "agent-2") == []
 
 
 def test_agents_are_found_by_the_route_that_they_name() -> None:
@@ -166,7 +166,7 @@ def test_indexes_agree_with_the_objects_whatever_happened(events: list[tuple[str
     for route in ("main", "other"):
         assert cache.agents_of(("team-a", route)) == [a for a in agents if a["spec"]["routeRef"]["name"] == route]
         owned = [s for s in cache.all("Secret") if s["metadata"]["ownerReferences"][0]["uid"] == f"owner-{route}"]
-        assert cache.owned_by(f"owner-{route}") == owned
+        assert cache.owned_by("team-a", f"owner-{route}") == owned
     cached = {body["metadata"]["uid"] for kind in ("OpenClawAgent", "Secret") for body in cache.all(kind)}
     assert set(cache._written) <= cached, "no record outlives its object"
 
@@ -281,9 +281,16 @@ def test_an_object_that_loses_its_owner_leaves_the_cache_and_may_come_back() -> 
     cache.store(secret(4, ownerReferences=[]))
     assert cache.get(*SECRET), "an older version changes nothing"
     cache.store(secret(6, ownerReferences=[]))
-    assert cache.get(*SECRET) is None and cache.owned_by("agent-1") == []
+    assert cache.get(*SECRET) is None and cache.owned_by("team-a", "agent-1") == []
     cache.store(secret(7, agent_uid="agent-2"))
-    assert len(cache.owned_by("agent-2")) == 1
+    assert len(cache.owned_by("team-a", "agent-2")) == 1
+
+
+def test_an_object_of_another_namespace_that_names_an_owner_is_none_of_its_objects() -> None:
+    cache = Cache()
+    cache.store(secret(1))
+    cache.store(secret(2, uid="u2", name="forged", namespace="team-z"))
+    assert [body["metadata"]["name"] for body in cache.owned_by("team-a", "agent-1")] == ["scout-litellm"]
 
 
 def test_of_annotations_ours_stay() -> None:
@@ -369,6 +376,58 @@ def test_large_labels_of_an_agent_are_not_cached_either() -> None:
     cached = cache.get("OpenClawAgent", "team-a", "scout")
     assert cached and is_trimmed(cached) and not exceeds(cached, 1_000)
     assert cached["metadata"]["uid"] == "uid-scout"
+
+
+def test_an_owned_object_that_is_large_is_not_cached() -> None:
+    def deployment(version: int, size: int) -> Body:
+        env = [{"name": f"V{number}", "value": ""} for number in range(size)]
+        spec = {"replicas": 0, "template": {"spec": {"containers": [{"name": "x", "env": env}]}}}
+        return {**secret(version), "kind": "Deployment", "spec": spec}
+
+    cache, key = Cache(), ("Deployment", *SECRET[1:])
+    cache.store(deployment(1, 1_000))
+    assert cache.get(*key)
+    cache.store(deployment(2, 10_000))
+    assert cache.get(*key) is None and cache.owned_by("team-a", "agent-1") == []
+
+
+def test_of_a_status_that_somebody_has_filled_the_short_facts_stay() -> None:
+    conditions = [
+        {"type": type_, "status": "True", "reason": "R", "message": "m" * 5_000} for type_ in ("Ready", "Odd")
+    ]
+    status = {
+        "conditions": conditions,
+        "spend": "1.5",
+        "defaultModel": "m" * 20_000,
+        "key": {"hash": "abc", "alias": "a" * 99},
+    }
+    cache = Cache()
+    cache.store({**agent("scout"), "status": status})
+    cached = cache.get("OpenClawAgent", "team-a", "scout")
+    assert cached and is_trimmed(cached)
+    assert cached["status"] == {
+        "conditions": [{"type": "Ready", "status": "True", "reason": "R"}],
+        "spend": "1.5",
+        "key": {"hash": "abc"},
+    }
+
+
+def test_a_resource_with_thousands_of_finalizers_keeps_ours() -> None:
+    body = agent("scout")
+    body["metadata"]["finalizers"] = ["litclaw.dev/finalizer", *(f"example.com/{number}" for number in range(5_000))]
+    cache = Cache()
+    cache.store(body)
+    cached = cache.get("OpenClawAgent", "team-a", "scout")
+    assert cached and cached["metadata"]["finalizers"] == ["litclaw.dev/finalizer"] and not exceeds(cached, 1_000)
+
+
+def test_a_namespace_with_a_megabyte_of_labels_is_known_without_them() -> None:
+    labels = {f"label-{number}": "x" * 63 for number in range(10_000)}
+    meta = {"name": "team-z", "uid": "n", "resourceVersion": "1", "labels": labels}
+    cache = Cache()
+    cache.store({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    cached = cache.get("Namespace", "", "team-z")
+    assert cached and cached["metadata"]["uid"] == "n" and not exceeds(cached, 1_000)
 
 
 def test_a_trimmed_resource_is_never_taken_for_a_whole_one() -> None:

@@ -169,6 +169,17 @@ async def test_a_list_of_keys_that_hangs_is_given_up_and_delays_no_observation(
         await until(lambda: found.session.keys_read)
 
 
+async def test_a_read_for_the_deletion_of_a_route_has_the_limit_too(
+    proxy: FakeProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that lists page after page, slowly, would hold a deletion up for hours."""
+    monkeypatch.setattr(intervals, "READ_KEYS_LIMIT", 0.3)
+    proxy.hanging.add("/key/list")
+    async with running(proxy.answer, clock) as found:
+        with pytest.raises(UnreachableError, match="doesn't list its keys within"):
+            await found.session.read_keys()
+
+
 async def test_keys_are_read_as_soon_as_the_proxy_is_usable_again(
     proxy: FakeProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,14 @@
 """This cluster's keys at a proxy, read a page at a time while they change."""
 
 import asyncio
+from dataclasses import replace
 
+import pytest
 from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.litellm.transport import Response
+from litclaw.reconcile.proxy import room
 from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.reconcile.proxy.room import Room, size_of
 
 from .handled import Request, answer, handled
 from .proxies import Clock, FakeProxy
@@ -120,3 +124,58 @@ def test_keys_are_found_by_agent_and_by_the_name_that_retains_them() -> None:
     assert [each.token for each in table.of("uid")] == ["b"] and [each.token for each in table.of("next")] == ["a"]
     table.drop(["a", "b"])
     assert not table.agents() and not table.retained_for("n/a")
+
+
+# Room
+
+
+async def test_a_proxy_that_lists_our_marks_without_end_fills_no_memory() -> None:
+    def page(request: Request) -> Response:
+        number = int(request.params["page"])
+        marks = [Mark("c", "invented", 1, block_reason="x" * 900).metadata({"note": "n" * 4_000}) for _ in range(100)]
+        keys = [{"token": f"{number}-{each}", "metadata": mark} for each, mark in enumerate(marks)]
+        return answer(200, {"keys": keys, "total_pages": 80})
+
+    table, given = KeyTable("c"), Room((), 1_000)
+    async with handled(page) as client:
+        await table.refresh(client, given)
+    assert table.complete and 100 < len(table) < 400, len(table)
+    assert given.left_out == 8_000 - len(table)
+
+
+def test_an_agent_s_own_keys_have_room_whatever_else_is_listed() -> None:
+    found = Room({"mine"})
+    noise = replace(row("noise"), metadata={"note": "n" * room.OF_OTHERS})
+    assert not found.takes(noise) and not found.takes(row("another"))
+    assert found.takes(row("live", "mine"))
+    # An agent has eleven keys at the most, with as many and as long names as the API allows.
+    largest = Limits(models=tuple(f"{number:03}" + "m" * 20 for number in range(256)), tags=("t" * 128,) * 32)
+    keys = [
+        replace(row(str(number), "busy"), limits=Limits(tags=largest.tags), metadata={"n": "x" * 4_096})
+        for number in range(11)
+    ]
+    busy = Room({"busy"})
+    assert all(map(busy.takes, keys)) and busy.left_out == 0
+    assert size_of(replace(row("t"), limits=largest)) > 30_000
+
+
+def test_proxies_share_the_room_for_other_keys() -> None:
+    def count(proxies: int) -> int:
+        found = Room((), proxies)
+        return next(number for number in range(100_000) if not found.takes(row(str(number))))
+
+    assert count(1) > 20_000 and count(4) > 5_000 and count(1_000) == count(100_000) > 500
+
+
+async def test_keys_without_room_come_into_view_when_others_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "OF_OTHERS", 3_500)
+    monkeypatch.setattr(room, "LEAST_OF_OTHERS", 3_500)
+    proxy, table = FakeProxy(Clock()), KeyTable("c")
+    proxy.rows = {token: raw(token) for token in ("a", "b", "c", "d", "e")}
+    await table.refresh(proxy.client(), Room(()))
+    first = {row.token for uid in table.agents() for row in table.of(uid)}
+    assert len(first) == 3
+    for token in first:
+        del proxy.rows[token]
+    await table.refresh(proxy.client(), Room(()))
+    assert {row.token for uid in table.agents() for row in table.of(uid)} == {"a", "b", "c", "d", "e"} - first

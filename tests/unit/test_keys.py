@@ -224,7 +224,9 @@ async def test_a_proxy_that_claims_pages_without_end_is_not_read() -> None:
         return answer(200, {"keys": [{"token": "t"}], "total_pages": MOST_PAGES + len(calls) - 1})
 
     async with handled(listed) as client:
-        with pytest.raises(NotLiteLLMError, match="2501 pages of keys; at most 2500 are read, which are 250000 keys"):
+        with pytest.raises(
+            NotLiteLLMError, match="more than 2500 pages of keys; at most 2500 are read, which are 250000 keys"
+        ):
             assert [row.token async for row in client.list_keys()] == []
     assert len(calls) == 2
 
@@ -258,6 +260,117 @@ def test_a_mark_that_is_none_of_ours_is_no_mark() -> None:
         if name == "cluster":
             del wrong[name]
         assert row_from({"token": "t", "metadata": {"litclaw": wrong}}).mark is None
+
+
+_TOO_MUCH: list[dict[str, Any]] = [
+    {"key_alias": 5},
+    {"key_alias": {"a": 1}},
+    {"key_alias": "a" * 2_000},
+    {"token": "t" * 2_000},
+    {"token": ""},
+    {"models": [["gpt"]]},
+    {"models": ["m" * 2_000]},
+    {"max_budget": "many"},
+    {"max_budget": 10**300},
+    {"max_budget": float("inf")},
+    {"rpm_limit": [1]},
+    {"tpm_limit": True},
+    {"spend": 1e300},
+    {"expires": "soon"},
+    {"expires": "9999-12-31T23:59:59Z"},
+    {"budget_reset_at": "0001-01-01T00:00:00+14:00"},
+    {"budget_duration": 30},
+    {"team_id": {"a": 1}},
+    {"allowed_routes": [1]},
+]
+
+
+@pytest.mark.parametrize("given", _TOO_MUCH, ids=lambda given: next(iter(given)))
+async def test_a_key_of_ours_has_fields_that_can_be_calculated_with_and_shown(given: dict[str, Any]) -> None:
+    """Each of these was an exception in the pass of an agent, or a status without a bound."""
+    mine = {"token": "t", "metadata": MARK.metadata({}), **given}
+    async with handled(lambda request: answer(200, {"keys": [mine]})) as client:
+        with pytest.raises(NotLiteLLMError):
+            _ = [row async for row in client.list_keys()]
+
+
+async def test_metadata_that_is_nested_without_end_is_none_of_ours() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(100):
+        nested = {"a": nested}
+    row = {"token": "t", "metadata": {**MARK.metadata({}), "deep": nested}}
+    async with handled(lambda request: answer(200, {"keys": [row]})) as client:
+        with pytest.raises(NotLiteLLMError):
+            _ = [row async for row in client.list_keys()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generation": 2**63 - 1},
+        {"generation": -1},
+        {"taken": {"t": [float("nan"), 0]}},
+        {"taken": {"t": [1e300, 0]}},
+        {"taken": {"t": [0, 10**400]}},
+        {"taken": {str(number): [0, 0] for number in range(1_001)}},
+        {"anew_at": "soon"},
+        {"route": f"n/{'r' * 2_000}"},
+        {"route": "../../../../api/v1/secrets"},
+        {"route": "n/r/../../secrets"},
+        {"namespace": ".."},
+        {"namespace": "kube-system/secrets?watch=true&x="},
+        {"retained": "n/../a"},
+        {"made": {"a": 1}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_mark_with_what_nobody_has_written_is_no_mark(changes: dict[str, Any]) -> None:
+    wrong = {**MARK.metadata({})["litclaw"], **changes}
+    assert row_from({"token": "t", "metadata": {"litclaw": wrong}}).mark is None
+
+
+def test_a_grace_period_has_the_bound_of_the_api() -> None:
+    for given, kept in ((10**30, 604_800), (-5, 0), (60, 60)):
+        wrong = {**MARK.metadata({})["litclaw"], "grace": given}
+        mark = row_from({"token": "t", "metadata": {"litclaw": wrong}}).mark
+        assert mark and mark.grace == kept
+
+
+async def test_a_page_has_a_hundred_keys_at_most() -> None:
+    keys = [{"token": str(number)} for number in range(101)]
+    async with handled(lambda request: answer(200, {"keys": keys, "total_pages": 1})) as client:
+        with pytest.raises(NotLiteLLMError, match="pages of 100 keys"):
+            _ = [row async for row in client.list_keys()]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ([{"model_name": "m", "model_info": [1]}], {"m": {}}),
+        ([{"model_name": "m", "model_info": "x"}, {"model_name": ["n"]}, 5, None, {"model_name": ""}], {"m": {}}),
+        ([{"model_name": "m", "model_info": {"mode": "chat"}}], {"m": {"mode": "chat"}}),
+        (None, {}),
+    ],
+)
+async def test_models_in_another_form_are_none(data: object, found: dict[str, Any]) -> None:
+    async with handled(lambda request: answer(200, {"data": data})) as client:
+        assert await client.model_info() == found
+
+
+@pytest.mark.parametrize("data", [5, "m", {"m": {}}, True])
+async def test_a_list_of_models_that_is_none_is_not_litellms(data: object) -> None:
+    async with handled(lambda request: answer(200, {"data": data})) as client:
+        with pytest.raises(NotLiteLLMError):
+            await client.model_info()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+async def test_json_is_utf_8(encoding: str) -> None:
+    """In another encoding its size isn't what it seems."""
+    text = json.dumps({"data": []}).encode(encoding)
+    async with handled(lambda request: Response(200, text)) as client:
+        with pytest.raises(NotLiteLLMError):
+            await client.model_info()
 
 
 async def test_two_master_keys_are_tried_in_turn_while_pods_are_replaced() -> None:

@@ -1,6 +1,7 @@
 """The thin client over the Kubernetes API, against responses as the API server gives them."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from litclaw.kube.errors import (
     GoneError,
     InvalidError,
     NotFoundError,
+    TooLargeError,
     UnavailableError,
     from_response,
     same_schema_error,
 )
-from litclaw.kube.resources import AGENT, POD
+from litclaw.kube.resources import AGENT, CONFIG_MAP, POD
 
 
 class Pages(Kube):
@@ -127,6 +129,68 @@ async def test_a_selection_is_made_by_the_api_server() -> None:
     kube = Pages(page("a"))
     assert [body["metadata"]["uid"] for body in await kube.select(POD, "ai", labels="x=y", fields="a=b")] == ["a"]
     assert kube.asked == [{"limit": "500", "labelSelector": "x=y", "fieldSelector": "a=b"}]
+
+
+async def test_a_page_that_is_too_large_is_read_again_in_smaller_ones() -> None:
+    class Large(Kube):
+        """Three large objects at the beginning of a list."""
+
+        def __init__(self) -> None:
+            self.limits: list[tuple[int, int | None]] = []
+
+        async def _request(self, *args: Any, most: int | None = None, **_: Any) -> dict[str, Any]:
+            limit, start = int(args[2]["limit"]), int(args[2].get("continue", "0"))
+            self.limits.append((limit, most))
+            if most is not None and len(range(start, min(start + limit, 3))) > 1:
+                raise TooLargeError(200, "TooLarge", "more than that")
+            end = min(start + limit, 100)
+            items = [{"metadata": {"uid": str(number)}} for number in range(start, end)]
+            return {"items": items, "metadata": {"resourceVersion": "7", "continue": str(end) if end < 100 else ""}}
+
+    kube = Large()
+    found = [body["metadata"]["uid"] for body in await kube.objects(CONFIG_MAP)]
+    assert found == [str(number) for number in range(100)]
+    assert [limit for limit, _ in kube.limits][:3] == [50, 6, 1] and max(limit for limit, _ in kube.limits) == 50
+    assert [limit for limit, most in kube.limits if most is None] == [1] * sum(
+        1 for limit, _ in kube.limits if limit == 1
+    )
+
+
+async def test_a_response_is_read_no_further_than_its_reader_can_hold() -> None:
+    class Endless:
+        status, closed, read_chunks = 200, False, 0
+
+        def __init__(self) -> None:
+            self.content = self
+
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            while True:
+                self.read_chunks += 1
+                yield b" " * 2**16
+
+        def close(self) -> None:
+            self.closed = True
+
+    response = Endless()
+    kube = Responds(200, b"")
+    kube._response = response  # type: ignore[assignment]
+    with pytest.raises(TooLargeError):
+        await kube._request("GET", "/x", most=2**20)
+    assert response.closed and response.read_chunks == 17
+
+
+async def test_of_a_selection_only_what_is_wanted_is_kept_and_not_more_than_some_hundred() -> None:
+    def pods(start: int, more: str) -> dict[str, Any]:
+        return page(*(str(number) for number in range(start, start + 400)), more=more)
+
+    kube = Pages(pods(0, "next"), pods(400, "more"), pods(800, ""))
+    found = await kube.select(POD, "ai", wanted=lambda body: int(body["metadata"]["uid"]) % 2 == 1)
+    assert len(found) == 200 and len(kube.asked) == 1
+    kube = Pages(pods(0, "next"), pods(400, ""))
+    assert [
+        body["metadata"]["uid"]
+        for body in await kube.select(POD, "ai", wanted=lambda body: body["metadata"]["uid"] == "500")
+    ] == ["500"]
 
 
 async def test_a_dry_run_is_asked_for_by_name() -> None:

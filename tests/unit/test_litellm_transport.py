@@ -1,6 +1,8 @@
 """What is sent to a proxy, and what isn't: with real servers on loopback."""
 
 import asyncio
+import contextlib
+import gzip
 import ipaddress
 import json
 import logging
@@ -213,6 +215,7 @@ async def test_a_response_that_is_larger_than_any_of_litellms_is_given_up(monkey
     async def much(request: web.Request) -> web.Response:
         return web.Response(body=body)
 
+    monkeypatch.setattr(transport, "_SMALL_RESPONSE", 40_000)
     monkeypatch.setattr(transport, "_LARGEST_RESPONSE", 50_000)
     monkeypatch.setattr(transport, "_MOST_ELEMENTS", 1000)
     async with serving(much) as url:
@@ -221,6 +224,126 @@ async def test_a_response_that_is_larger_than_any_of_litellms_is_given_up(monkey
         for body in (b"x" * 50_001, json.dumps({"data": [[]] * 510}).encode(), b"{" * 1001, b"," * 1001):
             with pytest.raises(NotLiteLLMError, match="more than LiteLLM ever does"):
                 await asking(url)
+
+
+async def test_only_lists_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def much(request: web.Request) -> web.Response:
+        return web.Response(status=500 if "fails" in request.query else 200, body=b'{"a": "' + b"x" * 5_000 + b'"}')
+
+    monkeypatch.setattr(transport, "_SMALL_RESPONSE", 1_000)
+    async with serving(much) as url:
+        sender = Transport(url)
+        for path in ("/key/list", "/model/info"):
+            assert len((await sender.send("GET", path, bearer=MASTER)).content) > 5_000
+        for path, params in (("/key/info", {}), ("/health/readiness", {}), ("/key/list", {"fails": "yes"})):
+            with pytest.raises(NotLiteLLMError):
+                await sender.send("GET", path, bearer=MASTER, params=params)
+        await sender.close()
+
+
+async def test_few_large_responses_are_read_at_a_time_and_small_ones_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred proxies with a large response each, sent slowly, would take all memory."""
+    go, begun = asyncio.Event(), 0
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        nonlocal begun
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"data": [' + b" " * 2_000)
+        begun += 1
+        if "small" not in request.headers.get("Authorization", ""):
+            await go.wait()
+        await response.write(b"]}")
+        return response
+
+    monkeypatch.setattr(transport, "_SMALL_RESPONSE", 1_000)
+    places = asyncio.Semaphore(2)
+    async with serving(slowly) as url:
+        senders = [Transport(url, large=places) for _ in range(5)]
+        reads = [asyncio.create_task(each.send("GET", "/model/info", bearer=MASTER)) for each in senders]
+        while begun < 5 or not places.locked():
+            await asyncio.sleep(0.01)
+        with pytest.raises(NotLiteLLMError):  # what isn't a list needs no place, and gets no more room
+            await senders[0].send("GET", "/key/info", bearer=SecretStr("sk-small"))
+        assert not any(each.done() for each in reads)
+        go.set()
+        assert {(await each).status for each in reads} == {200}
+        for each in senders:
+            await each.close()
+    assert not places.locked()
+
+
+async def test_who_sends_a_large_response_slowly_loses_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stops(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b" " * 2_000)
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(transport, "_SMALL_RESPONSE", 1_000)
+    monkeypatch.setattr(transport, "_LARGE_SECONDS", 0.1)
+    places = asyncio.Semaphore(1)
+    async with serving(stops) as url:
+        sender = Transport(url, large=places)
+        with pytest.raises(UnreachableError, match="timeout"):
+            await sender.send("GET", "/model/info", bearer=MASTER)
+        await sender.close()
+    assert not places.locked()
+
+
+async def test_a_compressed_response_is_not_expanded() -> None:
+    """Ten kilobytes of it would be ten megabytes."""
+    bomb = gzip.compress(b'{"data": [' + b" " * 10_000_000 + b"]}")
+
+    async def zipped(request: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": request.query["as"]})
+
+    async with serving(zipped) as url:
+        sender = Transport(url)
+        for way in ("gzip", "deflate", "br", "zstd", "gzip, gzip"):
+            assert (await sender.send("GET", "/model/info", bearer=MASTER, params={"as": way})).content == bomb
+        await sender.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"X-Large: " + b"x" * 1_000_000,
+        b"\r\n".join(b"X-%d: y" % number for number in range(10_000)),
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Content-Length: -5",
+        b"Content-Length: 99999999999999999999999999",
+        b"Transfer-Encoding: gzip, chunked",
+        b"X\x00y: z",
+        b": nothing",
+        b"Set-Cookie: a=b; Domain=*; Path=/",
+    ],
+    ids=lambda head: head[:20].decode("latin-1"),
+)
+async def test_odd_headers_are_no_exception_that_nobody_expects(head: bytes) -> None:
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n{}")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(odd, "127.0.0.1", 0)
+    async with server:
+        with contextlib.suppress(LiteLLMError):
+            assert await asking(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") == {}
+
+
+async def test_strings_do_not_make_a_response_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent's owner may write commas into tags, and must not make the list of all keys unreadable by that."""
+    monkeypatch.setattr(transport, "_MOST_ELEMENTS", 50)
+
+    async def commas(request: web.Request) -> web.Response:
+        return web.Response(body=json.dumps({"data": [], "note": ',[{:"\\' * 1_000}).encode())
+
+    async with serving(commas) as url:
+        assert await asking(url) == {}
 
 
 async def test_a_server_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,15 @@ def values(scene: Scene) -> dict[str, str]:
     return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
 
+@pytest.mark.parametrize("created", [None, "", "soon", "2026-11-24T09:00:00", "2026-11-24T09:00:00+99:99"])
+async def test_an_annotation_that_is_no_moment_stands_for_an_old_key(created: str | None) -> None:
+    scene = scene_with({names.MASTER_KEY: OLD}, created)
+    run = begin(scene)
+    assert is_master_key_older(scene.context, next(scene.cache.all("LiteLLMRoute")), run.not_before)
+    await rotate_master_key_if_due(scene.context, ROUTE, MANAGED, SALTED)
+    assert values(scene)[names.MASTER_KEY_BEFORE] == OLD
+
+
 @pytest.mark.parametrize(
     ("managed", "deployment", "reason"),
     [

@@ -40,6 +40,7 @@ class Registered:
             now=self.clock,
             on_observed=lambda session: self.observed.append(set(session.routes)),
             on_keys_changed=lambda session, uids: None,
+            own_agents=lambda session: (),
         )
 
     def connect(self, credentials: Credentials, breaker: Breaker) -> LiteLLM:

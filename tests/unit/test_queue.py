@@ -9,6 +9,7 @@ from typing import Self
 import pytest
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.queue import Limits, WorkQueue
+from litclaw.reconcile.core.rate_limit import RateLimit
 
 from .scenes import until
 
@@ -136,6 +137,45 @@ async def test_at_the_end_no_pass_is_begun_and_the_running_ones_are_waited_for()
     assert begun == ["quick", "slow"]
 
 
+async def test_a_request_that_is_enqueued_all_the_time_has_its_pace_and_its_last_change_is_seen() -> None:
+    now, seen = 0.0, list[float]()
+
+    async def handler(request: str) -> None:
+        if request == "busy":
+            seen.append(now)
+
+    queue: WorkQueue[str] = WorkQueue(handler, pace=RateLimit(3, 0.05, lambda: asyncio.get_running_loop().time()))
+    task = asyncio.create_task(queue.run(workers=4))
+    for _ in range(200):
+        now += 1
+        queue.enqueue("busy")
+        queue.enqueue("other")
+        await asyncio.sleep(0.001)
+    assert len(seen) < 60, "two hundred changes are not two hundred passes"
+    await until(lambda: seen[-1] == 200)
+    await asyncio.sleep(0.1)
+    assert seen.count(200) <= 2 and not list(queue.waiting)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_pause_between_passes_does_not_delay_what_is_due_later_nor_forget_it() -> None:
+    calls: list[str] = []
+
+    async def handler(request: str) -> None:
+        calls.append(request)
+
+    queue: WorkQueue[str] = WorkQueue(handler, pace=RateLimit(1, 0.05, lambda: asyncio.get_running_loop().time()))
+    task = asyncio.create_task(queue.run(workers=1))
+    queue.enqueue("a")
+    await until(lambda: len(calls) == 1)
+    queue.enqueue_after("a", 600.0)
+    queue.enqueue("a")
+    await until(lambda: len(calls) == 2)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_urgent_requests_overtake_the_others() -> None:
     seen: list[str] = []
 
@@ -151,6 +191,46 @@ async def test_urgent_requests_overtake_the_others() -> None:
     await until(lambda: len(seen) == 5)
     task.cancel()
     assert seen == ["r1", "a1", "r2", "a2", "a3"]
+
+
+async def test_a_free_worker_takes_a_request_of_whom_the_fewest_work_for() -> None:
+    begun: list[str] = []
+    ends: dict[str, asyncio.Event] = {}
+
+    async def handler(request: str) -> None:
+        begun.append(request)
+        await ends.setdefault(request, asyncio.Event()).wait()
+
+    queue: WorkQueue[str] = WorkQueue(handler, share=lambda request: request[0])
+    for request in (*(f"x{number}" for number in range(9)), "y0", "y1", "z0"):
+        queue.enqueue(request)
+    task = asyncio.create_task(queue.run(workers=3))
+    await until(lambda: len(begun) == 3)
+    assert begun == ["x0", "y0", "z0"]
+    ends["y0"].set()
+    await until(lambda: len(begun) == 4)
+    assert begun[3] == "y1", "nobody works for y now"
+    for request in ("z0", "y1"):
+        ends[request].set()
+    await until(lambda: len(begun) == 6)
+    assert begun[4:] == ["x1", "x2"], "no worker is idle for the sake of others"
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_of_equal_shares_each_has_its_turn() -> None:
+    seen: list[str] = []
+
+    async def handler(request: str) -> None:
+        seen.append(request)
+
+    queue: WorkQueue[str] = WorkQueue(handler, share=lambda request: request[0])
+    for request in ("x0", "x1", "x2", "y0", "y1", "z0"):
+        queue.enqueue(request)
+    task = asyncio.create_task(queue.run(workers=1))
+    await until(lambda: len(seen) == 6)
+    task.cancel()
+    assert seen == ["x0", "y0", "z0", "x1", "y1", "x2"]
 
 
 # Limits

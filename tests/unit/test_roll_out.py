@@ -72,7 +72,8 @@ def test_a_port_that_was_given_up_is_served_for_a_while() -> None:
 
 def test_a_note_that_somebody_has_edited_is_ignored() -> None:
     body = service(4000, None, Clock())
-    for noted in ("x", "4001=soon", "=,", "4002"):
+    until = "2999-01-01T00:00:00"
+    for noted in ("x", "4001=soon", "=,", "4002", f"4001={until}", f"99999={until}Z", f"-1={until}Z"):
         live = {**body, "metadata": {**body["metadata"], "annotations": {"litclaw.dev/former-ports": noted}}}
         assert former_ports(live, 4000, Clock()() + timedelta()) == {}
 

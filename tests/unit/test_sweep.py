@@ -8,13 +8,15 @@ from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.litellm.errors import LiteLLMError
+from litclaw.litellm.transport import Response
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.proxy.session import Credentials
 from litclaw.reconcile.route.reconcile import reconcile_route
 from litclaw.reconcile.route.sweep import sweep, sweeps
 from litclaw.render.agent.secret import agent_secret
 
-from .handled import MASTER
+from .handled import MASTER, Request
 from .proxies import FakeProxy
 from .scenes import (
     Body,
@@ -88,6 +90,27 @@ async def test_a_proxy_that_does_not_do_it_or_agents_that_can_t_be_listed_end_no
     with pytest.raises(UnavailableError):
         await sweep(scene.context, scene.session)
     assert row.token in scene.proxy.rows
+
+
+async def test_what_is_interrupted_has_ended_a_hundred_keys_at_a_time() -> None:
+    """A pass ends keys for some seconds only, and the next one goes on with those that are left."""
+    scene = Scene()
+    for number in range(250):
+        scene.know(key_of_agent(f"sk-left-{number}", f"gone-{number}", alias=f"n/{number}"))
+
+    async def fails_later(request: Request) -> Response:
+        if scene.proxy.counts["/key/block"] == 150:
+            scene.proxy.failing.add("/key/block")
+        return await scene.proxy.answer(request)
+
+    scene.answer_by(fails_later)
+    with pytest.raises(LiteLLMError):
+        await sweep(scene.context, scene.session)
+    assert len(scene.proxy.rows) == len(scene.session.table) == 150
+    scene.proxy.failing.clear()
+    scene.proxy.counts.clear()
+    await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows
 
 
 # An agent that has moved to another proxy
@@ -243,3 +266,15 @@ async def test_the_pass_of_another_route_to_the_proxy_does_not_sweep_too(scene: 
     await reconcile_route(scene.context, "n", "r")
     assert not scene.proxy.rows
     assert len(scene.proxies.connections) == 2, "the test's own session, and that of both routes"
+
+
+async def test_a_proxy_that_ends_keys_slowly_does_not_hold_its_route_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "SWEEP_LIMIT", 0.1)
+    scene.proxy.hanging.add("/key/block")
+    body = await reconciled(scene, "r")
+    assert condition_of(body, "Ready")["status"] == "True" and scene.proxy.rows
+    scene.proxy.hanging.clear()
+    await reconciled(scene, "r")
+    assert not scene.proxy.rows

@@ -297,3 +297,40 @@ async def test_in_a_pod_nothing_is_sent_to_the_pod_itself_and_the_api_server(mon
     async with context.connect(Credentials("http://127.0.0.1:8080", MASTER), Breaker()) as client:
         with pytest.raises(RefusedAddressError):
             await client.readiness()
+
+
+async def test_routes_leave_half_of_the_workers_to_agents_and_unknown_ones_three_quarters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pass over a new route looks a name up, which may take seconds; that of a known one may end thousands of keys."""
+    busy, ends = Counter[str](), asyncio.Event()
+    routes = [route_body(f"r-{number}", f"uid-r-{number}") for number in range(20)]
+    agents = [agent_body(f"a-{number}", f"uid-a-{number}", route="none") for number in range(20)]
+    work = work_of(filled(*routes, *agents))
+
+    async def reconcile(context: Any, namespace: str, name: str) -> None:
+        busy[name[0]] += 1
+        await ends.wait()
+
+    for kind in ("reconcile_route", "reconcile_agent"):
+        monkeypatch.setattr(work_module, kind, reconcile)
+    async with working(work):
+        await until(lambda: busy.total() == 16)
+        assert busy == {"r": 4, "a": 12}
+        ends.set()
+        await until(lambda: len(work.queue) == 0)
+
+    clock, ends = Clock(), asyncio.Event()
+    busy.clear()
+    for number in range(20):
+        credentials = Credentials(f"http://10.0.1.{number}:4000", SecretStr("sk-x"))
+        session = session_of(FakeProxy(clock).answer, clock, credentials)
+        session.breaker.answered("/key/list")
+        work.context.routes["n", f"r-{number}"] = Connection(session)
+    again = work_of(filled(*routes, *agents))
+    again.context.routes.update(work.context.routes)
+    async with working(again):
+        await until(lambda: busy.total() == 16)
+        assert busy == {"r": 8, "a": 8}
+        ends.set()
+        await until(lambda: len(again.queue) == 0)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from litclaw.api import names
 from litclaw.api.base import (
@@ -19,7 +19,7 @@ from litclaw.api.base import (
 )
 from litclaw.api.cel import CelRule, Matches, name_rule, rules
 from litclaw.api.duration import Timeout
-from litclaw.api.free_form import FreeForm
+from litclaw.api.free_form import FreeForm, limit_size
 from litclaw.api.images import OPENCLAW_IMAGE
 from litclaw.api.key import Key
 from litclaw.api.kubernetes import StorageSize
@@ -248,7 +248,9 @@ class OpenClawAgent(Model):
     )
 
     metadata: ObjectMeta
-    spec: AgentSpec = Field(description="Desired state of the agent.", json_schema_extra=_SPEC_RULES)
+    spec: Annotated[AgentSpec, BeforeValidator(limit_size)] = Field(
+        description="Desired state of the agent.", json_schema_extra=_SPEC_RULES
+    )
     status: AgentStatus = Field(default_factory=AgentStatus, description="Observed state of the agent.")
 
     @property

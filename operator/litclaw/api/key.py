@@ -22,6 +22,7 @@ BudgetDuration = Annotated[
 
 Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
+_LONGEST_METADATA: Final = 4_096
 _RESERVED: Final = {
     "type": "object",
     "description": "Reserved for the operator.",
@@ -36,12 +37,16 @@ _TAGS: Final = {
 
 
 def _storable(value: Any) -> Any:
-    """Refuse NUL characters, which PostgreSQL can't store, in a value that `limit_depth` has accepted.
+    """Refuse what LiteLLM can't store or list, in a value that `limit_depth` has accepted.
 
-    LiteLLM 1.106.2 answers 500 to them, as it does to temporary failures (measured).
+    PostgreSQL stores no NUL character; LiteLLM 1.106.2 answers 500 to them, as it does to temporary failures (measured). And
+    LiteLLM lists a hundred keys a response, whoever's they are: if those are too large, no agent of the route gets a key.
     """
-    if r"\u0000" in json.dumps(value).replace(r"\\", ""):
+    text = json.dumps(value)
+    if r"\u0000" in text.replace(r"\\", ""):
         raise ValueError("has a NUL character, which PostgreSQL can't store")
+    if len(text) > _LONGEST_METADATA:
+        raise ValueError(f"has more than {_LONGEST_METADATA} characters as JSON")
     return value
 
 
@@ -93,7 +98,7 @@ class Key(KeyLimits):
     metadata: KeyMetadata = Field(
         default_factory=dict,
         description="More metadata for the key in LiteLLM, stored there below the name litclaw_metadata, where LiteLLM obeys "
-        "none of it.",
+        f"none of it. At most {_LONGEST_METADATA} characters as JSON.",
         json_schema_extra=rules(
             CelRule("!has(self.litclaw)", "the name litclaw is that of the operator's own metadata: choose another"),
             CelRule("!has(self.tags)", "LiteLLM keeps tags under that name: use spec.key.tags"),

@@ -34,6 +34,7 @@ def format_usd(amount: float | Decimal) -> str:
 
 
 _QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
+_LONGEST_QUANTITY = 64  # characters; the pattern's time grows with their square, and anybody may edit an object of ours
 _FACTORS = {
     "": Decimal(1),
     **{
@@ -48,7 +49,8 @@ def parse_quantity(value: object) -> Decimal | None:
     """A Kubernetes quantity as a number (``500m`` is 0.5, ``1Ki`` is 1024), or None if the value isn't one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    match = _QUANTITY.fullmatch(str(value))
+    text = str(value)
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
     if not match:
         return None
     try:

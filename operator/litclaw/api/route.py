@@ -1,8 +1,9 @@
 """LiteLLMRoute: a LiteLLM proxy, managed or external, and its models."""
 
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from litclaw.api.base import (
     CONDITIONS_SCHEMA,
@@ -15,13 +16,14 @@ from litclaw.api.base import (
     list_map,
 )
 from litclaw.api.cel import CelRule, Matches, name_rule, rules
-from litclaw.api.free_form import FreeForm
+from litclaw.api.free_form import FreeForm, limit_size
 from litclaw.api.key import KeyLimits
 from litclaw.api.kubernetes import LabelSelector
 from litclaw.api.managed import Managed
 from litclaw.api.models import Fallback, RouteModel
 from litclaw.api.rotation import Rotation
 
+_LONGEST_SPEC: Final = 256 * 1024
 LONGEST_NAME: Final = 43
 """A StatefulSet's name has at most 52 characters, 9 of which are ``-postgres``. Its pods' label
 ``controller-revision-hash`` adds 11 characters to the name and may have 63."""
@@ -261,7 +263,9 @@ class LiteLLMRoute(Model):
     )
 
     metadata: ObjectMeta
-    spec: RouteSpec = Field(description="Desired state of the route.", json_schema_extra=_SPEC_RULES)
+    spec: Annotated[RouteSpec, BeforeValidator(partial(limit_size, characters=_LONGEST_SPEC))] = Field(
+        description="Desired state of the route.", json_schema_extra=_SPEC_RULES
+    )
     status: RouteStatus = Field(default_factory=RouteStatus, description="Observed state of the route.")
 
 

@@ -64,9 +64,10 @@ class Watches:
             self.listed.set()
 
     def _informers(self, kube: Kube) -> Iterator[Informer]:
+        handle, prune, turn = self._intake.handle, self._intake.prune, asyncio.Lock()
         for kind in OWNED_KINDS:
             for namespace in self._namespaces or ("",):
-                yield Informer(kube, kind, namespace, _OURS, handle=self._intake.handle, prune=self._intake.prune)
+                yield Informer(kube, kind, namespace, _OURS, handle=handle, prune=prune, turn=turn)
 
     async def _keep_kopf_running(self) -> None:
         """Start kopf again when it ends: by design it ends over an answer that it doesn't expect, such as a 409."""

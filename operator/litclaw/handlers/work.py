@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from litclaw.kube.cache import Cache
 from litclaw.kube.client import Kube, own_namespace
@@ -12,10 +12,12 @@ from litclaw.kube.objects import condition_of, route_key_of
 from litclaw.kube.resources import AGENT, ROTATION, ROUTE
 from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
+from litclaw.litellm.transport import Transport, large_responses
 from litclaw.metrics import collector
 from litclaw.metrics.recorder import Recorder
 from litclaw.net.address import OUTSIDE, guard_of_a_pod
 from litclaw.net.cluster_domain import cluster_domain
+from litclaw.net.resolver import Resolver
 from litclaw.reconcile.agent.reconcile import reconcile_agent
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
@@ -23,7 +25,8 @@ from litclaw.reconcile.core.conditions import ConditionType
 from litclaw.reconcile.core.last_resort import TRANSIENT
 from litclaw.reconcile.core.log_context import log_context
 from litclaw.reconcile.core.queue import Limits, Request, WorkQueue
-from litclaw.reconcile.proxy.session import Credentials, RouteKey
+from litclaw.reconcile.core.rate_limit import RateLimit
+from litclaw.reconcile.proxy.session import Credentials, ProxySession, RouteKey
 from litclaw.reconcile.rotation.reconcile import reconcile_rotation
 from litclaw.reconcile.route.reconcile import reconcile_route
 
@@ -31,7 +34,11 @@ log = logging.getLogger(__name__)
 
 _FAILED = ("InternalError", "Refused")
 """Reasons of Ready that stand for a failed pass, see `reconcile.core.last_resort`."""
+_BURST = 20
+"""Passes over one resource in a row; afterwards they have the pace of `intervals.PACE`."""
 _UNPROVEN = "proxies that hang, or haven't answered yet"
+_UNKNOWN = "routes whose proxy isn't known"
+_ROUTES = "routes"
 
 
 class Work:
@@ -60,7 +67,9 @@ class Work:
             transient=TRANSIENT,
             scope=log_context,
             urgent=lambda request: request[0] != AGENT.kind,
+            share=self._share,
             limits=self._limits,
+            pace=RateLimit(_BURST, intervals.PACE),
         )
         self._cache = cache
         self._recorder = recorder
@@ -68,6 +77,7 @@ class Work:
         self._workers = 1
         home = own_namespace()
         guard = guard_of_a_pod(os.environ) if home else OUTSIDE
+        large, resolver = large_responses(), Resolver()
 
         def connect(credentials: Credentials, breaker: Breaker) -> LiteLLM:
             breaker.on_trusted = lambda: self.queue.limits_changed((credentials.identity, _UNPROVEN))
@@ -76,10 +86,16 @@ class Work:
                 credentials.master_key,
                 credentials.authorities,
                 credentials.master_key_before,
-                observer=recorder.called_litellm,
-                fence=fence,
+                transport=Transport(
+                    credentials.url,
+                    credentials.authorities,
+                    observer=recorder.called_litellm,
+                    fence=fence,
+                    large=large,
+                    resolver=resolver,
+                    guard=guard,
+                ),
                 breaker=breaker,
-                guard=guard,
             )
 
         self.context = Context(
@@ -94,6 +110,7 @@ class Work:
             enqueue=self.queue.enqueue,
             enqueue_after=self.queue.enqueue_after,
             connect=connect,
+            resolver=resolver,
         )
 
     @property
@@ -110,20 +127,30 @@ class Work:
         await self.queue.run(workers)
 
     def _limits(self, request: Request) -> Limits:
-        """The workers that one proxy may occupy: three quarters, or one as long as it hangs or hasn't answered yet.
+        """The workers that one proxy may occupy: three quarters, or one as long as it hangs, is slow or hasn't answered yet.
 
-        All such proxies together may occupy a quarter.
+        All such proxies together may occupy a quarter, and so may routes whose proxy isn't known. All routes may occupy half.
         """
         if request[0] == ROTATION.kind:
             return ()
+        quarter, half = max(1, self._workers // 4), max(1, self._workers // 2)
+        of_routes = ((_ROUTES, half),) if request[0] == ROUTE.kind else ()
+        session = self._session_of(request)
+        if session is None:
+            return ((_UNKNOWN, quarter), *of_routes) if of_routes else ()
+        if session.breaker.trusted:
+            return ((session.credentials.identity, max(1, self._workers * 3 // 4)), *of_routes)
+        return ((session.credentials.identity, 1), (_UNPROVEN, quarter), *of_routes)
+
+    def _share(self, request: Request) -> Hashable:
+        """Whom an agent's request belongs to: a proxy. Agents without one wait for each other."""
+        session = self._session_of(request)
+        return session.credentials.identity if session else None
+
+    def _session_of(self, request: Request) -> ProxySession | None:
         route = self._route_of(request)
         connection = self.context.routes.get(route) if route else None
-        if connection is None:
-            return ()
-        session = connection.session
-        if session.breaker.trusted:
-            return ((session.credentials.identity, max(1, self._workers * 3 // 4)),)
-        return ((session.credentials.identity, 1), (_UNPROVEN, max(1, self._workers // 4)))
+        return connection.session if connection else None
 
     def _route_of(self, request: Request) -> RouteKey | None:
         kind, namespace, name = request

@@ -18,7 +18,7 @@ from litclaw.api import names
 from litclaw.kube.errors import ConflictError
 from litclaw.kube.interning import Interner
 from litclaw.kube.objects import route_key_of
-from litclaw.kube.resources import AGENT, CONFIG_MAP, OWNED_KINDS, ROUTE, SECRET
+from litclaw.kube.resources import AGENT, CONFIG_MAP, NAMESPACE, OWNED_KINDS, ROUTE, SECRET
 from litclaw.kube.size import exceeds
 
 Key = tuple[str, str, str]
@@ -30,12 +30,18 @@ _WITH_VALUES = (SECRET.kind, CONFIG_MAP.kind)
 _OUR_PREFIX = f"{names.GROUP}/"
 
 _LARGEST_PART = 16 * 1024
-"""Characters of a route's or an agent's spec, or of its metadata; a larger one is trimmed."""
+"""Characters of a route's or an agent's spec, metadata or status; where one is larger, the resource is trimmed."""
 _LARGEST_METADATA = 64 * 1024
-"""Characters of an owned object's metadata; an object with more isn't cached."""
+"""Characters of an owned object's metadata; an object with more isn't cached. Of a namespace with more, the labels aren't."""
+_LARGEST_OBJECT = 128 * 1024
+"""Characters of an owned object; one with more isn't cached. Anybody can create a Deployment that names an agent as its owner."""
 _MOST_DATA_KEYS = 300
 """Keys of a Secret or ConfigMap; one with more isn't cached. Each takes 80 bytes or more, however short its value (measured)."""
 _TRIMMED = "trimmed"
+_SHORT = 64
+"""Characters of a text in the status of a trimmed resource; a longer one isn't cached."""
+_CONDITIONS = ("Ready", "Stalled", "WithinBudget")
+"""The conditions of a trimmed resource that others read."""
 
 
 def key_of(body: Mapping[str, Any]) -> Key:
@@ -128,9 +134,38 @@ def _trim(body: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("managed", "external"):
             if proxy := spec.get(name):
                 kept[name] = {field: value for field, value in proxy.items() if field == "masterKeySecretRef"}
-    if exceeds(meta, _LARGEST_PART):
-        meta = {name: value for name, value in meta.items() if name not in ("labels", "annotations")}
-    return {**body, "metadata": meta, "spec": kept, _TRIMMED: True}
+    out = {**body, "metadata": _trim_metadata(meta, _LARGEST_PART), "spec": kept, _TRIMMED: True}
+    if "status" in body:
+        out["status"] = _trim_status(body["status"] or {})
+    return out
+
+
+def _trim_metadata(meta: Mapping[str, Any], largest: int) -> dict[str, Any]:
+    """Metadata with what identifies an object only, if it is larger than that."""
+    if not exceeds(meta, largest):
+        return dict(meta)
+    kept = {name: value for name, value in meta.items() if name not in ("labels", "annotations", "ownerReferences")}
+    if finalizers := meta.get("finalizers"):
+        kept["finalizers"] = [each for each in finalizers if each == names.FINALIZER]
+    return kept
+
+
+def _trim_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status without long texts, messages among them. Whoever has the right may write one of a megabyte."""
+    conditions = [
+        {name: each.get(name) for name in ("type", "status", "reason")}
+        for each in status.get("conditions") or ()
+        if each.get("type") in _CONDITIONS
+    ]
+    return {**_short_values(status), "key": _short_values(status.get("key") or {}), "conditions": conditions}
+
+
+def _short_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in fields.items()
+        if isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= _SHORT)
+    }
 
 
 def _kept_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -145,11 +180,12 @@ def _kept_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     kept = compact(body)
     if kind in _OWNED:
-        return None if exceeds(kept["metadata"], _LARGEST_METADATA) else kept
-    is_large = kind in _OUR_OWN and (
-        exceeds(kept.get("spec"), _LARGEST_PART) or exceeds(kept["metadata"], _LARGEST_PART)
-    )
-    return _trim(kept) if is_large else kept
+        whole = kind not in _WITH_VALUES and exceeds(kept, _LARGEST_OBJECT)
+        return None if whole or exceeds(kept["metadata"], _LARGEST_METADATA) else kept
+    if kind == NAMESPACE.kind:
+        return {**kept, "metadata": _trim_metadata(kept["metadata"], _LARGEST_METADATA)}
+    parts = (kept.get("spec"), kept["metadata"], kept.get("status"))
+    return _trim(kept) if kind in _OUR_OWN and any(exceeds(part, _LARGEST_PART) for part in parts) else kept
 
 
 def _is_owned_by_us(meta: Mapping[str, Any]) -> bool:
@@ -168,7 +204,7 @@ class Cache:
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
         self._objects: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
-        self._owned: dict[str, set[Key]] = defaultdict(set)
+        self._owned: dict[tuple[str, str], set[Key]] = defaultdict(set)
         self._agents: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         self._written: dict[str, int] = {}
         self._writing: dict[Key, list[tuple[str, Callable[[], None]]]] = {}
@@ -289,9 +325,13 @@ class Cache:
         """Every object of a kind in a namespace."""
         return iter(list(self._objects.get(kind, {}).get(namespace, {}).values()))
 
-    def owned_by(self, owner_uid: str) -> list[dict[str, Any]]:
-        """Every object whose controller has that uid, by kind, namespace and name."""
-        return [self._objects[kind][space][name] for kind, space, name in sorted(self._owned.get(owner_uid, ()))]
+    def owned_by(self, namespace: str, owner_uid: str) -> list[dict[str, Any]]:
+        """Every object of a namespace whose controller has that uid, by kind and name.
+
+        An owner is of the same namespace. What names it elsewhere is none of its objects: anybody may read a uid.
+        """
+        owned = sorted(self._owned.get((namespace, owner_uid), ()))
+        return [self._objects[kind][space][name] for kind, space, name in owned]
 
     def agents_of(self, route: tuple[str, str]) -> list[dict[str, Any]]:
         """Every agent whose ``spec.routeRef`` names a route, by namespace and name.
@@ -308,7 +348,7 @@ class Cache:
         if kind == AGENT.kind:
             self._agents[route_key_of(body)].add((namespace, name))
         elif owner := owner_of(body["metadata"]):
-            self._owned[owner.uid].add(key)
+            self._owned[namespace, owner.uid].add(key)
 
     def _drop(self, key: Key, body: Mapping[str, Any]) -> None:
         kind, namespace, name = key
@@ -323,7 +363,7 @@ class Cache:
         if body["kind"] == AGENT.kind:
             _discard(self._agents, route_key_of(body), key[1:])
         elif owner := owner_of(body["metadata"]):
-            _discard(self._owned, owner.uid, key)
+            _discard(self._owned, (key[1], owner.uid), key)
 
 
 def _discard(index: dict[Any, set[Any]], entry: object, value: object) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,14 +11,19 @@ from urllib.parse import urlencode
 from litclaw.api import names
 from litclaw.kube.apply_body import apply_body
 from litclaw.kube.connection import Connection, Object
-from litclaw.kube.errors import NotFoundError, UnavailableError, from_response
+from litclaw.kube.errors import NotFoundError, TooLargeError, UnavailableError, from_response
 from litclaw.kube.resources import BY_KIND, CONFIG_MAP, POD, SECRET, SERVICE, Resource
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _WATCH_SECONDS = (300, 600)
 _PAGE = 500
 _PAGE_OF_LARGE = 50
-"""For Secrets and ConfigMaps, of which anybody can create some of 1.5 MiB: a page must fit into memory."""
+"""For Secrets and ConfigMaps, which are larger than others."""
+_LARGEST_PAGE = 4 * 2**20
+"""Bytes. Anybody may create objects of 1.5 MiB with our label, and a page of them must fit into memory, where it takes up to
+fifteen times as much. A larger page is read again in smaller ones; a page of one object may have any size."""
+_SMALLER = 8
+_MOST_SELECTED = 200
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -98,14 +103,32 @@ class Kube(Connection):
         """All objects of a kind, see `pages`."""
         return [body async for page, _ in self.pages(resource, namespace, labels=labels) for body in page]
 
-    async def select(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
-        """The objects of a kind in a namespace that match a label selector and a field selector; empty: all.
+    async def select(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        labels: str = "",
+        fields: str = "",
+        wanted: Callable[[Object], bool] = lambda body: True,
+    ) -> list[Object]:
+        """The objects of a kind in a namespace that match a label selector and a field selector, up to a few hundred.
+
+        Args:
+            labels: empty: all.
+            fields: empty: all.
+            wanted: what the selectors can't say. Anybody may create objects that they match.
 
         Raises:
             KubeError: the API server refuses it or can't be reached.
         """
-        pages = self._pages(resource, namespace, labels, _JSON, fields)
-        return [body async for page, _ in pages for body in page]
+        found: list[Object] = []
+        async with contextlib.aclosing(self._pages(resource, namespace, labels, _JSON, fields)) as pages:
+            async for page, _ in pages:
+                found += filter(wanted, page)
+                if len(found) >= _MOST_SELECTED:
+                    break
+        return found[:_MOST_SELECTED]
 
     async def metadata(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """The metadata of all objects of a kind: the API server sends no value of a Secret."""
@@ -115,14 +138,18 @@ class Kube(Connection):
 
     async def _pages(
         self, resource: Resource, namespace: str | None, labels: str, accept: str, fields: str = ""
-    ) -> AsyncIterator[tuple[list[Object], int]]:
-        limit = _PAGE_OF_LARGE if resource in (SECRET, CONFIG_MAP) else _PAGE
-        query = {"limit": str(limit)} | ({"labelSelector": labels} if labels else {})
-        query |= {"fieldSelector": fields} if fields else {}
+    ) -> AsyncGenerator[tuple[list[Object], int], None]:
+        limit = longest = _PAGE_OF_LARGE if resource in (SECRET, CONFIG_MAP) else _PAGE
+        query = ({"labelSelector": labels} if labels else {}) | ({"fieldSelector": fields} if fields else {})
         while True:
-            page = await self._request("GET", resource.path(namespace), query, accept=accept)
-            meta = page.get("metadata", {})
-            yield page.get("items") or [], int(meta.get("resourceVersion") or 0)  # null where there are none
+            asked, most = {"limit": str(limit), **query}, _LARGEST_PAGE if limit > 1 else None
+            try:
+                page = await self._request("GET", resource.path(namespace), asked, accept=accept, most=most)
+            except TooLargeError:
+                limit = max(1, limit // _SMALLER)
+                continue
+            limit, meta = min(longest, 2 * limit), page.get("metadata", {})
+            yield page.pop("items", None) or [], int(meta.get("resourceVersion") or 0)  # null where there are none
             if not meta.get("continue"):
                 return
             query["continue"] = meta["continue"]

@@ -17,7 +17,7 @@ import aiohttp
 
 from litclaw import __version__
 from litclaw.kube.apply_body import CONTENT_TYPE
-from litclaw.kube.errors import KubeError, UnavailableError, from_response
+from litclaw.kube.errors import KubeError, TooLargeError, UnavailableError, from_response
 from litclaw.net.hooks import Fence, Observer, fenced
 
 if TYPE_CHECKING:
@@ -102,19 +102,22 @@ class Connection:
         *,
         accept: str = _JSON,
         patch: str = CONTENT_TYPE,
+        most: int | None = None,
     ) -> Object:
         """The response's JSON.
 
         Args:
             body: JSON; for a patch, text of the content type ``patch``.
+            most: bytes that the response may have, uncompressed; None: any number.
 
         Raises:
+            TooLargeError: it has more.
             KubeError: the API server refuses the request or can't be reached.
         """
         started, status = time.monotonic(), 0
         try:
             response = await self._send(method, path, query, body, accept=accept, patch=patch)
-            content: bytes = await response.read()
+            content = await _content(response, most)
             status = response.status
         except _NO_RESPONSE as error:
             raise _unreachable(error) from error
@@ -187,6 +190,18 @@ class Connection:
         sent = await self._client.request(method, url, headers=sent_headers, body=body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = sent.response
         return response
+
+
+async def _content(response: aiohttp.ClientResponse, most: int | None) -> bytes:
+    if most is None:
+        return await response.read()
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > most:
+            response.close()
+            raise TooLargeError(response.status, "TooLarge", f"the API server's response has more than {most} bytes")
+    return bytes(content)
 
 
 def _unreachable(error: Exception) -> UnavailableError:

@@ -41,6 +41,10 @@ class GoneError(UnavailableError):
     """The resourceVersion has expired; list again from scratch."""
 
 
+class TooLargeError(KubeError):
+    """A response is larger than its reader can hold; a smaller page of the list may do."""
+
+
 READ_AGAIN = (UnavailableError, ConflictError)
 """Errors worth retrying for a read. A 409 on a GET says nothing about the object."""
 

@@ -4,6 +4,7 @@ kopf would give each of them a stream and a task (docs/design/reconciling.md).
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,10 +39,19 @@ class Informer:
         labels: a label selector; empty: all.
         handle: called for each object of a list, as ``ADDED``, and for each event.
         prune: called after each list, because no event reports what vanished before it.
+        turn: held while the kind is listed. Lists of large objects take memory, so one kind is listed after the other.
     """
 
     def __init__(
-        self, kube: Kube, resource: Resource, namespace: str, labels: str, *, handle: Handle, prune: Prune
+        self,
+        kube: Kube,
+        resource: Resource,
+        namespace: str,
+        labels: str,
+        *,
+        handle: Handle,
+        prune: Prune,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._kube = kube
         self._resource = resource
@@ -49,6 +59,7 @@ class Informer:
         self._labels = labels
         self._handle = handle
         self._prune = prune
+        self._turn = turn or contextlib.nullcontext()
         self._list_backoff = Backoff(*_LIST_SECONDS)
         self.listed = asyncio.Event()
         """Set after the first list, or when the cluster doesn't know the kind."""
@@ -57,7 +68,8 @@ class Informer:
         """List and watch until cancelled. No error of the API server ends it."""
         while True:
             try:
-                version = await self._list()
+                async with self._turn:
+                    version = await self._list()
                 self.listed.set()
                 await self._follow(version)
             except NotFoundError:

@@ -11,6 +11,11 @@ def exceeds(value: Any, size: int) -> bool:
     return _rest(size, (value,)) < 0
 
 
+def characters(value: Any, most: int) -> int:
+    """About how many characters of JSON plain data is, counted until there are more than ``most``."""
+    return most - _rest(most, (value,))
+
+
 def _rest(size: int, values: Iterable[Any]) -> int:
     """What is left of a size after some values; negative if it is too small."""
     for value in values:

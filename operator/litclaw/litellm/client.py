@@ -148,7 +148,10 @@ class LiteLLM:
 
     async def model_info(self) -> dict[str, Mapping[str, Any]]:
         """LiteLLM's ``model_info`` of each of the proxy's models, by model name."""
-        return models_of(await self._admin("GET", "/model/info", alone=True))
+        body = await self._admin("GET", "/model/info", alone=True)
+        if not isinstance(body.get("data") or [], list):
+            raise NotLiteLLMError(f"{self.url}/model/info answers without a list of models")
+        return models_of(body)
 
     async def generate_key(
         self,
@@ -215,28 +218,31 @@ class LiteLLM:
         """Every key of the proxy, a hundred a call; with an alias, the one that has it.
 
         Raises:
-            NotLiteLLMError: the proxy claims to have more than `MOST_PAGES` pages.
+            NotLiteLLMError: the proxy claims to have more than `MOST_PAGES` pages, or lists more keys than were asked for.
         """
         page = pages = 1
         while page <= pages:
-            params = {"size": str(PAGE_SIZE), "page": str(page), "return_full_object": "true"}
-            if alias is not None:
-                params["key_alias"] = alias
-            body = await self._admin("GET", "/key/list", params=params)
-            keys, pages = body.get("keys") or [], body.get("total_pages") or 1
-            if not isinstance(keys, list) or not isinstance(pages, int):
-                raise NotLiteLLMError(f"{self.url}/key/list answers without pages of keys")
-            if pages > MOST_PAGES:
-                raise NotLiteLLMError(
-                    f"{self.url} claims to have {pages} pages of keys; at most {MOST_PAGES} are read, "
-                    f"which are {MOST_PAGES * PAGE_SIZE} keys"
-                )
-            if not keys:
+            rows, pages = await self._page(page, {"key_alias": alias} if alias is not None else {})
+            if not rows:
                 return
-            for row in map(_row, keys):
+            for row in rows:
                 if alias is None or row.alias == alias:
                     yield row
             page += 1
+
+    async def _page(self, page: int, params: Mapping[str, str]) -> tuple[list[KeyRow], int]:
+        """One page of keys, and the number of pages. Nothing is left of the response, which may be large."""
+        asked = {"size": str(PAGE_SIZE), "page": str(page), "return_full_object": "true", **params}
+        body = await self._admin("GET", "/key/list", params=asked)
+        keys, pages = body.get("keys") or [], body.get("total_pages") or 1
+        if not isinstance(keys, list) or not isinstance(pages, int) or len(keys) > PAGE_SIZE:
+            raise NotLiteLLMError(f"{self.url}/key/list answers without pages of {PAGE_SIZE} keys")
+        if pages > MOST_PAGES:
+            raise NotLiteLLMError(
+                f"{self.url} claims to have more than {MOST_PAGES} pages of keys; at most {MOST_PAGES} are read, "
+                f"which are {MOST_PAGES * PAGE_SIZE} keys"
+            )
+        return list(map(_row, keys)), pages
 
     async def update_key(self, token: str, changes: Mapping[str, Any]) -> None:
         """Change a key in place. Succeeds if the key doesn't exist: the next reading of the keys shows that."""
@@ -309,7 +315,7 @@ class LiteLLM:
         except (UnreachableError, asyncio.CancelledError):  # cancelled by the time limit of a read or an observation
             self._breaker.unanswered(time.monotonic() - started)
             raise
-        self._breaker.answered(path)
+        self._breaker.answered(path, time.monotonic() - started)
         if (date := _date(response.date)) is not None:
             self._dated = (date, time.monotonic())
         return _Reply(response.status, _object(response.content))
@@ -328,7 +334,7 @@ def _release(body: Mapping[str, Any]) -> str:
 def _date(header: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(header) if header else None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):  # all that the parser is known to raise
         return None
     if found is None or found.year not in _YEARS:
         return None
@@ -337,7 +343,7 @@ def _date(header: str) -> datetime | None:
 
 def _object(content: bytes) -> dict[str, Any] | None:
     try:
-        body = json.loads(content)
+        body = json.loads(content.decode())  # UTF-8, whatever the first bytes look like
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

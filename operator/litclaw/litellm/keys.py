@@ -13,6 +13,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from litclaw.api.free_form import limit_depth
+from litclaw.litellm import bounds
+
 _METADATA = "litclaw"
 _TAGS = "tags"  # where LiteLLM keeps a key's tags
 _OWNERS_METADATA = "litclaw_metadata"
@@ -199,23 +202,50 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
     if not isinstance(mark, Mapping):
         return None
     try:
+        taken: Mapping[str, Any] = mark.get("taken") or {}
+        if not 0 <= int(mark["generation"]) <= bounds.MOST_GENERATIONS or len(taken) > bounds.MOST_CARRIED:
+            return None
         return Mark(
-            cluster=str(mark["cluster"]),
-            agent=str(mark["agent"]),
+            cluster=bounds.text(mark["cluster"]),
+            agent=bounds.text(mark["agent"]),
             generation=int(mark["generation"]),
-            namespace=str(mark.get("namespace", "")),
-            created_at=str(mark.get("made", "")),
-            block_reason=str(mark.get("held", "")),
-            retained_for=str(mark.get("retained", "")),
-            rotate_digest=str(mark.get("asked", "")),
-            replaces=str(mark.get("replaces", "")),
-            grace=int(mark.get("grace", 0)),
-            carried={str(token): (float(spend), int(end)) for token, (spend, end) in (mark.get("taken") or {}).items()},
-            budget_resets_at=str(mark.get("anew_at", "")),
-            route=str(mark.get("route", "")),
+            namespace=bounds.namespace(mark.get("namespace", "")),
+            created_at=bounds.text(mark.get("made", "")),
+            block_reason=bounds.text(mark.get("held", "")),
+            retained_for=bounds.full_name(mark.get("retained", "")),
+            rotate_digest=bounds.text(mark.get("asked", "")),
+            replaces=bounds.text(mark.get("replaces", "")),
+            grace=min(max(int(mark.get("grace", 0)), 0), bounds.LONGEST_GRACE),
+            carried={bounds.text(token): _carried(*given) for token, given in taken.items()},
+            budget_resets_at=bounds.text(bounds.time(mark.get("anew_at", ""))),
+            route=bounds.full_name(mark.get("route", "")),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+
+
+def _carried(spend: Any, end: Any) -> Carried:
+    return (bounds.amount(float(spend)) or 0.0, bounds.amount(int(end)) or 0)
+
+
+def _checked(row: KeyRow) -> KeyRow:
+    """A key of ours, if its fields are of the types and sizes that they should have. Other keys are nobody's business.
+
+    Raises:
+        AttributeError, OverflowError, TypeError, ValueError: they aren't.
+    """
+    if not row.token:
+        raise ValueError("a key without a token")
+    limits = row.limits
+    maybe = (limits.budget_duration or "", limits.team_id or "")
+    for text in (row.token, row.alias, *maybe, *limits.models, *limits.tags, *limits.routes):
+        bounds.text(text)
+    for number in (row.spend, limits.max_budget, limits.tpm_limit, limits.rpm_limit, limits.max_parallel_requests):
+        bounds.amount(number)
+    for time in (row.expires, row.budget_resets_at):
+        bounds.time(time)
+    limit_depth(dict(row.metadata))
+    return row
 
 
 def _routes(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -234,7 +264,7 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
     spend = float(raw.get("spend") or 0.0)
     if not math.isfinite(spend):
         raise ValueError("the spend isn't a finite number")
-    return KeyRow(
+    row = KeyRow(
         token=str(raw.get("token") or ""),
         alias=raw.get("key_alias") or "",
         limits=Limits(
@@ -256,3 +286,4 @@ def row_from(raw: Mapping[str, Any]) -> KeyRow:
         budget_resets_at=_spelled_alike(raw.get("budget_reset_at")),
         metadata={k: v for k, v in metadata.items() if k not in (_METADATA, _TAGS)},
     )
+    return _checked(row) if row.mark else row

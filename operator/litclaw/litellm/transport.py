@@ -12,10 +12,11 @@ import asyncio
 import errno
 import functools
 import json
+import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -30,11 +31,17 @@ from litclaw import __version__
 from litclaw.litellm.errors import NotLiteLLMError, RefusedAddressError, UnreachableError, UntrustedError
 from litclaw.net.address import OUTSIDE, REFUSED_ADDRESS, AddressGuard
 from litclaw.net.hooks import Fence, Observer, fenced
+from litclaw.net.resolver import Resolver
 
 _TIMEOUTS = {"connect": 5.0, "read": 30.0, "pool": None}  # in seconds
 _TOTAL_SECONDS = 60.0  # of a whole request: a server that sends a byte now and then never exceeds the others
 _LARGEST_RESPONSE = 8 * 2**20  # bytes; a hundred keys are 0.3 MB
+_SMALL_RESPONSE = 2**19
+_LARGE_PATHS = ("/key/list", "/model/info")  # the others answer with one key or less
+_LARGE_AT_ONCE = 4  # in the whole process: a hundred proxies with a large response each would take all memory
+_LARGE_SECONDS = 10.0  # for what is more than small; a server that drips keeps nobody waiting for longer
 _MOST_ELEMENTS = 500_000  # of JSON: an empty list takes 3 bytes of a response and 64 of memory
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # never fails once begun, so that it takes linear time
 _MOST_CONNECTIONS = 32
 _KEEP_ALIVE_SECONDS = 4.0  # uvicorn, in which LiteLLM runs, closes an idle connection after 5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"litclaw/{__version__}"}
@@ -55,6 +62,11 @@ class Response:
     date: str = ""
 
 
+def large_responses() -> asyncio.Semaphore:
+    """The places for large responses, which the transports of a process share."""
+    return asyncio.Semaphore(_LARGE_AT_ONCE)
+
+
 class Transport:
     """The connections to one proxy.
 
@@ -64,6 +76,8 @@ class Transport:
         observer: called after each request.
         fence: called before each request.
         guard: refuses addresses.
+        large: see `large_responses`.
+        resolver: looks names up; the transports of a process share it.
 
     Raises:
         ssl.SSLError: ``authorities`` aren't certificates.
@@ -77,17 +91,22 @@ class Transport:
         observer: Observer | None = None,
         fence: Fence | None = None,
         guard: AddressGuard = OUTSIDE,
+        large: asyncio.Semaphore | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._url = url
         self._observer = observer
+        self._large = large or large_responses()
+        names = resolver or Resolver()
         self._headers = dict(_HEADERS)
-        tls = _tls(url, authorities)
+        tls = _tls(url.startswith("https:"), authorities)
 
         def connections(**how: Any) -> AiohttpTransport:
             connector = aiohttp.TCPConnector(
                 ssl=tls,
                 limit=_MOST_CONNECTIONS,
                 use_dns_cache=False,
+                resolver=names,
                 socket_factory=functools.partial(_guarded_socket, guard),
                 **how,
             )
@@ -169,12 +188,14 @@ class Transport:
         )
 
     async def _read(self, response: httpx.Response, path: str) -> bytes:
-        content, elements = bytearray(), 0
-        async for chunk in response.aiter_raw():
-            content += chunk
-            elements += chunk.count(b",") + chunk.count(b"[") + chunk.count(b"{")
-            if len(content) > _LARGEST_RESPONSE or elements > _MOST_ELEMENTS:
-                raise NotLiteLLMError(f"{self._url}{path} answers more than LiteLLM ever does: check the URL")
+        """The body as it was sent: a compressed one isn't expanded."""
+        content, chunks = bytearray(), response.aiter_raw()
+        too_much = await _exceeds(content, chunks, _SMALL_RESPONSE)
+        if too_much and path in _LARGE_PATHS and response.status_code < 300:
+            async with self._large, asyncio.timeout(_LARGE_SECONDS):
+                too_much = await _exceeds(content, chunks, _LARGEST_RESPONSE)
+        if too_much or _elements(content) > _MOST_ELEMENTS:
+            raise NotLiteLLMError(f"{self._url}{path} answers more than LiteLLM ever does: check the URL")
         return bytes(content)
 
     def _failure(self, error: Exception) -> UnreachableError | RefusedAddressError | UntrustedError:
@@ -192,6 +213,25 @@ class Transport:
         return UnreachableError(f"{self._url} can't be reached ({why})")
 
 
+async def _exceeds(content: bytearray, chunks: AsyncIterator[bytes], most: int) -> bool:
+    """Read on until the end or that many bytes; returns True if there are more."""
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > most:
+            return True
+    return False
+
+
+def _elements(content: bytes | bytearray) -> int:
+    """About how many values JSON in UTF-8 has. Characters in strings count only where it doesn't matter."""
+    count = _separators(content)
+    return count if count <= _MOST_ELEMENTS else _separators(_STRING.sub(b"", content))
+
+
+def _separators(content: bytes | bytearray) -> int:
+    return sum(map(content.count, (b",", b"[", b"{", b":")))
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """An exception and its causes. Not its context, which may be an exception that the caller was handling."""
     while error is not None:
@@ -199,8 +239,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _tls(url: str, authorities: str) -> ssl.SSLContext:
-    if not url.startswith("https:"):
+@functools.lru_cache(maxsize=32)
+def _tls(secure: bool, authorities: str) -> ssl.SSLContext:
+    """A context with the usual authorities takes half a megabyte, so the connections to all proxies share it."""
+    if not secure:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and takes no time or memory to make
     if authorities:
         return ssl.create_default_context(cadata=authorities)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from litclaw.kube.resources import AGENT, ROUTE
+from litclaw.net.resolver import Resolver
 from litclaw.reconcile.core.cluster import Cluster
 from litclaw.reconcile.proxy.connection import Connection
 from litclaw.reconcile.proxy.registry import ProxyRegistry
@@ -22,6 +23,7 @@ class Context(Cluster):
 
     Attributes:
         connect: creates the client of a proxy.
+        resolver: looks the names of proxies up.
         routes: the routes whose proxy is known.
         routes_seen: the routes that had a complete pass in this process.
         former: of each route, the sessions of proxies that it has left, by URL.
@@ -30,6 +32,7 @@ class Context(Cluster):
     """
 
     connect: Connect = _no_client
+    resolver: Resolver = field(default_factory=Resolver)
     routes: dict[RouteKey, Connection] = field(default_factory=dict)
     routes_seen: set[RouteKey] = field(default_factory=set)
     former: dict[RouteKey, dict[str, ProxySession]] = field(default_factory=dict)
@@ -44,6 +47,9 @@ class Context(Cluster):
             now=lambda: self.now(),
             on_observed=self._enqueue_routes,
             on_keys_changed=self._enqueue_agents,
+            own_agents=lambda session: {
+                body["metadata"]["uid"] for route in session.routes for body in self.agents_of(route)
+            },
         )
 
     def agents_of(self, route: RouteKey) -> list[dict[str, Any]]:

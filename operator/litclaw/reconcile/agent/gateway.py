@@ -45,7 +45,7 @@ async def deploy_gateway(
         wanted += [(DEPLOYMENT.kind, namespace, name), (SERVICE.kind, namespace, name)]
         wanted.append((SECRET.kind, namespace, names.agent_gateway_token(agent.metadata.name)))
     kinds = (CONFIG_MAP.kind, SECRET.kind, SERVICE.kind, DEPLOYMENT.kind, NETWORK_POLICY.kind)
-    await remove_others(context, agent.metadata.uid, wanted, kinds)
+    await remove_others(context, agent.metadata, wanted, kinds)
     if running and agent.spec.suspend:
         conditions.set_true(ConditionType.GATEWAY_READY, "Suspended")
     elif running:
@@ -58,7 +58,7 @@ async def deploy_gateway(
 
 async def stop_gateway(context: Context, agent: OpenClawAgent) -> None:
     """Delete the gateway's Deployment, if the gateway can't be rendered to be scaled to zero. The volume and the rest stay."""
-    for body in context.cache.owned_by(agent.metadata.uid):
+    for body in context.cache.owned_by(agent.metadata.namespace, agent.metadata.uid):
         meta = body["metadata"]
         # A Deployment that is scaled to zero stays: this pass may have created it, and the next would create it again.
         runs = body["kind"] == DEPLOYMENT.kind and body["spec"].get("replicas") != 0

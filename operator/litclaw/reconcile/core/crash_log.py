@@ -15,7 +15,12 @@ from litclaw.reconcile.core.cluster import Cluster
 from litclaw.reconcile.core.secret_values import values
 
 _READ_LINES, _SHOWN_LINES, _LONGEST_LINE = 30, 5, 200
+_SEARCHED = 3 * _LONGEST_LINE
+"""Characters of a line in which something that looks like a secret is looked for. The time grows with their square, and a
+container may write a line of any length. What is shown is a third of it, so a secret isn't cut off before it can be recognized."""
 _MOST_BYTES = 64 * 1024
+_MOST_SECRETS = 64 * 1024
+"""Characters of all values together; of a pod with more, nothing is shown."""
 _SHORT = 6
 """Characters; a shorter value is looked for as a word, because it is part of many."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -48,6 +53,8 @@ async def last_lines(cluster: Cluster, pod: Mapping[str, Any], container: str, *
         )
     except KubeError:
         return ""  # without every value nothing is shown
+    if sum(map(len, secrets)) > _MOST_SECRETS:
+        return ""  # looking for each of them in each line would take seconds
     if len(log) >= _MOST_BYTES:
         log = log[: log.rfind(b"\n") + 1]  # of a line that was cut off, a part of a secret may be left
     return " | ".join(harmless_lines(log.decode(errors="replace"), secrets)[-_SHOWN_LINES:])
@@ -65,7 +72,11 @@ def harmless_lines(log: str, secrets: Iterable[str]) -> list[str]:
     found = []
     for raw in log.splitlines():
         line = "".join(each for each in _COLOUR.sub("", raw) if each.isprintable()).strip()
-        if _LOOKS_SECRET.search(line) or any(form in line for form in long) or any(form.search(line) for form in short):
+        if (
+            _LOOKS_SECRET.search(line, 0, _SEARCHED)
+            or any(form in line for form in long)
+            or any(form.search(line) for form in short)
+        ):
             continue
         if line:
             found.append(line[:_LONGEST_LINE])

@@ -23,6 +23,9 @@ FIRST_RETRY = 0.5
 LAST_RETRY = 60.0
 """A pass that failed is retried after `FIRST_RETRY`, doubling up to `LAST_RETRY`, with jitter."""
 
+PACE = 0.2
+"""Between two passes over a resource that changes all the time."""
+
 # One proxy.
 OBSERVE = 30.0
 """Between two observations of a proxy and, at the least, between two reads of its keys."""
@@ -32,6 +35,8 @@ READ_KEYS_LIMIT = 600.0
 """A read of all keys that takes longer is given up."""
 READ_KEYS_SHARE = 20.0
 """Keys are read for a twentieth of the time at most: a read of one second is repeated after twenty."""
+SWEEP_LIMIT = 20.0
+"""A pass doesn't end orphaned keys for longer than that: a proxy may list thousands, and answer each call slowly."""
 HURRY = 5.0
 """Between two reads of the keys while an old key waits for the first use of its successor."""
 CLOSE_LATER = 60.0

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litclaw.api import names
+from litclaw.api.base import ObjectMeta
 from litclaw.kube.cache import Key, compact, owner_of
 from litclaw.kube.diff import answer_of, is_settled
 from litclaw.kube.errors import ConflictError, InvalidError
@@ -162,10 +163,10 @@ def _remembered(cluster: Cluster, manifest: Manifest, response: Mapping[str, Any
     return written
 
 
-async def remove_others(cluster: Cluster, owner_uid: str, wanted: Iterable[Key], kinds: Iterable[str]) -> None:
+async def remove_others(cluster: Cluster, owner: ObjectMeta, wanted: Iterable[Key], kinds: Iterable[str]) -> None:
     """Delete the objects of some kinds that a resource owns and no longer wants."""
     keep, among = set(wanted), set(kinds)
-    for body in cluster.cache.owned_by(owner_uid):
+    for body in cluster.cache.owned_by(owner.namespace, owner.uid):
         meta = body["metadata"]
         key = (body["kind"], meta["namespace"], meta["name"])
         if body["kind"] in among and key not in keep and "deletionTimestamp" not in meta:

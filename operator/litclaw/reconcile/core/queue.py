@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from litclaw.net.backoff import retry_delay
 from litclaw.reconcile.core import intervals
+from litclaw.reconcile.core.rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ Limits = Sequence[tuple[Hashable, int]]
 """Groups that a request belongs to, each with the number of workers that the group may occupy."""
 
 
+_URGENT = object()
+
+
 class WorkQueue(Generic[K]):
     """Requests that wait for a worker.
 
@@ -35,9 +39,11 @@ class WorkQueue(Generic[K]):
         transient: exceptions that are logged without a traceback, because something else isn't available just now.
         scope: a context in which a request is reconciled, such as the fields of its log lines.
         urgent: requests that overtake the others.
+        share: whom a request that isn't urgent belongs to. A free worker takes one of those for whom the fewest work.
         limits: the groups of a request, read when a worker is about to take it. A group at its limit makes its requests
             wait, and only them. They wait parked, until a pass of the group ends. A place that is offered to one of them
             and that it doesn't need any more is offered to the next, or the others would wait for ever.
+        pace: how often one request is reconciled; None: as often as it is enqueued. A resource may change all the time.
     """
 
     def __init__(
@@ -47,16 +53,21 @@ class WorkQueue(Generic[K]):
         transient: tuple[type[Exception], ...] = (),
         scope: Callable[[K], AbstractContextManager[object]] = nullcontext,
         urgent: Callable[[K], bool] = lambda request: False,
+        share: Callable[[K], Hashable] = lambda request: None,
         limits: Callable[[K], Limits] = lambda request: (),
+        pace: RateLimit | None = None,
     ) -> None:
         self._handler = handler
         self._transient = transient
         self._scope = scope
         self._urgent = urgent
+        self._share = share
         self._limits = limits
+        self._pace = pace
         self._stopping = False
         self._urgent_ready: deque[K] = deque()
-        self._ready: deque[K] = deque()
+        self._ready: dict[Hashable, deque[K]] = {}
+        self._busy: Counter[Hashable] = Counter()
         self._parked: dict[Hashable, deque[K]] = {}
         self._released: dict[K, Hashable] = {}
         self._occupied: Counter[Hashable] = Counter()
@@ -71,12 +82,16 @@ class WorkQueue(Generic[K]):
         return len(self._waiting) + len(self._working)
 
     def enqueue(self, request: K) -> None:
-        """Reconcile a request as soon as a worker is free."""
+        """Reconcile a request as soon as a worker is free, or its pace allows it."""
+        is_new = request not in self._working and request not in self._waiting
+        if is_new and self._pace and (pause := self._pace.wait(request)):
+            self.enqueue_after(request, pause)
+            return
         if timer := self._timers.pop(request, None):
             timer.cancel()
         if request in self._working:
             self._dirty.add(request)
-        elif request not in self._waiting:
+        elif is_new:
             self._waiting[request] = asyncio.get_running_loop().time()
             self._make_ready(request)
 
@@ -95,8 +110,20 @@ class WorkQueue(Generic[K]):
         self.enqueue(request)
 
     def _make_ready(self, request: K) -> None:
-        (self._urgent_ready if self._urgent(request) else self._ready).append(request)
+        ready = self._urgent_ready if self._urgent(request) else self._ready.setdefault(self._share(request), deque())
+        ready.append(request)
         self._available.release()
+
+    def _next(self) -> tuple[K, Hashable]:
+        """The request that is next, and its share. Equal shares take turns."""
+        if self._urgent_ready:
+            return self._urgent_ready.popleft(), _URGENT
+        share = min(self._ready, key=lambda each: self._busy[each])
+        requests = self._ready.pop(share)
+        request = requests.popleft()
+        if requests:
+            self._ready[share] = requests
+        return request, share
 
     async def run(self, workers: int) -> None:
         """Reconcile until cancelled."""
@@ -140,7 +167,7 @@ class WorkQueue(Generic[K]):
             await self._available.acquire()
             if self._stopping:
                 return
-            request = (self._urgent_ready or self._ready).popleft()
+            request, share = self._next()
             limits = self._limits(request)
             groups = {group for group, _ in limits}
             offered = {self._released.pop(request)} if request in self._released else set()
@@ -150,13 +177,19 @@ class WorkQueue(Generic[K]):
                 continue
             self._waiting.pop(request, None)
             self._working[request] = asyncio.get_running_loop().time()
+            if self._pace:
+                self._pace.count(request)
             self._occupied.update(groups)
+            self._busy[share] += 1
             self._release(offered - groups)  # the request's groups have changed since it was released
             try:
                 with self._scope(request):
                     requeue_after = await self._run(request)
             finally:
                 self._working.pop(request, None)
+                self._busy[share] -= 1
+                if not self._busy[share]:
+                    del self._busy[share]
                 self._leave(limits)
             dirty = request in self._dirty
             self._dirty.discard(request)

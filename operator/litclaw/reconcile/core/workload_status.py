@@ -110,8 +110,7 @@ async def pods_of(cluster: Cluster, workload: Mapping[str, Any]) -> list[dict[st
     meta = workload["metadata"]
     if not (labels := labels_of(workload)):
         return []
-    found = await cluster.kube.select(POD, meta["namespace"], labels=labels)
-    return [pod for pod in found if _belongs(pod, workload)]
+    return await cluster.kube.select(POD, meta["namespace"], labels=labels, wanted=lambda pod: _belongs(pod, workload))
 
 
 def labels_of(workload: Mapping[str, Any]) -> str:

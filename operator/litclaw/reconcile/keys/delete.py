@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from litclaw.litellm.client import PAGE_SIZE
 from litclaw.reconcile.proxy.session import ProxySession
 
 
@@ -14,8 +15,9 @@ async def delete_keys(session: ProxySession, tokens: Sequence[str]) -> None:
     Raises:
         LiteLLMError: the proxy didn't do all of it; a part may be done.
     """
-    if session.blocks_spread:
-        for token in tokens:
-            await session.client.block_key(token)
-    await session.client.delete_keys(tokens)
-    session.table.drop(tokens)
+    for batch in (tokens[at : at + PAGE_SIZE] for at in range(0, len(tokens), PAGE_SIZE)):
+        if session.blocks_spread:
+            for token in batch:
+                await session.client.block_key(token)
+        await session.client.delete_keys(batch)
+        session.table.drop(batch)

@@ -10,6 +10,7 @@ from litclaw.api.digest import digest
 from litclaw.api.duration import seconds
 from litclaw.api.rotation import DEFAULT_GRACE
 from litclaw.api.route import KeyDefaults
+from litclaw.litellm import bounds
 from litclaw.litellm.keys import KeyRow, utc
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.rotation.run import RotationRun
@@ -55,7 +56,7 @@ def created_at(row: KeyRow) -> datetime:
     if row.mark is None or not row.mark.created_at:
         return UNKNOWN_CREATION
     try:
-        return utc(row.mark.created_at)
+        return utc(bounds.time(row.mark.created_at))
     except ValueError:
         return UNKNOWN_CREATION
 

@@ -264,7 +264,7 @@ async def _rename_secret(context: Context, agent: OpenClawAgent, session: ProxyS
 def _former_secret_names(context: Context, agent: OpenClawAgent) -> list[str]:
     """Of the status, which survives a restart, and of the cache, where the status could not be written."""
     found = {agent.status.secret_name}
-    for body in context.cache.owned_by(agent.metadata.uid):
+    for body in context.cache.owned_by(agent.metadata.namespace, agent.metadata.uid):
         meta = body["metadata"]
         if body["kind"] == SECRET.kind and (meta.get("labels") or {}).get(names.LABEL_COMPONENT) == VIRTUAL_KEY:
             found.add(meta["name"])

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.errors import ConflictError
 from litclaw.kube.resources import SECRET
+from litclaw.litellm import bounds
 from litclaw.litellm.keys import KeyRow, Limits, Mark, new_key, owners_metadata
 from litclaw.litellm.spend import carried_from
 from litclaw.reconcile.context import Context
@@ -184,8 +185,11 @@ def _lost_key(agent: OpenClawAgent, url: str, limits: Limits, old: Sequence[KeyR
     status = agent.status
     if status.base_url != url or not status.spend or any(row.token.startswith(status.key.hash) for row in old):
         return None
+    try:
+        spend, resets = bounds.amount(float(status.spend)), bounds.time(status.budget_resets_at)
+    except ValueError:
+        return None  # somebody else has written it
     mark = Mark("", agent.metadata.uid, status.key.generation)
-    spend, resets = float(status.spend), status.budget_resets_at
     return KeyRow(status.key.hash, status.key.alias, limits, spend, mark, budget_resets_at=resets)
 
 

@@ -117,8 +117,11 @@ def our_reset(row: KeyRow) -> str:
     length = _LENGTH.fullmatch(row.limits.budget_duration or "")
     if not ours or not length or row.budget_resets_at is None:
         return ours
-    period = timedelta(seconds=int(length[1]) * _SECONDS[length[2]])
-    return "" if utc(row.budget_resets_at) >= utc(ours) + period else ours
+    try:
+        next_one = utc(ours) + timedelta(seconds=int(length[1]) * _SECONDS[length[2]])
+    except OverflowError:
+        return ours  # a period of thousands of years, which a proxy may show
+    return "" if utc(row.budget_resets_at) >= next_one else ours
 
 
 def seconds_until_reset(now: datetime, row: KeyRow) -> float | None:

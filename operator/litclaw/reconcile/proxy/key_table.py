@@ -6,6 +6,7 @@ from datetime import datetime
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.keys import KeyRow
 from litclaw.litellm.spend import agent_spend
+from litclaw.reconcile.proxy.room import Room
 
 
 class KeyTable:
@@ -115,8 +116,11 @@ class KeyTable:
                 if not tokens:
                     index.pop(key, None)
 
-    async def refresh(self, client: LiteLLM) -> set[str]:
+    async def refresh(self, client: LiteLLM, room: Room | None = None) -> set[str]:
         """Read every key of the proxy. A key that we changed meanwhile stays as we know it: a page may be older.
+
+        Args:
+            room: for the keys that are kept; None: any number.
 
         Returns:
             The uids of the agents whose keys have changed.
@@ -128,11 +132,13 @@ class KeyTable:
         self._touched.append(touched)
         try:
             seen = {
-                row.token: row async for row in client.list_keys() if row.mark and row.mark.cluster == self._cluster
+                row.token: row
+                async for row in client.list_keys()
+                if row.mark and row.mark.cluster == self._cluster and (room is None or room.takes(row))
             }
             # Pages shift while keys are deleted, and a row may be on none of them: each missing one is asked for.
             for token in self._rows.keys() - seen.keys() - touched.keys():
-                if row := await client.key(token):
+                if (row := await client.key(token)) and (room is None or room.takes(row)):
                     seen[token] = row
         finally:
             self._touched = [each for each in self._touched if each is not touched]

@@ -1,16 +1,28 @@
 """What a route offers its agents: one frozen value. Agents are reconciled when it changes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from litclaw.api.base import is_model_name
 from litclaw.api.route import KeyDefaults
 from litclaw.net.address import Reach
-from litclaw.render.openclaw.config import ModelFacts
+from litclaw.render.openclaw.config import ModelFacts, read_facts
 from litclaw.render.proxy_peer import ProxyPeer
 
 MOST_MODELS = 1_000
 """A route that doesn't name its models offers that many of the proxy's."""
+
+
+MOST_KNOWN = 5_000
+"""That many models of a proxy can be named by its routes."""
+
+
+def known_models(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """What is kept of a proxy's models: usable names, the first `MOST_KNOWN` by the alphabet, with the facts that are read."""
+    names = [name for name in found if is_model_name(name)]
+    kept = set(sorted(names)[:MOST_KNOWN]) if len(names) > MOST_KNOWN else set(names)
+    return {name: read_facts(found[name]) for name in names if name in kept}
 
 
 def offered_names(found: Collection[str]) -> tuple[str, ...]:

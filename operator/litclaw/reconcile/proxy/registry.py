@@ -1,10 +1,11 @@
 """The sessions of one process: found by what identifies a proxy, closed when no route uses them any more."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import datetime
 
 from litclaw.reconcile.core import intervals
+from litclaw.reconcile.proxy.room import Room
 from litclaw.reconcile.proxy.session import Connect, Credentials, ProxySession, RouteKey
 
 Close = Callable[[], Awaitable[None]]
@@ -19,6 +20,7 @@ class ProxyRegistry:
         now: the operator's clock.
         on_observed: see `ProxySession`.
         on_keys_changed: see `ProxySession`.
+        own_agents: the uids of the agents that name one of a session's routes.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class ProxyRegistry:
         now: Callable[[], datetime],
         on_observed: Callable[[ProxySession], None],
         on_keys_changed: Callable[[ProxySession, set[str]], None],
+        own_agents: Callable[[ProxySession], Collection[str]],
     ) -> None:
         self._cluster = cluster
         self._connect = connect
         self._now = now
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
+        self._own_agents = own_agents
         self._sessions: dict[tuple[str, str, str], ProxySession] = {}
         self._closing: dict[asyncio.Task[None], Close] = {}
 
@@ -74,6 +78,7 @@ class ProxyRegistry:
                 on_observed=self._on_observed,
                 on_keys_changed=self._on_keys_changed,
                 now=self._now,
+                room=lambda session: Room(self._own_agents(session), len(self._sessions)),
             )
             found.start()
         found.routes.add(route)

@@ -7,6 +7,7 @@ agents and nobody else.
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,10 @@ from litclaw.net.backoff import jittered
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.last_resort import log_unexpected
 from litclaw.reconcile.proxy.key_table import KeyTable
+from litclaw.reconcile.proxy.offer import known_models
+from litclaw.reconcile.proxy.room import Room
+
+log = logging.getLogger(__name__)
 
 RouteKey = tuple[str, str]
 """A route: namespace, name."""
@@ -65,7 +70,8 @@ class Observation:
         begun: when the observation began, by the event loop's clock.
         database: True if it has a database.
         release: its LiteLLM release; empty where it doesn't report one.
-        models: LiteLLM's ``model_info`` by model name.
+        models: what `known_models` keeps of the proxy's models.
+        left_out: how many models it doesn't keep.
         error: why the proxy isn't usable; None if it is.
     """
 
@@ -73,6 +79,7 @@ class Observation:
     database: bool = False
     release: str = ""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: int = 0
     error: LiteLLMError | None = None
 
     def shows_the_same(self, other: "Observation") -> bool:
@@ -94,6 +101,7 @@ class ProxySession:
             keys have been read for the first time or can't be read any more.
         on_keys_changed: called with the uids of the agents whose keys have changed.
         now: the operator's clock.
+        room: for the keys of the next read; None: any number.
 
     Attributes:
         table: this cluster's keys at the proxy.
@@ -115,6 +123,7 @@ class ProxySession:
         on_observed: Callable[["ProxySession"], None],
         on_keys_changed: Callable[["ProxySession", set[str]], None],
         now: Callable[[], datetime],
+        room: Callable[["ProxySession"], Room] | None = None,
     ) -> None:
         self.breaker = Breaker()
         self.client = connect(credentials, self.breaker)
@@ -131,6 +140,8 @@ class ProxySession:
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
         self._now = now
+        self._room = room
+        self._left_out = 0
         self._task: asyncio.Task[None] | None = None
         self._observe_now = asyncio.Event()
         self._read_now = asyncio.Event()
@@ -238,7 +249,9 @@ class ProxySession:
                     raise NoDatabaseError(f"{self.url} runs without a database, so it can't keep keys")
                 found = replace(found, database=True)
                 found = replace(found, release=await self.client.release() or readiness.version)
-                return replace(found, models=await self.client.model_info())
+                models = await self.client.model_info()
+                kept = known_models(models)
+                return replace(found, models=kept, left_out=len(models) - len(kept))
         except TimeoutError:
             error: LiteLLMError = UnreachableError(f"{self.url} doesn't answer within {intervals.OBSERVE_LIMIT:g} s")
         except LiteLLMError as failed:
@@ -278,11 +291,19 @@ class ProxySession:
             The uids of the agents whose keys have changed.
 
         Raises:
-            LiteLLMError: the table stays as it was.
+            LiteLLMError: the table stays as it was. UnreachableError if it takes too long.
         """
-        began = self._now()
-        changed = await self.table.refresh(self.client)
+        began, room = self._now(), self._room(self) if self._room else None
+        try:
+            async with asyncio.timeout(intervals.READ_KEYS_LIMIT):
+                changed = await self.table.refresh(self.client, room)
+        except TimeoutError:
+            message = f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s"
+            raise UnreachableError(message) from None
         self.table.read_at = began
+        if room and room.left_out != self._left_out:
+            self._left_out = room.left_out
+            log.warning("%d keys at %s have no room in memory, and aren't looked after now", room.left_out, self.url)
         # What belongs to keys that are gone: of deleted agents, and of those that have moved to another proxy.
         self.ends_moved_up = {token: left for token, left in self.ends_moved_up.items() if self.table.get(token)}
         self.undelivered = {uid: each for uid, each in self.undelivered.items() if self.table.get(each[0])}
@@ -292,10 +313,7 @@ class ProxySession:
         first, changed = not self.keys_read, set[str]()
         error: LiteLLMError | None = None
         try:
-            async with asyncio.timeout(intervals.READ_KEYS_LIMIT):
-                changed = await self.read_keys()
-        except TimeoutError:
-            error = UnreachableError(f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s")
+            changed = await self.read_keys()
         except LiteLLMError as failed:
             error = failed
         except Exception as failed:  # noqa: BLE001 - an answer that nobody expected must not end the session

@@ -80,8 +80,9 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     except ValidationError as error:
         await set_blocked(context, body, (), invalid_spec(error))
         return None
-    started = _started(body, rotation)
+    started = _started(body, rotation, context.now())
     if started is None:
+        context.runs.pop(name, None)
         await _start(context, body, rotation)
         return 0.0
     if rotation.status.phase in FINISHED and rotation.status.completed_at:
@@ -116,15 +117,17 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     return pause
 
 
-def _started(body: Mapping[str, Any], rotation: LiteLLMKeyRotation) -> datetime | None:
+def _started(body: Mapping[str, Any], rotation: LiteLLMKeyRotation, now: datetime) -> datetime | None:
     """When the rotation began; None: it has not begun, whatever its phase says.
 
-    Who may write a status but no rotation must not be able to cancel one: it can't have begun before it was created.
+    Who may write a status but no rotation must not be able to cancel one: it can't have begun before it was created. Nor can it
+    begin in the future, or each key would be rotated again and again.
     """
     try:
         started = datetime.fromisoformat(rotation.status.started_at or "")
         created = datetime.fromisoformat(body["metadata"].get("creationTimestamp") or "1970-01-01T00:00:00Z")
-        return started if started >= created else None
+        over = rotation.status.phase in FINISHED and rotation.status.completed_at  # by a clock that was ahead, perhaps
+        return started if created <= started and (over or started <= now + _ROUGHLY) else None
     except (TypeError, ValueError):
         return None
 

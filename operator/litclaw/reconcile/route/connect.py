@@ -1,17 +1,15 @@
 """The way to a route's proxy: its Secrets, and the session that it shares with other routes to the same proxy."""
 
-import asyncio
 import logging
-import re
-import socket
 import ssl
+from collections.abc import Iterator
 
 import yarl
 
 from litclaw.api.route import External, KnownProxy, LiteLLMRoute
 from litclaw.kube.errors import InvalidError
 from litclaw.kube.resources import SERVICE
-from litclaw.net.address import REFUSED_ADDRESS, AddressGuard, Reach, base_url, host, reach
+from litclaw.net.address import REFUSED_ADDRESS, Reach, base_url, host, reach
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals, secret_values
 from litclaw.reconcile.core.conditions import Blocked, ConditionType
@@ -21,7 +19,7 @@ from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, ser
 
 log = logging.getLogger(__name__)
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _NO_CERTIFICATES = (
     "The Secret that spec.external.caBundleSecretRef names has no certificates in PEM: add the proxy's authority."
 )
@@ -62,10 +60,18 @@ async def read_credentials(
     ref = proxy.ca_bundle_secret_ref
     bundle = await secret_values.value(context, namespace, ref, f"{field}.caBundleSecretRef")
     # The certificates only: they go into agents' ConfigMaps, and the Secret may hold a private key too.
-    certificates = _CERTIFICATE.findall(bundle.get_secret_value())
+    certificates = list(certificates_in(bundle.get_secret_value()))
     if not certificates:
         raise _invalid_certificates()
     return Credentials(url, master_key, "".join(f"{certificate}\n" for certificate in certificates))
+
+
+def certificates_in(text: str) -> Iterator[str]:
+    """The certificates of a text in PEM, in linear time: a regular expression would need hours for a megabyte of beginnings."""
+    at = 0
+    while (begin := text.find(_BEGIN, at)) >= 0 and (end := text.find(_END, begin)) >= 0:
+        at = end + len(_END)
+        yield text[begin:at]
 
 
 def _invalid_certificates() -> Blocked:
@@ -78,7 +84,7 @@ def _invalid_certificates() -> Blocked:
     )
 
 
-async def locate(guard: AddressGuard, url: str) -> tuple[Reach, bool]:
+async def locate(context: Context, url: str) -> tuple[Reach, bool]:
     """Where the proxy is, by its name and the addresses of the name; and True if the name resolves.
 
     Raises:
@@ -86,11 +92,10 @@ async def locate(guard: AddressGuard, url: str) -> tuple[Reach, bool]:
     """
     addresses: list[str] = []
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host(url), None, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
+        addresses = await context.resolver.addresses(host(url))
     except (OSError, UnicodeError):
         log.debug("%s doesn't resolve", host(url))  # the observation reports it in a condition
-    where = reach(url, addresses)
+    where, guard = reach(url, addresses), context.guard
     own = guard.loopback and where is Reach.LOOPBACK
     if where is Reach.LINK_LOCAL or own or any(map(guard.refuses, (host(url), *addresses))):
         message = f"{url} leads to {REFUSED_ADDRESS}: correct the URL."

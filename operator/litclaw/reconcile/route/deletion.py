@@ -163,5 +163,5 @@ async def _reach(context: Context, key: RouteKey, route: LiteLLMRoute) -> ProxyS
     if (connection := context.routes.get(key)) and connection.session.keys_read and connection.session.url == url:
         return connection.session
     credentials = await read_credentials(context, route, external, url)
-    await locate(context.guard, url)
+    await locate(context, url)
     return connect(context, key, credentials).session

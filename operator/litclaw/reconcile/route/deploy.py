@@ -107,7 +107,7 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
     else:
         raise pending
     wanted = [_key(body) for body in (*present, running, *database)]
-    await remove_others(context, route.metadata.uid, wanted, _REMOVED)
+    await remove_others(context, route.metadata, wanted, _REMOVED)
     await drop_stuck(context, route, migration)
     await _require_database(context, database)
     conditions.set_true(ConditionType.DATABASE_READY, "Running" if database else "Configured")
@@ -129,7 +129,7 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
 
 async def withdraw(context: Context, route: LiteLLMRoute) -> None:
     """Remove the objects from when a route was managed. Its database and Secrets stay: the database has the spend of the keys."""
-    await remove_others(context, route.metadata.uid, (), _REMOVED)
+    await remove_others(context, route.metadata, (), _REMOVED)
 
 
 def _render_config(route: LiteLLMRoute) -> Manifest:

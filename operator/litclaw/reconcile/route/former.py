@@ -8,18 +8,19 @@ a digest of the URL that is keyed with the master key of then. So nobody who may
 send a master key elsewhere either.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ssl
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from litclaw.api.route import MOST_FORMER_PROXIES, External, KnownProxy, LiteLLMRoute
 from litclaw.kube.objects import route_key_of
 from litclaw.kube.resources import AGENT, ROUTE
 from litclaw.litellm.errors import LiteLLMError
-from litclaw.litellm.keys import KeyRow
+from litclaw.litellm.keys import KeyRow, utc
 from litclaw.net.address import base_url
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
@@ -35,6 +36,8 @@ from litclaw.reconcile.route.unattended import route_of, session_of
 
 Proxies = tuple[KnownProxy, ...]
 
+_CLOCKS_DIFFER = timedelta(hours=1)
+
 
 class LostError(Exception):
     """A former proxy can't be reached, and why."""
@@ -49,9 +52,18 @@ def proxies_of(route: LiteLLMRoute, now: datetime) -> Proxies:
     """The proxies in a route's status, with the time at which the route has left them."""
     url = url_of(route)
     return tuple(
-        each.model_copy(update={"left_at": None if each.url == url else each.left_at or timestamp(now)})
+        each.model_copy(update={"left_at": None if each.url == url else _left_at(each, now)})
         for each in route.status.proxies
     )
+
+
+def _left_at(proxy: KnownProxy, now: datetime) -> str:
+    """When a route left a proxy: now where the status doesn't say it, or says what can't be. Others may write a status."""
+    try:
+        left_at = utc(proxy.left_at or "")
+        return proxy.left_at if proxy.left_at and left_at <= now + _CLOCKS_DIFFER else timestamp(now)
+    except ValueError:
+        return timestamp(now)
 
 
 def _digest(credentials: Credentials) -> str:
@@ -121,11 +133,14 @@ async def _end_keys_at(
     context: Context, key: RouteKey, route: LiteLLMRoute, body: Mapping[str, Any], proxy: KnownProxy
 ) -> KnownProxy | None:
     """One pass over one proxy; returns its entry, or None when it is done with or given up."""
-    left_at = datetime.fromisoformat(proxy.left_at or "")
+    left_at = utc(proxy.left_at or "")
     late = context.seconds_waited(left_at, (ROUTE.kind, *key, proxy.url)) >= intervals.FORMER_PROXY_LIMIT
     try:
         session = await reach(context, key, route, proxy)
-        message = await _pass(context, key, session, left_at, late=late)
+        async with asyncio.timeout(intervals.SWEEP_LIMIT):
+            message = await _pass(context, key, session, left_at, late=late)
+    except TimeoutError:
+        message = "Its keys are being ended."
     except (LiteLLMError, LostError) as error:
         message = str(error)
         if late:
@@ -202,7 +217,7 @@ async def reach(context: Context, key: RouteKey, route: LiteLLMRoute, proxy: Kno
             raise LostError(
                 f"{where} doesn't have the master key of {proxy.url} any more, or one that could be guessed."
             )
-        await locate(context.guard, checked_url(proxy.url))
+        await locate(context, checked_url(proxy.url))
         session = context.proxies.session_for(key, credentials, None)
     except Blocked as error:
         raise LostError(error.message) from None

@@ -12,6 +12,7 @@ from litclaw.api.managed import Managed
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.errors import InvalidError
 from litclaw.kube.resources import ROUTE, SECRET
+from litclaw.litellm.keys import utc
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import ConditionType
@@ -50,7 +51,7 @@ def is_master_key_older(context: Context, route: Mapping[str, Any], moment: date
 
 def _created_at(secret: Mapping[str, Any]) -> datetime:
     try:
-        return datetime.fromisoformat((secret["metadata"].get("annotations") or {})[names.ANNOTATION_MADE])
+        return utc((secret["metadata"].get("annotations") or {})[names.ANNOTATION_MADE])
     except (KeyError, ValueError):
         return datetime.fromtimestamp(0, UTC)
 

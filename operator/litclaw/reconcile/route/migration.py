@@ -127,7 +127,7 @@ async def drop_stuck(context: Context, route: LiteLLMRoute, migration: str) -> N
     One that runs is never stopped half-way, and one that has ended is deleted by Kubernetes.
     """
     wanted = names.route_migration(route.metadata.name, migration)
-    for body in context.cache.owned_by(route.metadata.uid):
+    for body in context.cache.owned_by(route.metadata.namespace, route.metadata.uid):
         meta, status = body["metadata"], body.get("status") or {}
         if body["kind"] != JOB.kind or meta["name"] == wanted or "deletionTimestamp" in meta:
             continue

@@ -104,7 +104,7 @@ def models_left_out(route: LiteLLMRoute, found: Observation, offered: Collection
 
     The names themselves aren't shown, because anything may be in them.
     """
-    count = 0 if route.spec.models else len(found.models) - len(offered)
+    count = 0 if route.spec.models else found.left_out + len(found.models) - len(offered)
     if count <= 0:
         return ""
     return (

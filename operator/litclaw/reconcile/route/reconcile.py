@@ -1,5 +1,6 @@
 """One reconcile of a LiteLLMRoute: deploy a managed proxy, observe what answers, and offer it to the agents."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -131,7 +132,10 @@ async def _sweep(context: Context, key: RouteKey, route: LiteLLMRoute) -> Blocke
     connection = context.routes.get(key)
     if connection and connection.session.up_to_date and sweeps(context, key):
         try:
-            await sweep(context, connection.session)
+            async with asyncio.timeout(intervals.SWEEP_LIMIT):
+                await sweep(context, connection.session)
+        except TimeoutError:
+            return None  # the next pass goes on where this one has stopped
         except LiteLLMError as error:
             return blocked_by(error, route)
     return None
@@ -173,7 +177,7 @@ async def _converge(
     else:
         message = "Exactly one of spec.managed and spec.external must be set."
         raise Blocked(ConditionType.PROXY_READY, "InvalidSpec", message, stalled=True)
-    where, resolves = await locate(context.guard, found.url)
+    where, resolves = await locate(context, found.url)
     connection = connect(context, key, credentials)
     before = connection.offer
     connection.session.blocks_spread = managed is None or managed.redis is not None

@@ -24,6 +24,9 @@ from litclaw.reconcile.route.allowed_namespaces import allows_namespace
 
 Body = Mapping[str, Any]
 
+_MOST_LOOKUPS = 50
+"""In one pass over one proxy, which may name any number of namespaces and routes in the marks of keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unattended:
@@ -172,6 +175,8 @@ class Judge:
         if body := self.context.cache.get(NAMESPACE.kind, "", name):
             return is_deleting(body)
         if ("", name) not in self._gone:
+            if len(self._gone) >= _MOST_LOOKUPS:
+                return False  # the next pass looks at it
             try:
                 self._gone["", name] = await self.context.kube.get(NAMESPACE, None, name) is None
             except InvalidError:
@@ -181,6 +186,8 @@ class Judge:
     async def _route_is_gone(self, key: RouteKey) -> bool:
         """True if a route that the cache doesn't have doesn't exist: the cache has every route of its namespace."""
         if key not in self._gone:
+            if len(self._gone) >= _MOST_LOOKUPS:
+                return False
             namespace = key[0]
             live, _ = await self.context.kube.uids(ROUTE, namespace=namespace)
             known = {body["metadata"]["uid"] for body in self.context.cache.within(ROUTE.kind, namespace)}

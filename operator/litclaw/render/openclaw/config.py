@@ -27,6 +27,15 @@ _PRICES = {
     "cacheWrite": "cache_creation_input_token_cost",
 }
 _CHAT_MODES = ("chat", "responses")
+_LONGEST_MODE = 32
+_READ = (
+    "supports_vision",
+    "supports_reasoning",
+    "max_input_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    *_PRICES.values(),
+)
 _MOST_TOKENS = 100_000_000  # the bound in spec.models[].openclaw
 _HIGHEST_PRICE = 1_000_000  # US dollars per token
 
@@ -58,6 +67,7 @@ def model_facts(name: str, given: OpenClawModel, info: Mapping[str, Any]) -> Mod
 
     Prices always come from the proxy, because it charges for the requests. It states US dollars per token.
     """
+    info = read_facts(info)
     vision = ("text", "image") if info.get("supports_vision") else ("text",)
     return ModelFacts(
         name=name,
@@ -86,6 +96,13 @@ def default_model(agent: OpenClawAgent, models: Sequence[ModelFacts]) -> str:
     usable = [facts.name for facts in models if facts.chat] or [facts.name for facts in models]
     before = agent.status.default_model
     return before if before in usable and not agent.spec.models else usable[0]
+
+
+def read_facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a ``model_info`` that `model_facts` reads. The rest may be of any size."""
+    facts = {name: info[name] for name in _READ if isinstance(info.get(name), (bool, int, float))}
+    mode = info.get("mode")
+    return {**facts, "mode": mode[:_LONGEST_MODE]} if isinstance(mode, str) else facts
 
 
 def _number(value: object, least: float, most: float) -> float | int | None:

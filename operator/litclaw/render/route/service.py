@@ -14,6 +14,7 @@ FORMER_PORT_SECONDS = 3600
 refreshes within 90 s, or by their environment until they are restarted. As long as a replaced key lives by default."""
 _CURRENT = "http"
 _MOST_FORMER = 5
+_PORTS = range(1, 65_536)
 
 
 def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) -> dict[int, datetime]:
@@ -31,7 +32,8 @@ def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) ->
     for entry in filter(None, noted.split(",")):
         number, _, until = entry.partition("=")
         try:
-            found[int(number)] = datetime.fromisoformat(until)
+            if (moment := datetime.fromisoformat(until)).tzinfo and int(number) in _PORTS:
+                found[int(number)] = moment
         except ValueError:
             continue  # somebody has edited it
     for entry in service["spec"].get("ports") or ():
