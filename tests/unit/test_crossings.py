@@ -37,7 +37,6 @@ from .scenes import Body, FakeKube, Proxies, namespace_body
 from .test_revocation import World
 
 CASE = "c001"
-TOLD_HERE = [story for story in CROSSINGS if story.name != "two-workers"]
 """What two workers answer is made up by the faulty world alone."""
 MOST_WRITES = 40
 ROUNDS = 25
@@ -319,7 +318,7 @@ async def _told_with_a_cut(story: Story, wanted: Object, at: int, *, kills: bool
 
 
 @pytest.mark.parametrize("kills", [True, False], ids=["killed", "response lost"])
-@pytest.mark.parametrize("story", TOLD_HERE, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", CROSSINGS, ids=lambda story: story.name)
 async def test_a_story_ends_alike_after_whichever_write_the_operator_is_cut_off(story: Story, kills: bool) -> None:
     wanted, writes = await told(story)
     assert 0 < writes < MOST_WRITES, "the operator has written, and is at rest"

@@ -7,6 +7,8 @@ from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.route.connect import locate
 from litclaw.render.route.config_yaml import SettingClashError, config_yaml
 
+from .scenes import context_of
+
 
 def route(**spec: object) -> LiteLLMRoute:
     models = [
@@ -75,8 +77,8 @@ def test_addresses_that_nothing_is_sent_to(api_server: str) -> None:
 )
 async def test_a_route_to_the_operator_itself_or_the_api_server_is_refused(url: str) -> None:
     with pytest.raises(Blocked, match="LinkLocalAddress: .* leads to a loopback, link-local or metadata address"):
-        await locate(guard_of_a_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1"}), url)
-    where, _ = await locate(AddressGuard(), url)
+        await locate(context_of(guard=guard_of_a_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1"})), url)
+    where, _ = await locate(context_of(guard=AddressGuard()), url)
     assert where in (Reach.LOOPBACK, Reach.PRIVATE)
 
 

@@ -37,15 +37,22 @@ class Servers:
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
     found = Servers()
     monkeypatch.setattr(socket, "getaddrinfo", found.getaddrinfo)
-    monkeypatch.setattr(resolver, "_WAIT_SECONDS", 0.05)
     yield found
     found.answer()
 
 
-async def test_twenty_names_that_hang_delay_no_other(servers: Servers) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Lookups are waited for for a moment only, until that is undone."""
+    monkeypatch.setattr(resolver, "_WAIT_SECONDS", 0.05)
+    return monkeypatch
+
+
+async def test_twenty_names_that_hang_delay_no_other(servers: Servers, impatient: pytest.MonkeyPatch) -> None:
     found = Resolver()
     hanging = [asyncio.create_task(found.addresses(f"slow-{number}")) for number in range(20)]
     await asyncio.sleep(0)
+    impatient.setattr(resolver, "_WAIT_SECONDS", 5)
     assert await asyncio.wait_for(found.addresses("quick"), 5) == ["10.0.0.7"]
     for each in hanging:
         with pytest.raises(OSError, match="in time"):
@@ -60,7 +67,9 @@ async def test_one_lookup_serves_all_who_ask_meanwhile(servers: Servers) -> None
     assert await found.resolve("quick", 1, socket.AF_INET6) == []
 
 
-async def test_a_name_that_hung_is_left_alone_for_a_while_and_longer_each_time(servers: Servers) -> None:
+async def test_a_name_that_hung_is_left_alone_for_a_while_and_longer_each_time(
+    servers: Servers, impatient: pytest.MonkeyPatch
+) -> None:
     now = 0.0
     found = Resolver(lambda: now)
     for pause in (15, 30, 60, 120, 240, 300, 300):
@@ -78,6 +87,7 @@ async def test_a_name_that_hung_is_left_alone_for_a_while_and_longer_each_time(s
         servers._answered.clear()
         now += 2
     servers.answer()
+    impatient.setattr(resolver, "_WAIT_SECONDS", 5)
     assert await found.addresses("slow") == ["10.0.0.7"] and not found._hung
 
 
@@ -89,11 +99,13 @@ async def test_a_name_without_an_address_is_an_error_at_once_and_is_asked_for_ag
     assert servers.asked["none"] == 2
 
 
-async def test_no_more_threads_than_that(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "_AT_ONCE", 3)
+async def test_no_more_threads_than_that(servers: Servers, impatient: pytest.MonkeyPatch) -> None:
+    impatient.setattr(resolver, "_AT_ONCE", 3)
     found = Resolver()
     waits = [asyncio.create_task(found.addresses(f"slow-{number}")) for number in range(9)]
     await asyncio.gather(*waits, return_exceptions=True)
+    while len(servers.asked) < 3:
+        await asyncio.sleep(0.01)
     assert len(servers.asked) == 3
     servers.answer()
     while found._running:

@@ -18,9 +18,9 @@ def models_of(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     entries = body.get("data")
     for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, Mapping) and (name := entry.get("model_name")):
+        if isinstance(entry, Mapping) and isinstance(name := entry.get("model_name"), str) and name:
             info = entry.get("model_info")
-            found.setdefault(str(name), []).append(info if isinstance(info, Mapping) else {})
+            found.setdefault(name, []).append(info if isinstance(info, Mapping) else {})
     return {name: common_info(infos) for name, infos in found.items()}
 
 
