@@ -85,16 +85,13 @@ class Operator:
 
     @contextlib.contextmanager
     def with_memory(self, limit: str) -> Iterator[None]:
-        """Run it with another memory limit, such as ``2Gi``, for the duration of the block. It must be stopped."""
+        """Set another memory limit, such as ``2Gi``, for the duration of the block. It must be stopped at both ends."""
         before = self._run("get", DEPLOYMENT, "-o", f"jsonpath={_MEMORY}").stdout.strip()
         self._run("set", "resources", DEPLOYMENT, f"--limits=memory={limit}")
         try:
             yield
         finally:
-            self.stop()
             self._run("set", "resources", DEPLOYMENT, f"--limits=memory={before}")
-            self.start()
-            self.wait_for_rollout()
 
     def python(self, pod: str, script: str) -> Any:
         """Run a script in one of its pods; returns the JSON that it prints."""
