@@ -23,6 +23,20 @@ table inet outage {
 """
 
 
+def also_named(cluster: str, image: str, name: str) -> None:
+    """Give an image in a cluster's node another name, on kind too."""
+    tag = ("--namespace", "k8s.io", "images", "tag", "--force", image, name)
+    if docker_runs():
+        command: tuple[str, ...] = ("docker", "exec", f"{cluster}-control-plane", "ctr", *tag)
+    else:
+        sys.path.insert(0, str(ROOT / "localkube"))
+        from localkube_kind import layout, node_process
+
+        address = ("--address", layout.CONTAINERD_SOCKET)
+        command = tuple(node_process.in_node(layout.Layout(cluster), "ctr", *address, *tag))
+    subprocess.run(command, check=True, capture_output=True)
+
+
 class Node:
     """The node of a cluster.
 

@@ -16,8 +16,8 @@ from dev.cluster import images
 
 from .api import Object
 from .database import let_in, own_database
-from .images import also_named
 from .kube import Kube
+from .node import also_named
 from .pods import pod
 from .proxy import Proxy
 from .resources import AI, MODELS, TEAM, agent, managed_route
