@@ -550,6 +550,7 @@ async def test_a_rotation_without_grace_reaches_moved_and_retained_keys(world: W
     assert not world.works(kept) and not world.works(key)
     status = world.status(ROTATION.kind, "leak")
     assert status["phase"] in ("Failed", "Running") and status["failures"][0]["agent"] == "n/a"
+    assert (status["total"], status["rotated"], status["failed"]) == (2, 1, 1), "the retained key, and the agent once"
 
 
 async def test_a_rotation_with_grace_ends_a_retained_key_after_it_and_leaves_one_that_can_not_be_replaced(

@@ -46,6 +46,8 @@ class _Progress:
         done: resources whose new key is accepted and whose old ones have their end.
         retiring: how many resources have an old key that isn't deleted.
         until: when the last known old key ends.
+        elsewhere: those of waiting and unreachable that are former keys of an agent, at a proxy that it doesn't name. The agent
+            itself counts.
     """
 
     waiting: dict[str, Request] = field(default_factory=dict)
@@ -53,11 +55,12 @@ class _Progress:
     done: set[str] = field(default_factory=set)
     retiring: int = 0
     until: datetime | None = None
+    elsewhere: set[str] = field(default_factory=set)
 
     @property
     def total(self) -> int:
         """How many keys the rotation covers."""
-        return len(self.waiting) + len(self.unreachable) + len(self.done)
+        return len(self.waiting) + len(self.unreachable) + len(self.done) - len(self.elsewhere)
 
 
 async def reconcile_rotation(context: Context, name: str) -> float | None:
@@ -303,8 +306,11 @@ def _count_unattended(
             continue
         if ends_later(session, row, grace):
             (progress.waiting if session.up_to_date else progress.unreachable)[row.token] = (ROUTE.kind, *route)
+            if key.agent is not None:
+                progress.elsewhere.add(row.token)
             continue
-        progress.done.add(row.token)
+        if key.agent is None:
+            progress.done.add(row.token)
         if (end := ends_at(row)) and end > session.now():
             progress.retiring += 1
             progress.until = max(end, progress.until or end)
