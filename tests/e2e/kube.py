@@ -100,7 +100,7 @@ class Kube:
         return eventually(look, timeout=timeout, what=f"Ready=True of {kind} {namespace}/{name}")
 
     @contextlib.contextmanager
-    def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
+    def forward(self, namespace: str, target: str, port: int | str) -> Iterator[str]:
         """A port-forward; yields its URL on loopback.
 
         Raises:
@@ -113,9 +113,9 @@ class Kube:
             process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
             try:
                 eventually(lambda: _port_in(printed) or process.poll() is not None, what=f"a port-forward to {target}")
-                port = _port_in(printed)
-                assert port and process.poll() is None, _text(printed)
-                yield f"http://127.0.0.1:{port}"
+                local = _port_in(printed)
+                assert local and process.poll() is None, _text(printed)
+                yield f"http://127.0.0.1:{local}"
             finally:
                 process.kill()
                 process.wait()
