@@ -28,11 +28,12 @@ _OF_A_ROLLOUT = (("APPLY", "deployments/scale"), ("POST", "events"), ("APPLY", "
 @dataclass(frozen=True)
 class Made:
     """Agents from nothing to ready: duration, and for how long of it agents were being created, in seconds; the operator's
-    CPU seconds, its writes, and its calls to the instant proxy about single keys."""
+    CPU seconds, and the seconds in which it used them; its writes, and its calls to the instant proxy about single keys."""
 
     seconds: float
     creating: float
     cpu: float
+    watched: float
     writes: int
     calls: int
 
@@ -95,14 +96,15 @@ class Run:
     def make(self, count: int, route: str = INSTANT, namespace: str = HOME, prefix: str = "agent") -> Made:
         """Create agents, and measure the operator until they are ready."""
         leader = self.operator.wait_for_leader()
-        before = process.wait_for_quiet(self.operator, leader)
+        before, began = process.wait_for_quiet(self.operator, leader), time.monotonic()
         self.stage.instant("forget")
         counting = Counting(self.stage.cluster, _MADE_BY_US)
         took = self.create(count, route, namespace, prefix)
         after = process.wait_for_quiet(self.operator, leader, passes=before.passes + count)
+        watched = time.monotonic() - began
         calls = sum(times for path, times in self.calls().items() if " /key/" in path and "/key/list" not in path)
         cpu = after.use.cpu - before.use.cpu
-        return Made(took["seconds"], took["creating"], cpu, counting.done().total(), calls)
+        return Made(took["seconds"], took["creating"], cpu, watched, counting.done().total(), calls)
 
     def prepare(self, count: int, routes: list[str], prefix: str = "agent") -> None:
         """Have the compiled client make ready agents, spread over routes of the instant proxy. The operator must be stopped."""

@@ -18,11 +18,13 @@ _FOR_GOALS = 10000  # with fewer agents, the costs of an agent are smaller than 
 
 @dataclass(frozen=True)
 class _Costs:
-    """Costs of one size: of a start and in memory those above an operator without agents."""
+    """Costs of one size: of a start and in memory those above an operator without agents, of agents those above an idle one.
+    ``idle_ms``: CPU an agent in an hour."""
 
     started: Started
     rss: float
     idle_writes: int
+    idle_ms: float
     start_ms: float
     resident_kb: float
     making_ms: float
@@ -58,6 +60,7 @@ def _compare(run: Run, before: _Costs, now: _Costs) -> None:
     run.add(
         at_most_times(section, "CPU of a start, an agent", now.start_ms, "ms", before.start_ms, linear),
         at_most_times(section, "resident, an agent", now.resident_kb, "kB", before.resident_kb, linear),
+        at_most_times(section, "CPU of an idle hour, an agent", now.idle_ms, "ms", before.idle_ms, linear),
         at_most_times(section, f"CPU of each of {more} more agents", now.making_ms, "ms", before.making_ms, linear),
     )
 
@@ -71,17 +74,21 @@ def _costs(run: Run, count: int, standing: int, more: int, empty: process.Use) -
     started = run.start(count)
     run.operator.wait_for_rollout()
     counting = Counting(run.stage.cluster)
+    run.wait_for_keys_read()
+    before, began = process.use(run.operator, started.leader), time.monotonic()
     time.sleep(_IDLE_SECONDS)
     run.wait_for_keys_read()
+    after, idle_seconds = process.use(run.operator, started.leader), time.monotonic() - began
     idle_writes = counting.done().total()
-    rss = process.use(run.operator, started.leader).rss
     run.log(f"the operator: {more} more agents beside {count}")
     made = run.make(more, prefix=f"more-{count}")
+    share = (after.cpu - before.cpu) / idle_seconds  # the periodic reads of all keys go on meanwhile
     return _Costs(
         started,
-        rss,
+        after.rss,
         idle_writes,
+        idle_ms=share * 3600 / count * 1000,
         start_ms=(started.use.cpu - empty.cpu) / count * 1000,
-        resident_kb=(rss - empty.rss) / count * 1000,
-        making_ms=made.cpu / more * 1000,
+        resident_kb=(after.rss - empty.rss) / count * 1000,
+        making_ms=(made.cpu - share * made.watched) / more * 1000,
     )
