@@ -76,15 +76,15 @@ def with_instant(run: Run, count: int) -> None:
     changed = _change_route(run, count) if changing else None
     if only & CROWD and count == plan.crowd:
         with_crowd(run, count)
-    if converging or changing:
+    if converging or changing or compared:
         with run.operator.stopped():
             run.stage.wipe()
             run.stage.restore_route()
-            _write_raw(run, min(count, _MOST_RAW) // 2, raw)
+            if converging or changing:
+                _write_raw(run, min(count, _MOST_RAW) // 2, raw)
+            if compared:
+                _make_by_bare_operator(run, count // 2, bare)
     if compared:
-        with run.operator.stopped():
-            run.stage.wipe()
-            _make_by_bare_operator(run, count // 2, bare)
         _add_bare(run, count, bare)
     if converging:
         _add_made(run, count, made, raw)

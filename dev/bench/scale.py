@@ -38,14 +38,14 @@ def with_scale(run: Run) -> None:
     empty = process.wait_for_quiet(run.operator, run.operator.wait_for_leader()).use
     run.operator.stop()
     with run.operator.with_memory(_MEMORY):
-        _compare(run, _costs(run, small, 0, more, empty), _costs(run, large, small + more, more, empty))
+        _compare(run, more, _costs(run, small, 0, more, empty), _costs(run, large, small + more, more, empty))
         run.operator.stop()
         run.stage.wipe()  # with the installed limit it couldn't start beside so many
     run.operator.start()
     run.operator.wait_for_rollout()
 
 
-def _compare(run: Run, before: _Costs, now: _Costs) -> None:
+def _compare(run: Run, more: int, before: _Costs, now: _Costs) -> None:
     small, large = run.plan.scale
     section, linear = f"scale, {large:,} agents", _LINEAR if small >= _FOR_GOALS else None
     run.add(
@@ -55,7 +55,6 @@ def _compare(run: Run, before: _Costs, now: _Costs) -> None:
         at_most(section, f"writes in an idle time of at least {_IDLE_SECONDS:.0f} s", now.idle_writes, "", 0),
         at_most(section, "resident", now.rss, "MB"),
     )
-    more = min(_MORE, small)
     section = f"scale, {large:,} agents beside {small:,}"
     run.add(
         at_most_times(section, "CPU of a start, an agent", now.start_ms, "ms", before.start_ms, linear),

@@ -72,7 +72,8 @@ func (p *preparing) one(k *kube, proxy *litellm, number int) error {
 		if err := seal(copied, p.Digest); err != nil {
 			return err
 		}
-		collection := p.of(strings.ToLower(copied["kind"].(string)) + "s")
+		// Of other managers' annotations the operator keeps none.
+		collection := p.of(strings.ToLower(copied["kind"].(string))+"s") + "?fieldManager=litclaw"
 		if err := send(k, http.MethodPost, collection, copied, nil); err != nil {
 			return err
 		}
