@@ -5,7 +5,6 @@ because each roll-out takes as long as a LiteLLM takes to start.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,10 +27,9 @@ from .waiting import LONG_SECONDS, eventually
 NAME = "roller"
 DEPLOYMENT = f"{NAME}-litellm"
 CALLER = f"caller-{NAME}"
-CALLS_PER_SECOND = int(os.environ.get("CALLS_PER_SECOND", "5"))
-"""20 are too many for two cores that run three clusters. Run this file alone with 20."""
-FEWEST_CALLS = 20
-"""While pods start on a busy machine, a call takes ten seconds, and the caller makes one after another in each of its threads."""
+CALLS_PER_SECOND = 20
+SLOWNESS = 10
+"""While pods start on a busy machine, a call may take seconds, and the caller makes one after another in each of its threads."""
 ANSWERS_SECONDS = 60
 """How long a pod that is about to end still answers."""
 SYSTEM = "litclaw-system"
@@ -192,13 +190,13 @@ def test_not_one_call_is_refused_with_two_replicas(kube: Kube, roller: None, ano
     wait_phase(kube, f"{NAME}-2", "Completed", timeout=LONG_SECONDS)
     found = seen(kube)
     assert found["failures"] == [], "the last old pod has ended"
-    assert found["calls"] > FEWEST_CALLS, found
+    assert found["calls"] > found["seconds"] * CALLS_PER_SECOND / SLOWNESS, found
     kube.wait_ready("litellmroute", AI, NAME)
 
 
 def test_a_port_that_is_given_up_still_answers(kube: Kube, roller: None) -> None:
     failures = seen(kube)["failed"]
-    replace(kube, 2, lambda: patch(kube, managed={"port": 4100}), nothing)
+    patch(kube, managed={"port": 4100})
     eventually(lambda: kube.must("litellmroute", AI, NAME)["status"]["url"].endswith(":4100"))
     eventually(lambda: kube.wait_ready("openclawagent", TEAM, NAME))
     calls = seen(kube)["calls"]

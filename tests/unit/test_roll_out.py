@@ -46,7 +46,7 @@ def test_a_migration_has_nobody_to_wait_for() -> None:
 def service(port: int, live: Body | None, clock: Clock) -> Body:
     """The Service after a pass."""
     route, managed = managed_route({"port": port})
-    return compact(route_service(route, managed, former_ports(live, port, clock())))
+    return compact(route_service(route, managed, live=live, former=former_ports(live, port, clock())))
 
 
 def ports(body: Body) -> dict[str, int]:
@@ -60,14 +60,18 @@ def test_a_port_that_was_given_up_is_served_for_a_while() -> None:
     before = service(4000, None, clock)
     assert ports(before) == {"http": 4000} and "annotations" not in before["metadata"]
     after = service(5000, before, clock)
-    assert ports(after) == {"http": 5000, "http-4000": 4000}
+    assert ports(after) == {"http-5000": 5000, "http": 4000}, (
+        "under another name it would have no endpoints for a moment"
+    )
     clock.pass_(60)
     assert service(5000, after, clock) == after, "the next pass changes nothing"
     again = service(6000, after, clock)
-    assert ports(again) == {"http": 6000, "http-4000": 4000, "http-5000": 5000}
+    assert ports(again) == {"http-6000": 6000, "http": 4000, "http-5000": 5000}
     assert ports(service(4000, again, clock)) == {"http": 4000, "http-5000": 5000, "http-6000": 6000}
     clock.pass_(FORMER_PORT_SECONDS)
-    assert service(6000, again, clock)["spec"] == service(6000, None, clock)["spec"]
+    alone = service(6000, again, clock)
+    assert ports(alone) == {"http-6000": 6000} and "annotations" not in alone["metadata"]
+    assert ports(service(7000, alone, clock)) == {"http": 7000, "http-6000": 6000}
 
 
 def test_a_note_that_somebody_has_edited_is_ignored() -> None:

@@ -7,9 +7,11 @@ and refused calls, the seconds, and the first failures.
 
 import http.client
 import json
+import os
 import sys
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -43,8 +45,9 @@ def call_each_second() -> None:
     due = time.monotonic()
     while True:
         call()
-        due = max(due + 1, time.monotonic())
-        time.sleep(due - time.monotonic())
+        now = time.monotonic()
+        due = max(due + 1, now)
+        time.sleep(due - now)
 
 
 def call_after_the_last() -> None:
@@ -53,6 +56,13 @@ def call_after_the_last() -> None:
         time.sleep(0.2)
 
 
+def end(raised: threading.ExceptHookArgs) -> None:
+    """Callers that end unnoticed would see no refused call."""
+    traceback.print_exception(raised.exc_value)
+    os._exit(1)
+
+
+threading.excepthook = end
 callers = int(rate[0]) if rate else 1
 for number in range(callers):
     threading.Timer(number / callers, call_each_second if rate else call_after_the_last).start()

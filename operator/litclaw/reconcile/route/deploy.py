@@ -92,7 +92,8 @@ async def deploy(context: Context, route: LiteLLMRoute, managed: Managed, condit
     database = await _deploy_database(context, route, managed)
     service = context.cache.get(SERVICE.kind, namespace, name)
     former = former_ports(service, managed.port, context.now())
-    around = [configmap, route_service(route, managed, former), *await _around(context, route, managed)]
+    exposed = route_service(route, managed, live=service, former=former)
+    around = [configmap, exposed, *await _around(context, route, managed)]
     present = [await ensure(context, manifest, ConditionType.PROXY_READY) for manifest in around]
     pending: Blocked | None = None
     if not is_migrated(before, migration):

@@ -1,6 +1,6 @@
 """A managed route's Service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from litclaw.render.metadata import Manifest, labels, owned_object
 FORMER_PORT_SECONDS = 3600
 """How long the Service still has a port that the resource has given up: agents' pods know it by their Secret, which a kubelet
 refreshes within 90 s, or by their environment until they are restarted. As long as a replaced key lives by default."""
-_CURRENT = "http"
+_NAME = "http"
 _MOST_FORMER = 5
 _PORTS = range(1, 65_536)
 
@@ -21,7 +21,7 @@ def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) ->
     """The ports that the Service had before, each with the moment at which it is removed.
 
     Args:
-        service: as it is in the cluster; None: there is none.
+        service: as it is in the cluster; None: it doesn't exist.
         port: the port of now.
         now: the time.
     """
@@ -37,18 +37,25 @@ def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) ->
         except ValueError:
             continue  # somebody has edited it
     for entry in service["spec"].get("ports") or ():
-        if entry.get("name") == _CURRENT and entry["port"] != port:
-            found[entry["port"]] = now + timedelta(seconds=FORMER_PORT_SECONDS)
+        if entry.get("name", "").startswith(_NAME):
+            found.setdefault(entry["port"], now + timedelta(seconds=FORMER_PORT_SECONDS))
     kept = sorted((until, number) for number, until in found.items() if number != port and until > now)
     return {number: until for until, number in kept[-_MOST_FORMER:]}
 
 
-def route_service(route: LiteLLMRoute, managed: Managed, former: Mapping[int, datetime] | None = None) -> Manifest:
+def route_service(
+    route: LiteLLMRoute,
+    managed: Managed,
+    *,
+    live: Mapping[str, Any] | None = None,
+    former: Mapping[int, datetime] | None = None,
+) -> Manifest:
     """The Service in front of the proxy's pods.
 
     Args:
         route: the resource.
         managed: its ``spec.managed``.
+        live: the Service as it is in the cluster.
         former: see `former_ports`.
     """
     name, annotations = names.route_workload(route.metadata.name), dict(managed.service.annotations)
@@ -61,13 +68,19 @@ def route_service(route: LiteLLMRoute, managed: Managed, former: Mapping[int, da
         "spec": {
             "type": managed.service.type,
             "selector": labels(route.metadata.name, "proxy"),
-            "ports": _ports([(_CURRENT, managed.port), *((f"{_CURRENT}-{each}", each) for each in former or ())]),
+            "ports": _ports((managed.port, *(former or ())), live),
         },
     }
 
 
-def _ports(named: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
-    return [{"name": name, "port": port, "protocol": "TCP", "targetPort": "http"} for name, port in named]
+def _ports(numbers: Iterable[int], live: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The ports, each by the name that it has already: one with a new name has no endpoints for a moment, and refuses calls."""
+    before = {entry["port"]: entry.get("name", "") for entry in (live or {}).get("spec", {}).get("ports", ())}
+    ports = []
+    for number in numbers:
+        name = before.get(number) or (f"{_NAME}-{number}" if _NAME in before.values() else _NAME)
+        ports.append({"name": name, "port": number, "protocol": "TCP", "targetPort": "http"})
+    return ports
 
 
 def service_url(route: LiteLLMRoute, managed: Managed) -> str:
