@@ -32,6 +32,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
+        self._passed = 0.0
 
     def __call__(self) -> datetime:
         return self.now
@@ -39,6 +40,11 @@ class Clock:
     def pass_(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+        self._passed += seconds
+
+    def monotonic(self) -> float:
+        """Seconds that have passed. Setting ``now`` doesn't change them."""
+        return self._passed
 
 
 class Refused(Exception):

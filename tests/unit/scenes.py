@@ -220,10 +220,12 @@ def context_of(
     kube: FakeKube | None = None, cache: Cache | None = None, clock: Clock | None = None, **more: Any
 ) -> Context:
     """A context. What it enqueues is dropped, unless ``enqueue`` is given."""
+    clock = clock or Clock()
     given = {
         "enqueue": lambda request: None,
         "enqueue_after": lambda request, seconds: None,
-        "now": clock or Clock(),
+        "now": clock,
+        "monotonic": clock.monotonic,
         **more,
     }
     return Context(kube=cast(Kube, kube or FakeKube()), cache=cache or Cache(), cluster="c", **given)
@@ -240,6 +242,7 @@ def session_of(handler: Handler, clock: Clock, credentials: Credentials | None =
             "on_observed": lambda session: None,
             "on_keys_changed": lambda session, uids: None,
             "now": clock,
+            "monotonic": clock.monotonic,
             **given,
         },
     )

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,18 @@ async def test_an_agent_that_moves_while_its_old_route_is_deleted_in_the_same_co
     moved(world, "s")
     world.delete(ROUTE.kind, "r")
     await world.settle(3, seconds=31)
+    assert world.fakes[A].rows == {} and not world.works(key)
+    assert world.works(world.value(), B) and (ROUTE.kind, "n", "r") not in world.kube.objects
+
+
+async def test_an_agent_that_moves_before_the_operators_clock_is_set_back(world: World) -> None:
+    """Its new key's mark has a time in the future, which decides nothing."""
+    key = world.value()
+    moved(world, "s")
+    await world.settle(1, seconds=1)
+    world.clock.now -= timedelta(days=40)
+    world.delete(ROUTE.kind, "r")
+    await world.settle(2, seconds=31)
     assert world.fakes[A].rows == {} and not world.works(key)
     assert world.works(world.value(), B) and (ROUTE.kind, "n", "r") not in world.kube.objects
 

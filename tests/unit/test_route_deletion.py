@@ -1,5 +1,6 @@
 """The deletion of an external route: the keys of its agents end with it, also one that is being created just now."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -79,6 +80,20 @@ async def test_a_proxy_that_is_away_delays_the_deletion_for_a_limited_time() -> 
     [event] = scene.kube.events
     assert event["reason"] == "KeyLeftBehind" and len(scene.proxy.rows) == 1
     assert not scene.context.attempts
+
+
+@pytest.mark.parametrize("days", [-40, 40])
+async def test_a_clock_that_somebody_sets_does_not_change_for_how_long_a_deletion_waits(days: int) -> None:
+    scene = deleting()
+    scene.know(key_of_agent(KEY))
+    await scene.read()
+    scene.proxy.failing.add("/key/list")
+    assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY
+    scene.clock.now += timedelta(days=days)
+    scene.clock.pass_(intervals.FINALIZER_LIMIT - 1)
+    assert await finalize_route(scene.context, deleted()) == 1.0 and not gone(scene)
+    scene.clock.pass_(1)
+    assert await finalize_route(scene.context, deleted()) is None and gone(scene)
 
 
 @pytest.mark.parametrize("status", [{}, {"key": {}}])

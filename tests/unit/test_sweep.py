@@ -130,7 +130,8 @@ def moved(**spec: Any) -> tuple[Scene, FakeProxy]:
     assert row.mark
     other.rows[row.token] = {"token": row.token, "key_alias": row.alias, "metadata": row.marked(row.mark)}
     session.table.put(row)
-    scene.session.table.read_at = scene.clock()
+    scene.clock.pass_(1)
+    scene.session.table.read_began = scene.clock.monotonic()
     return scene, other
 
 
@@ -168,8 +169,10 @@ async def test_the_proxy_that_an_agent_has_left_is_not_asked_for_its_new_key() -
 async def test_its_keys_stay_until_the_keys_were_read_after_it_got_its_new_one() -> None:
     """One proxy may have two URLs, and only a later read shows that."""
     scene, _ = moved()
-    row = key_of_agent(NEW, created_at=scene.clock().isoformat())
-    scene.context.routes["n", "other"].session.table.put(row)
+    table = scene.context.routes["n", "other"].session.table
+    table.drop([fingerprint(NEW)])
+    scene.clock.pass_(1)
+    table.put(key_of_agent(NEW))
     await sweep(scene.context, scene.session)
     assert set(scene.proxy.rows) == {fingerprint(OLD)}
     scene.clock.pass_(1)

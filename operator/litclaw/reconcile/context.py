@@ -45,6 +45,7 @@ class Context(Cluster):
             self.cluster,
             connect=lambda credentials, breaker: self.connect(credentials, breaker),
             now=lambda: self.now(),
+            monotonic=lambda: self.monotonic(),
             on_observed=self._enqueue_routes,
             on_keys_changed=self._enqueue_agents,
             own_agents=lambda session: {

@@ -1,5 +1,6 @@
 """The Kubernetes cluster as every reconciler uses it: API, cache, clock, and the queue."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ class Cluster:
         cluster: uid of the namespace kube-system, which identifies the cluster in the marks of keys.
         enqueue: reconciles a resource as soon as possible.
         enqueue_after: reconciles a resource after some seconds, unless it is reconciled before.
-        now: the clock.
+        now: the clock. Somebody may set it while we run: what is waited for goes by `monotonic`.
+        monotonic: seconds since some moment, by a clock that nobody sets.
         own_namespace: the operator's; None outside a cluster.
         namespaces: the namespaces that this operator serves; empty: all.
         guard: refuses addresses of proxies.
@@ -43,20 +45,24 @@ class Cluster:
     enqueue: Callable[[Request], None]
     enqueue_after: Callable[[Request, float], None]
     now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
     own_namespace: str | None = None
     namespaces: tuple[str, ...] = ()
     guard: AddressGuard = OUTSIDE
     domain: str = cluster_domain.DEFAULT
     crash_logs: bool = False
     events: EventRateLimit = field(default_factory=EventRateLimit)
-    attempts: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+    attempts: dict[tuple[str, ...], float] = field(default_factory=dict)
 
     def seconds_waited(self, moment: datetime, what: tuple[str, ...]) -> float:
         """Seconds since a moment, or since this process first tried something, whichever is later.
 
-        What was due while no operator ran has not been tried in vain yet.
+        What was due while no operator ran has not been tried in vain yet. A moment in the future is by another clock.
         """
-        return (self.now() - max(moment, self.attempts.setdefault(what, self.now()))).total_seconds()
+        now = self.monotonic()
+        tried = now - self.attempts.setdefault(what, now)
+        since = (self.now() - moment).total_seconds()
+        return min(tried, since) if since >= 0 else tried
 
     def forget_attempts(self, *what: str) -> None:
         """Forget when something was first tried: it is done, or its resource is gone."""

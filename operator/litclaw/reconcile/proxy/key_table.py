@@ -1,7 +1,9 @@
 """This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
-from collections.abc import Collection, Iterable
-from datetime import datetime
+import math
+import time
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Set as AbstractSet
 
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.keys import KeyRow
@@ -14,18 +16,26 @@ class KeyTable:
 
     A row that is missing may only not have been read yet: ask the proxy for the one key before acting on that.
 
+    Args:
+        cluster: uid of the namespace kube-system.
+        monotonic: seconds since some moment, by a clock that nobody sets.
+
     Attributes:
         complete: True if all keys have been read at least once.
-        read_at: when the last complete read began, by the operator's clock; None: there was none.
+        read_began: when the last complete read began, by `monotonic`; None: there was none.
     """
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
+        self._monotonic = monotonic
         self._rows: dict[str, KeyRow] = {}
         self._by_agent: dict[str, set[str]] = {}
         self._by_retained: dict[str, set[str]] = {}
         self.complete = False
-        self.read_at: datetime | None = None
+        self.read_began: float | None = None
+        self._first_read = math.inf
+        self._first_known: dict[str, float] = {}
+        """Of the keys that the first read didn't show: when they were learnt of."""
         self._touched: list[dict[str, KeyRow | None]] = []  # of each read that runs: what we changed meanwhile
 
     def __len__(self) -> int:
@@ -34,6 +44,10 @@ class KeyTable:
     def get(self, token: str) -> KeyRow | None:
         """The key with that token."""
         return self._rows.get(token)
+
+    def was_known(self, token: str, moment: float) -> bool:
+        """True if a key existed at a moment of `monotonic`, as far as this process knows."""
+        return token in self._rows and self._first_known.get(token, self._first_read) <= moment
 
     def of(self, agent_uid: str) -> list[KeyRow]:
         """An agent's keys, oldest generation first."""
@@ -90,6 +104,8 @@ class KeyTable:
             return
         for touched in self._touched:
             touched[row.token] = row
+        if row.token not in self._rows:
+            self._first_known[row.token] = self._monotonic()
         self._unlink(row.token)
         self._link(row)
 
@@ -99,6 +115,7 @@ class KeyTable:
             for touched in self._touched:
                 touched[token] = None
             self._unlink(token)
+            self._first_known.pop(token, None)
 
     def _link(self, row: KeyRow) -> None:
         self._rows[row.token] = row
@@ -128,6 +145,7 @@ class KeyTable:
         Raises:
             LiteLLMError: the table stays as it was.
         """
+        began = self._monotonic()
         touched: dict[str, KeyRow | None] = {}
         self._touched.append(touched)
         try:
@@ -155,8 +173,18 @@ class KeyTable:
         self._rows, self._by_agent, self._by_retained = {}, {}, {}
         for row in seen.values():
             self._link(row)
+        self._note_known(before.keys())
+        self.read_began = began
         self.complete = True
         return agents
+
+    def _note_known(self, before: AbstractSet[str]) -> None:
+        now = self._monotonic()
+        if not self.complete:
+            self._first_read = now
+            return
+        found = dict.fromkeys(self._rows.keys() - before, now)
+        self._first_known = {token: at for token, at in self._first_known.items() if token in self._rows} | found
 
     async def refresh_agent(self, client: LiteLLM, uid: str) -> list[KeyRow]:
         """Read an agent's known keys one by one: their spend in the table is up to a minute old.

@@ -1,6 +1,7 @@
 """The sessions of one process: found by what identifies a proxy, closed when no route uses them any more."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import datetime
 
@@ -18,6 +19,7 @@ class ProxyRegistry:
         cluster: identifies the cluster in the marks of keys.
         connect: creates a client.
         now: the operator's clock.
+        monotonic: see `Cluster`.
         on_observed: see `ProxySession`.
         on_keys_changed: see `ProxySession`.
         own_agents: the uids of the agents that name one of a session's routes.
@@ -29,6 +31,7 @@ class ProxyRegistry:
         *,
         connect: Connect,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
         on_observed: Callable[[ProxySession], None],
         on_keys_changed: Callable[[ProxySession, set[str]], None],
         own_agents: Callable[[ProxySession], Collection[str]],
@@ -36,6 +39,7 @@ class ProxyRegistry:
         self._cluster = cluster
         self._connect = connect
         self._now = now
+        self._monotonic = monotonic
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
         self._own_agents = own_agents
@@ -78,6 +82,7 @@ class ProxyRegistry:
                 on_observed=self._on_observed,
                 on_keys_changed=self._on_keys_changed,
                 now=self._now,
+                monotonic=self._monotonic,
                 room=lambda session: Room(self._own_agents(session), len(self._sessions)),
             )
             found.start()

@@ -10,7 +10,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 RouteKey = tuple[str, str]
 """A route: namespace, name."""
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +100,7 @@ class ProxySession:
             keys have been read for the first time or can't be read any more.
         on_keys_changed: called with the uids of the agents whose keys have changed.
         now: the operator's clock.
+        monotonic: see `Cluster`.
         room: for the keys of the next read; None: any number.
 
     Attributes:
@@ -109,7 +109,7 @@ class ProxySession:
         blocks_spread: True if the proxy's replicas learn of a blocked key sooner than of a deleted one.
         observation: the last one; None: there is none yet.
         read_error: why the last read of the keys failed; None if it succeeded.
-        hurry_until: until when keys are read more often, because an old key waits for the first use of its successor.
+        hurry_until: until when, by `monotonic`, keys are read more often, because an old key waits for the first use of its successor.
         ends_moved_up: of old keys whose end was moved up, by token, the seconds that were left to them then.
         undelivered: by agent uid, token and value of a key whose write into the Secret has an unknown outcome.
     """
@@ -123,23 +123,25 @@ class ProxySession:
         on_observed: Callable[["ProxySession"], None],
         on_keys_changed: Callable[["ProxySession", set[str]], None],
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
         room: Callable[["ProxySession"], Room] | None = None,
     ) -> None:
         self.breaker = Breaker()
         self.client = connect(credentials, self.breaker)
         self.credentials = credentials
-        self.table = KeyTable(cluster)
+        self.table = KeyTable(cluster, monotonic)
         self.routes: set[RouteKey] = set()
         self.blocks_spread = True
         self.observation: Observation | None = None
         self.read_error: LiteLLMError | None = None
-        self.hurry_until = _LONG_AGO
+        self.hurry_until = 0.0
         self.ends_moved_up: dict[str, float] = {}
         self.undelivered: dict[str, tuple[str, SecretStr]] = {}
         self._connect = connect
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
         self._now = now
+        self._monotonic = monotonic
         self._room = room
         self._left_out = 0
         self._task: asyncio.Task[None] | None = None
@@ -265,7 +267,7 @@ class ProxySession:
 
     def hurry(self, seconds: float) -> None:
         """Read the keys more often for some seconds."""
-        self.hurry_until = self._now() + timedelta(seconds=seconds)
+        self.hurry_until = self._monotonic() + seconds
         self._read_now.set()
 
     async def _keep_reading_keys(self) -> None:
@@ -278,7 +280,7 @@ class ProxySession:
                 if self.read_error is None:
                     self._read_seconds = expected_read(self._read_seconds, clock() - began)
             least = intervals.READ_KEYS_SHARE * self._read_seconds
-            hurries = self._now() < self.hurry_until or self.read_error is not None
+            hurries = self._monotonic() < self.hurry_until or self.read_error is not None
             pause = max(least, intervals.HURRY if hurries else intervals.OBSERVE)
             await _wait(self._read_now, began + pause - clock())
             if self.keys_read:  # whatever ended the wait
@@ -293,14 +295,13 @@ class ProxySession:
         Raises:
             LiteLLMError: the table stays as it was. UnreachableError if it takes too long.
         """
-        began, room = self._now(), self._room(self) if self._room else None
+        room = self._room(self) if self._room else None
         try:
             async with asyncio.timeout(intervals.READ_KEYS_LIMIT):
                 changed = await self.table.refresh(self.client, room)
         except TimeoutError:
             message = f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s"
             raise UnreachableError(message) from None
-        self.table.read_at = began
         if room and room.left_out != self._left_out:
             self._left_out = room.left_out
             log.warning("%d keys at %s have no room in memory, and aren't looked after now", room.left_out, self.url)

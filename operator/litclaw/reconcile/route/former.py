@@ -134,11 +134,13 @@ async def _end_keys_at(
 ) -> KnownProxy | None:
     """One pass over one proxy; returns its entry, or None when it is done with or given up."""
     left_at = utc(proxy.left_at or "")
-    late = context.seconds_waited(left_at, (ROUTE.kind, *key, proxy.url)) >= intervals.FORMER_PROXY_LIMIT
+    waited = context.seconds_waited(left_at, (ROUTE.kind, *key, proxy.url))
+    late = waited >= intervals.FORMER_PROXY_LIMIT
     try:
         session = await reach(context, key, route, proxy)
         async with asyncio.timeout(intervals.SWEEP_LIMIT):
-            message = await _pass(context, key, session, left_at, late=late)
+            since = (context.now() - left_at).total_seconds()
+            message = await _pass(context, key, session, since if since >= 0 else waited, late=late)
     except TimeoutError:
         message = "Its keys are being ended."
     except (LiteLLMError, LostError) as error:
@@ -152,8 +154,12 @@ async def _end_keys_at(
     return proxy.model_copy(update={"message": message[:1024]})
 
 
-async def _pass(context: Context, key: RouteKey, session: ProxySession, left_at: datetime, *, late: bool) -> str | None:
+async def _pass(context: Context, key: RouteKey, session: ProxySession, left_for: float, *, late: bool) -> str | None:
     """End what can be ended; returns why keys are left, or None if there are none.
+
+    Args:
+        left_for: seconds since the route left the proxy.
+        late: True if its agents aren't waited for any longer.
 
     Raises:
         LiteLLMError, LostError: the proxy doesn't do it.
@@ -173,9 +179,9 @@ async def _pass(context: Context, key: RouteKey, session: ProxySession, left_at:
         rows = keys_left(context, key, session)
     if rows:
         return "Keys are left there: their agents have no key at the current proxy yet."
-    settled = left_at.timestamp() + intervals.CLOSE_LATER  # a pass that had begun may have created a key there
-    read_at = session.table.read_at
-    return None if read_at and read_at.timestamp() > settled else "Its keys are read once more."
+    began = session.table.read_began
+    settled = left_for - intervals.CLOSE_LATER  # a pass that had begun may have created a key there
+    return None if began is not None and context.monotonic() - began < settled else "Its keys are read once more."
 
 
 def keys_left(context: Context, key: RouteKey, session: ProxySession) -> list[KeyRow]:

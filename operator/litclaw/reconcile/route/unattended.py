@@ -18,7 +18,7 @@ from litclaw.litellm.keys import KeyRow
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.block import BlockReason
-from litclaw.reconcile.keys.due import created_at, is_older, runs_for
+from litclaw.reconcile.keys.due import is_older, runs_for
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.route.allowed_namespaces import allows_namespace
 
@@ -95,7 +95,8 @@ async def has_moved(context: Context, agent: Body, session: ProxySession) -> boo
         return False
     # One proxy may have several URLs: then a read of its keys that began after the key was created shows it here too. The
     # proxy isn't asked for the key: if it is another one, it has no business to know of it.
-    return session.table.read_at is not None and session.table.read_at > created_at(row)
+    began = session.table.read_began
+    return began is not None and connection.session.table.was_known(row.token, began)
 
 
 @dataclass(slots=True)
