@@ -1,7 +1,6 @@
 """Roll-outs of the real managed route while an agent calls it: in each, the first call of every name meets a fault.
 
-A pod in the cluster calls the route's Service all the time, each call by a connection of its own. None may be refused. Its
-calls cost something, which the status shows: so what is written meanwhile isn't counted.
+A pod in the cluster calls the route's Service all the time, each call by a connection of its own. None may be refused.
 """
 
 import asyncio
@@ -27,6 +26,7 @@ from .faults import EVERY, KILLS, Fault
 from .faults import KINDS as OF_CALLS
 from .member import MEMBER, NAMESPACE, ROUTE, SERVICE, TEAM
 from .process import OperatorProcess
+from .rest import last_writes
 from .stage import Object, Stage
 
 KINDS = (*OF_CALLS, *KILLS)
@@ -113,6 +113,8 @@ class RollOuts:
         wrong += record.wrong
         self._world.lay(ROUTE, None)
         await member.kill_if_waiting(self._world, self._operator)
+        for writes in (await last_writes(self._stage, [ROUTE])).values():
+            wrong.append(f"writes where nothing changes: {writes[:5]}")
         wrong += await self._refused(before)
         wrong += await member.changes(self._stage, key)
         case = f"roll-out, {kind} at the first call of each name"
