@@ -74,6 +74,15 @@ def test_a_port_that_was_given_up_is_served_for_a_while() -> None:
     assert ports(service(7000, alone, clock)) == {"http": 7000, "http-6000": 6000}
 
 
+@pytest.mark.parametrize("name", ["https", "http-admin", "http-1", ""])
+def test_a_port_that_somebody_else_has_added_is_none_of_ours(name: str) -> None:
+    body = service(4000, None, Clock())
+    added = {"name": name, "port": 8443, "protocol": "TCP", "targetPort": 8443}
+    live = {**body, "spec": {**body["spec"], "ports": [*body["spec"]["ports"], added]}}
+    assert former_ports(live, 4000, Clock()()) == {}
+    assert service(4000, live, Clock()) == body
+
+
 def test_a_note_that_somebody_has_edited_is_ignored() -> None:
     body = service(4000, None, Clock())
     until = "2999-01-01T00:00:00"

@@ -37,7 +37,7 @@ def former_ports(service: Mapping[str, Any] | None, port: int, now: datetime) ->
         except ValueError:
             continue  # somebody has edited it
     for entry in service["spec"].get("ports") or ():
-        if entry.get("name", "").startswith(_NAME):
+        if entry.get("name") in (_NAME, _numbered(entry["port"])):  # others may add ports of their own
             found.setdefault(entry["port"], now + timedelta(seconds=FORMER_PORT_SECONDS))
     kept = sorted((until, number) for number, until in found.items() if number != port and until > now)
     return {number: until for until, number in kept[-_MOST_FORMER:]}
@@ -78,9 +78,14 @@ def _ports(numbers: Iterable[int], live: Mapping[str, Any] | None) -> list[dict[
     before = {entry["port"]: entry.get("name", "") for entry in (live or {}).get("spec", {}).get("ports", ())}
     ports = []
     for number in numbers:
-        name = before.get(number) or (f"{_NAME}-{number}" if _NAME in before.values() else _NAME)
+        name = before.get(number) or (_numbered(number) if _NAME in before.values() else _NAME)
         ports.append({"name": name, "port": number, "protocol": "TCP", "targetPort": "http"})
     return ports
+
+
+def _numbered(port: int) -> str:
+    """A port's name where another one has the plain one."""
+    return f"{_NAME}-{port}"
 
 
 def service_url(route: LiteLLMRoute, managed: Managed) -> str:
