@@ -38,6 +38,7 @@ class Registered:
             "c",
             connect=self.connect,
             now=self.clock,
+            monotonic=self.clock.monotonic,
             on_observed=lambda session: self.observed.append(set(session.routes)),
             on_keys_changed=lambda session, uids: None,
             own_agents=lambda session: (),

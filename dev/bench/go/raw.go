@@ -91,7 +91,7 @@ func (l *litellm) do(bearer string, one call, body string) error {
 	if err != nil {
 		return err
 	}
-	// A key that may call models only is refused here, and the operator knows by that that the proxy has it.
+	// A key that may call models only gets a 403 here. It tells the operator that the proxy has the key.
 	refused := one.Own && answer.StatusCode == http.StatusForbidden
 	if answer.StatusCode >= 300 && !refused {
 		return fmt.Errorf("%s %s: %d %.300s", one.Method, one.Path, answer.StatusCode, text)

@@ -1,7 +1,6 @@
 """The sessions of one process: found by what identifies a proxy, closed when no route uses them any more."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import datetime
 
@@ -31,7 +30,7 @@ class ProxyRegistry:
         *,
         connect: Connect,
         now: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
         on_observed: Callable[[ProxySession], None],
         on_keys_changed: Callable[[ProxySession, set[str]], None],
         own_agents: Callable[[ProxySession], Collection[str]],

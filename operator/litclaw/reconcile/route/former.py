@@ -136,11 +136,12 @@ async def _end_keys_at(
     left_at = utc(proxy.left_at or "")
     waited = context.seconds_waited(left_at, (ROUTE.kind, *key, proxy.url))
     late = waited >= intervals.FORMER_PROXY_LIMIT
+    since = (context.now() - left_at).total_seconds()
+    left_for = since if since >= 0 else waited  # also while no operator ran; a moment in the future is by another clock
     try:
         session = await reach(context, key, route, proxy)
         async with asyncio.timeout(intervals.SWEEP_LIMIT):
-            since = (context.now() - left_at).total_seconds()
-            message = await _pass(context, key, session, since if since >= 0 else waited, late=late)
+            message = await _pass(context, key, session, left_for, late=late)
     except TimeoutError:
         message = "Its keys are being ended."
     except (LiteLLMError, LostError) as error:
