@@ -57,11 +57,10 @@ class RollOuts:
         """A roll-out for each of some kinds of fault."""
         await member.join(self._stage)
         found = []
-        async with self._caller():
-            for kind in kinds:
-                outcome = await self._roll_out(kind)
-                self._say(f"{outcome.case}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
-                found.append(outcome)
+        for kind in kinds:
+            outcome = await self._roll_out(kind)
+            self._say(f"{outcome.case}: {outcome.wrong or 'survived'} ({outcome.seconds:.0f} s)")
+            found.append(outcome)
         await member.leave(self._stage)
         return found
 
@@ -93,32 +92,37 @@ class RollOuts:
         return counts_in(done.stdout)
 
     async def _roll_out(self, kind: str) -> Outcome:
-        before, old, key = await self._counts(), await self._pods(), await self._stage.key_of(MEMBER, TEAM)
-        self._world.lay(ROUTE, Fault(KUBE, EVERY, 1, kind))
-        started = time.monotonic()
-        # Another value each time; it matters only for models that fail.
+        """A roll-out while an agent calls. What the calls cost is written to the status, so writes are counted after the last."""
+        key = await self._stage.key_of(MEMBER, TEAM)
+        async with self._caller():
+            before, old, started = await self._counts(), await self._pods(), time.monotonic()
+            self._world.lay(ROUTE, Fault(KUBE, EVERY, 1, kind))
+            wrong = await self._change_and_wait(old)
+            took = time.monotonic() - started
+            record = self._world.cases[ROUTE]
+            reached, calls = bool(record.struck), member.calls_of(self._world)
+            wrong += record.wrong
+            self._world.lay(ROUTE, None)
+            await member.kill_if_waiting(self._world, self._operator)
+            wrong += await self._refused(before)
+        for writes in (await last_writes(self._stage, [ROUTE])).values():
+            wrong.append(f"writes where nothing changes: {writes[:5]}")
+        wrong += await member.changes(self._stage, key)
+        case = f"roll-out, {kind} at the first call of each name"
+        return Outcome(case, "roll-outs", kind, reached, wrong, round(took, 1), calls if wrong else [])
+
+    async def _change_and_wait(self, old: Sequence[Object]) -> list[str]:
+        """Change a setting, another value each time. It matters only for models that fail."""
         settings = {"routerSettings": {"cooldown_time": int(time.time())}}
         await asyncio.to_thread(self._objects.patch, ROUTES.plural, NAMESPACE, ROUTE, {"spec": settings})
-        wrong = []
         try:
             async with asyncio.timeout(_SECONDS):
                 while not await self._is_replaced(old):
                     await asyncio.sleep(1)
                     await member.kill_if_waiting(self._world, self._operator)
         except TimeoutError:
-            wrong.append(f"not rolled out within {_SECONDS:.0f} s")
-        took = time.monotonic() - started
-        record = self._world.cases[ROUTE]
-        reached, calls = bool(record.struck), member.calls_of(self._world)
-        wrong += record.wrong
-        self._world.lay(ROUTE, None)
-        await member.kill_if_waiting(self._world, self._operator)
-        for writes in (await last_writes(self._stage, [ROUTE])).values():
-            wrong.append(f"writes where nothing changes: {writes[:5]}")
-        wrong += await self._refused(before)
-        wrong += await member.changes(self._stage, key)
-        case = f"roll-out, {kind} at the first call of each name"
-        return Outcome(case, "roll-outs", kind, reached, wrong, round(took, 1), calls if wrong else [])
+            return [f"not rolled out within {_SECONDS:.0f} s"]
+        return []
 
     async def _refused(self, before: dict[str, Any]) -> list[str]:
         """The calls that failed since, after some more have been made."""
