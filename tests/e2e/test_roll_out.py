@@ -160,8 +160,8 @@ def test_not_one_call_is_refused_with_one_replica(kube: Kube, roller: None, anot
         patch(kube, routerSettings={"num_retries": 1}, managed={"image": another_image})
 
     def evict_the_only_one(before: set[str]) -> None:
-        # It answers for another minute (managed.terminationGracePeriodSeconds). Its successor takes longer to start on a
-        # machine that runs several clusters, but not longer than that once it has imported everything.
+        # It answers for another two minutes. On a machine that runs several clusters its successor may take longer to start,
+        # but not once it has imported everything.
         [new] = set(pods(kube)) - before
         eventually(lambda: STARTS in kube.run("-n", AI, "logs", new).stdout, timeout=LONG_SECONDS)
         evict(kube, before)

@@ -28,7 +28,7 @@ def pods(**managed: Any) -> Body:
     return found
 
 
-@pytest.mark.parametrize(("given", "grace", "sleep"), [({}, 300, 60), ({"terminationGracePeriodSeconds": 20}, 20, 10)])
+@pytest.mark.parametrize(("given", "grace", "sleep"), [({}, 300, 120), ({"terminationGracePeriodSeconds": 20}, 20, 10)])
 def test_a_pod_that_ends_still_accepts_calls_before_it_finishes_those_that_it_has(
     given: Body, grace: int, sleep: int
 ) -> None:

@@ -266,7 +266,7 @@ class Managed(PodSettings):
     termination_grace_period_seconds: int = Field(
         300,
         description="How long a pod that ends may go on with the calls that it has, as in a PodSpec. It accepts new ones "
-        "during the first 60 s, or half of a shorter time, and ends when the last call has been answered.",
+        "during the first 120 s, or half of a shorter time, and ends when the last call has been answered.",
         ge=10,
         le=86_400,
     )

@@ -17,7 +17,7 @@ PROXY_UID = 65534
 _CONFIG_DIR = "/etc/litellm"
 
 _STARTUP_SECONDS = 15 * 60  # it takes about 40 s on two busy cores (measured)
-_STILL_ACCEPTS_SECONDS = 60
+_STILL_ACCEPTS_SECONDS = 120
 """How long a pod that ends still accepts calls, because it gets some until every node and load balancer knows that it
 ends. It is longer than a start: a Service whose pods all end leads to them until there is another (kube-proxy), such as
 when the node of the only pod is drained."""
