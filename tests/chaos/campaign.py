@@ -186,8 +186,8 @@ def main(
             raise typer.BadParameter(f"no {', '.join(unknown)}: there are {', '.join(known)}")
     groups = tuple(name for name in GROUPS if name in (group or GROUPS))
     plan = Plan(tuple(case or ()), groups, tuple(story or STORIES), frozenset(kind or ()), seed, sample, size)
-    if page and not (plan.is_whole or add):
-        raise typer.BadParameter("--page is for whole groups: leave --case, --story, --kind and --sample out, or --add")
+    if page and not (plan.has_each_fault or add):
+        raise typer.BadParameter("--page is for every story and fault: leave --case, --story and --kind out, or --add")
     say = sayer()
     os.environ.setdefault("CLUSTER", "litclaw-chaos")
     cluster = existing() if os.environ.get("LITCLAW_INSTALL") == "0" else up(say)
@@ -219,7 +219,12 @@ class Plan:
     @property
     def is_whole(self) -> bool:
         """Whether its groups are complete."""
-        return not (self.cases or self.kinds or self.sample or set(self.stories) != set(STORIES))
+        return self.has_each_fault and not self.sample
+
+    @property
+    def has_each_fault(self) -> bool:
+        """Whether every story and every kind of fault is part of its groups, if only by cases that are drawn."""
+        return not (self.cases or self.kinds or set(self.stories) != set(STORIES))
 
     def __str__(self) -> str:
         """The part of its groups that is run, in words."""

@@ -26,8 +26,7 @@ def main_route() -> Object:
     """The route that most tests use: chat, images, a fallback, settings of each kind, limits for all."""
     return managed_route(
         "main",
-        # Its pods end sooner than by default, and so do the tests that wait for that.
-        managed={"database": {"embedded": {"storage": "1Gi"}}, "terminationGracePeriodSeconds": 60, **POD_SETTINGS},
+        managed={"database": {"embedded": {"storage": "1Gi"}}, **POD_SETTINGS},
         models=[*MODELS, IMAGE_MODEL, UNSTEADY_MODEL],
         fallbacks=[{"model": "unsteady", "to": ["gpt-4o"]}],
         routerSettings={"num_retries": 0},

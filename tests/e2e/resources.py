@@ -32,8 +32,12 @@ def secret(name: str, **data: str) -> Object:
 
 
 def managed_route(name: str, **spec: Any) -> Object:
-    """A route with its own LiteLLM and PostgreSQL, and two models that answer offline at their real prices."""
-    managed = {"database": {"embedded": {"storage": "1Gi"}}}
+    """A route with its own LiteLLM and PostgreSQL, and two models that answer offline at their real prices.
+
+    Its pods end sooner than by default, and so do the tests that wait for that.
+    """
+    given = spec.pop("managed", {"database": {"embedded": {"storage": "1Gi"}}})
+    managed = {"terminationGracePeriodSeconds": 60, **given}
     return resource(
         "LiteLLMRoute", name, AI, {"managed": managed, "models": MODELS, "allowedNamespaces": {"from": "All"}, **spec}
     )

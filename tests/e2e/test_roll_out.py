@@ -40,7 +40,8 @@ SCRIPT = Path(__file__).parent / "servers" / "caller.py"
 def roller(kube: Kube, proxy: Proxy) -> Iterator[None]:
     """A route with an agent, and a pod that calls it all the time, each call by a connection of its own."""
     kube.apply(own_database(kube, NAME), let_in(NAME))
-    managed = {"database": {"secretRef": {"name": f"{NAME}-db", "key": "URL"}}}
+    by_default = {"terminationGracePeriodSeconds": None}
+    managed = {"database": {"secretRef": {"name": f"{NAME}-db", "key": "URL"}}, **by_default}
     kube.apply(managed_route(NAME, managed=managed, models=MODELS))
     kube.wait_ready("litellmroute", AI, NAME, timeout=LONG_SECONDS)
     kube.apply(agent(NAME, route=NAME))
