@@ -143,9 +143,12 @@ async def test_its_keys_end_when_it_has_got_its_key_at_the_other_one() -> None:
     assert set(other.rows) == {fingerprint(NEW)}
 
 
+_DELETED = {"deletionTimestamp": "2026-11-24T10:00:00Z", "finalizers": ["litclaw.dev/finalizer"]}
+
+
 @pytest.mark.parametrize("lacks", ["the route", "its proxy", "the key", "the Secret", "it is deleted"])
 async def test_its_keys_stay_as_long_as_it_lacks_something_there(lacks: str) -> None:
-    scene, _ = moved(**({"deletionTimestamp": "2026-11-24T10:00:00Z"} if lacks == "it is deleted" else {}))
+    scene, _ = moved(**(_DELETED if lacks == "it is deleted" else {}))
     connection = scene.context.routes["n", "other"]
     if lacks == "the route":
         del scene.context.routes["n", "other"]

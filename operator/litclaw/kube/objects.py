@@ -39,3 +39,12 @@ def forbids_retain(route: Mapping[str, Any]) -> bool:
 def is_deleting(body: Mapping[str, Any]) -> bool:
     """True if the object has a deletion timestamp: only finalizers keep it."""
     return "deletionTimestamp" in body["metadata"]
+
+
+def is_released(body: Mapping[str, Any]) -> bool:
+    """True if the object is being deleted without our finalizer: nothing waits for us, and only finalizers of others keep it.
+
+    We have removed ours, or somebody else has. It stays so, because the API server accepts no new finalizer then: what a
+    cache has of it can't be outdated.
+    """
+    return is_deleting(body) and names.FINALIZER not in (body["metadata"].get("finalizers") or ())

@@ -12,8 +12,8 @@ from typing import Any
 
 from litclaw.api import names
 from litclaw.kube.errors import InvalidError
-from litclaw.kube.objects import agent_secret_name_of, forbids_retain, is_deleting, route_key_of
-from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE, SECRET
+from litclaw.kube.objects import agent_secret_name_of, forbids_retain, is_deleting, is_released, route_key_of
+from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
 from litclaw.litellm.keys import KeyRow
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.owned_objects import get_live
@@ -33,7 +33,7 @@ class Unattended:
     """A key without an agent that looks after it at the proxy.
 
     Attributes:
-        agent: the agent, which names a route to another proxy; None: the cache has none.
+        agent: the agent, which names a route to another proxy; None: the cache has none, or a released one.
     """
 
     row: KeyRow
@@ -58,8 +58,8 @@ class Verdict:
 
 
 def unattended_keys(context: Context, session: ProxySession) -> Iterator[Unattended]:
-    """The unattended keys of the namespaces that this operator serves. Agents that are being deleted end theirs themselves."""
-    agents = {body["metadata"]["uid"]: body for body in context.cache.all(AGENT.kind)}
+    """The unattended keys of the namespaces that this operator serves. Agents that have our finalizer end theirs themselves."""
+    agents = context.agents()
     for uid in session.table.agents():
         agent = agents.get(uid)
         if agent is None:
@@ -145,7 +145,8 @@ class Judge:
     def _may_look_after_it(self, agent: Body) -> bool:
         """True if the route that an agent names hasn't had a pass in this process: it may be one to the same proxy."""
         named = route_key_of(agent)
-        return self.context.cache.get(ROUTE.kind, *named) is not None and named not in self.context.routes_seen
+        route = self.context.cache.get(ROUTE.kind, *named)
+        return route is not None and not is_released(route) and named not in self.context.routes_seen
 
     async def _routes(self, row: KeyRow, agent: Body | None) -> list[Body] | None:
         """The routes that decide about a key: its own or, where that isn't known, every one that may be.
@@ -156,9 +157,10 @@ class Judge:
         if (own := route_of(row)) is None:
             named = [route_key_of(agent)] if agent else []
             return [body for key in {*self.routes, *named} if (body := cached.get(ROUTE.kind, *key))]
-        if body := cached.get(ROUTE.kind, *own):
+        body = cached.get(ROUTE.kind, *own)
+        if body and not is_released(body):
             return [body]
-        return None if self.context.serves(own[0]) and await self._route_is_gone(own) else []
+        return None if self.context.serves(own[0]) and (body or await self._route_is_gone(own)) else []
 
     async def _why_blocked(
         self, agent: Body | None, namespace: str, before: str, allowed: set[bool | None]
