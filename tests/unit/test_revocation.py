@@ -593,6 +593,30 @@ async def test_a_retained_key_of_a_namespace_that_is_gone_is_blocked_for_good(wo
     assert not world.works(key), "the key isn't known to who makes that namespace later"
 
 
+async def test_a_retained_key_of_a_namespace_that_is_gone_and_made_again_between_two_looks(world: World) -> None:
+    key = await retained(world, "m")
+    world.context.cache.remove(world.kube.objects.pop(("Namespace", "", "m")))
+    world.put(namespace_body("m", uid="another", creationTimestamp=world.clock().isoformat()))
+    await world.settle(1)
+    assert not world.works(key), "the key isn't known to who has made it"
+    assert world.works(world.value())
+
+
+@pytest.mark.parametrize(("later", "works"), [(timedelta(hours=1), True), (timedelta(days=2), False)])
+async def test_the_same_with_a_key_that_does_not_say_which_namespace_it_was(
+    world: World, later: timedelta, works: bool
+) -> None:
+    """Its mark is of an earlier release. The clocks of operator and API server may differ."""
+    key = await retained(world, "m")
+    [row] = [row for row in world.fakes[A].rows.values() if row["metadata"]["litclaw"]["agent"] == "kept"]
+    del row["metadata"]["litclaw"]["namespace_uid"]
+    await world.settle(1)
+    world.context.cache.remove(world.kube.objects.pop(("Namespace", "", "m")))
+    world.put(namespace_body("m", uid="another", creationTimestamp=(world.clock() + later).isoformat()))
+    await world.settle(1)
+    assert world.works(key) is works
+
+
 async def test_a_route_that_forbids_retained_keys_ends_them(world: World) -> None:
     key = await retained(world)
     world.put(external("r", A, keyLimits={"retain": "Forbid"}))
