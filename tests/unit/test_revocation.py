@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from litclaw.kube.errors import KubeError
 from litclaw.kube.objects import condition_of
-from litclaw.kube.resources import AGENT, ROTATION, ROUTE
+from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, ROUTE
 from litclaw.litellm.errors import UnreachableError
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.agent.reconcile import reconcile_agent
@@ -280,6 +280,33 @@ async def test_an_agent_that_can_not_be_read_is_suspended_all_the_same(world: Wo
     await world.settle(1)
     assert not world.works(key)
     assert condition_of(world.kube.objects[AGENT.kind, "n", "a"], "Ready")["reason"] == "InvalidSpec"
+
+
+async def test_the_gateway_of_an_agent_that_can_not_be_read_is_stopped_when_it_is_suspended(world: World) -> None:
+    gateway = (DEPLOYMENT.kind, "n", "a-openclaw")
+    moved(world, "r", gateway={})
+    await world.settle(1)
+    assert world.kube.objects[gateway]["spec"]["replicas"] == 1
+    unreadable: Body = {"gateway": {}, "config": {"extra": {str(number): 0 for number in range(20_001)}}}
+    moved(world, "r", **unreadable)
+    await world.settle(1)
+    running = world.kube.objects[gateway]
+    moved(world, "r", **unreadable, suspend=True)
+    await world.settle(1)
+    assert gateway not in world.kube.objects
+    world.context.cache.remove(running)
+    moved(world, "r", gateway={})
+    await world.settle(1)
+    assert world.kube.objects[gateway]["spec"]["replicas"] == 1
+
+
+async def test_an_agent_whose_namespace_is_being_deleted_is_suspended_all_the_same(world: World) -> None:
+    """The deletion of a namespace can hang before it reaches its agents."""
+    key = world.value()
+    world.put(namespace_body("n", deletionTimestamp="2026-11-24T10:00:00Z"))
+    moved(world, "r", suspend=True)
+    await world.settle(1)
+    assert not world.works(key)
 
 
 async def test_a_route_that_is_not_ready_revokes_keys(world: World) -> None:

@@ -30,6 +30,11 @@ def agent_secret_name_of(agent: Mapping[str, Any]) -> str:
     return key.get("secretName") or names.agent_secret(agent["metadata"]["name"])
 
 
+def is_suspended(agent: Mapping[str, Any]) -> bool:
+    """True if an OpenClawAgent is suspended, as its spec says even where the rest of it can't be validated."""
+    return bool((agent.get("spec") or {}).get("suspend"))
+
+
 def forbids_retain(route: Mapping[str, Any]) -> bool:
     """True if no key of a LiteLLMRoute may outlive its agent."""
     limits = (route.get("spec") or {}).get("keyLimits") or {}

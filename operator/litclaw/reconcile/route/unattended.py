@@ -13,7 +13,14 @@ from typing import Any
 
 from litclaw.api import names
 from litclaw.kube.errors import InvalidError
-from litclaw.kube.objects import agent_secret_name_of, forbids_retain, is_deleting, is_released, route_key_of
+from litclaw.kube.objects import (
+    agent_secret_name_of,
+    forbids_retain,
+    is_deleting,
+    is_released,
+    is_suspended,
+    route_key_of,
+)
 from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
 from litclaw.litellm.keys import KeyRow, Mark
 from litclaw.reconcile.context import Context
@@ -181,7 +188,7 @@ class Judge:
     async def _why_blocked(
         self, row: KeyRow, agent: Body | None, mark: Mark, allowed: set[bool | None]
     ) -> BlockReason | None:
-        if agent is not None and (agent.get("spec") or {}).get("suspend"):
+        if agent is not None and is_suspended(agent):
             return BlockReason.SUSPENDED
         if agent is None and mark.block_reason == BlockReason.NAMESPACE_GONE:
             return BlockReason.NAMESPACE_GONE  # who knows the key isn't who makes a namespace of that name later
