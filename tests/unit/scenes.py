@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.models import OpenClawModel
 from litclaw.api.route import KeyDefaults
@@ -48,7 +49,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 class FakeKube:
-    """An API server in memory. Of routes, agents and rotations an apply changes the finalizers or the status only.
+    """An API server in memory. Of routes, agents and rotations an apply changes our finalizer or the status only.
 
     Attributes:
         objects: by kind, namespace and name.
@@ -150,7 +151,8 @@ class FakeKube:
         self._version += 1
         written = {"uid": own.get("uid", f"uid-{self._version}"), "resourceVersion": str(self._version)}
         if kind in _OWN_KINDS:
-            finalizers = {} if subresource else {"finalizers": meta.get("finalizers", [])}
+            others = [each for each in own.get("finalizers", ()) if each != names.FINALIZER]
+            finalizers = {} if subresource else {"finalizers": [*others, *meta.get("finalizers", ())]}
             body = {**before, **manifest, "metadata": {**own, **meta, **finalizers, **written}}
         else:
             status = {"status": before["status"]} if "status" in before else {}

@@ -19,7 +19,7 @@ from litclaw.render.agent.secret import agent_secret
 from litclaw.render.metadata import sealed, without_owner
 from pydantic import SecretStr
 
-from .scenes import URL, Body, Scene, agent_body, agent_of, key_of_agent, route_body
+from .scenes import URL, Body, Scene, agent_body, agent_of, key_of_agent, namespace_body, route_body
 
 OLD, NEW = "sk-the-key-that-the-cache-shows", "sk-the-key-that-the-secret-holds"
 ROTATE = {"litclaw.dev/rotate": "now"}
@@ -198,6 +198,23 @@ async def test_a_retained_key_is_adopted_with_its_secret(policy: str) -> None:
     assert (row.mark.agent, row.mark.retained_for) == ("new", "n/a" if policy == "Retain" else "")
     [reference] = scene.kube.objects["Secret", "n", "a-litellm"]["metadata"]["ownerReferences"]
     assert reference["uid"] == "new" and _delivered(scene) == OLD
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+async def test_a_key_that_may_outlive_its_agent_says_which_namespace_it_is_of(policy: str) -> None:
+    """A mark of an earlier release is completed once; and a cache that lacks the namespace changes nothing."""
+    agent = agent_of(uid="new", key={"deletionPolicy": policy})
+    scene = _retained(agent)
+    await ensure_key(scene.context, agent, scene.access())
+    scene.put(namespace_body(uid="here"))
+    scene.proxy.counts.clear()
+    for _ in range(3):
+        row, _ = await ensure_key(scene.context, agent, scene.access())
+    assert row.mark and row.mark.namespace_uid == ("here" if policy == "Retain" else "")
+    assert scene.proxy.counts["/key/update"] == (policy == "Retain")
+    scene.cache.remove(namespace_body(uid="here"))
+    again, _ = await ensure_key(scene.context, agent, scene.access())
+    assert again == row
 
 
 async def test_an_adoption_that_is_interrupted_goes_on() -> None:

@@ -39,6 +39,7 @@ def test_a_mark_survives_a_round_trip_under_the_names_of_the_first_release() -> 
         grace=60,
         carried={"x": (0.5, 1796083200)},
         budget_resets_at="2026-12-01T00:00:00Z",
+        namespace_uid="nu",
     )
     stored = json.loads(json.dumps(mark.metadata({"team": "x"})))
     assert stored == {
@@ -56,6 +57,7 @@ def test_a_mark_survives_a_round_trip_under_the_names_of_the_first_release() -> 
             "grace": 60,
             "taken": {"x": [0.5, 1796083200]},
             "anew_at": "2026-12-01T00:00:00Z",
+            "namespace_uid": "nu",
         },
     }
     again = row_from({"token": "t", "metadata": stored})

@@ -27,7 +27,7 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
         lambda: parse_quantity("1" * 1_000_000 + "x"),
         lambda: covers({"env": [{"value": "1" * 1_000_000 + "x"}]}, {"env": [{"value": "4000"}]}),
         lambda: list(certificates_in(BEGIN * 40_000)),
-        lambda: list(certificates_in(f"{BEGIN}{END}" * 20_000)),
+        lambda: list(certificates_in(f"{BEGIN}YQ=={END}" * 20_000)),
         lambda: harmless_lines("a" * 64_000, ()),
         lambda: harmless_lines("secret" * 10_000, ()),
         lambda: harmless_lines("\n".join(["token" * 400] * 30), ()),
@@ -46,6 +46,13 @@ def test_certificates_are_found_among_other_things() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
     assert list(certificates_in(f"{END} x {first}\n{key}\n{second} {BEGIN} cut off")) == [first, second]
     assert list(certificates_in("")) == []
+
+
+@pytest.mark.parametrize("between", ["-----BEGIN PRIVATE KEY-----\nYg==\n-----END PRIVATE KEY-----\n", "", "\n-\n"])
+def test_what_follows_a_certificate_that_is_cut_off_is_not_taken_for_a_part_of_it(between: str) -> None:
+    """It would be in the ConfigMap of every agent."""
+    with pytest.raises(ValueError, match="base64"):
+        list(certificates_in(f"{BEGIN}\nYQ==\n{between}{BEGIN}\nYg==\n{END}"))
 
 
 def test_a_resource_with_more_values_than_rendering_takes_is_refused_and_said_so() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from litclaw.kube.objects import agent_secret_name_of, condition_of, is_deleting, route_key_of
+from litclaw.kube.objects import agent_secret_name_of, condition_of, is_deleting, is_released, route_key_of
 
 
 def agent(**spec: Any) -> dict[str, Any]:
@@ -43,3 +43,12 @@ def test_an_agent_s_secret_has_a_default_name() -> None:
 def test_an_object_with_a_deletion_timestamp_is_being_deleted() -> None:
     assert not is_deleting(agent())
     assert is_deleting({"metadata": {"deletionTimestamp": "2026-11-24T10:00:00Z"}})
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "released"),
+    [([], True), (["other.example/x"], True), (["other.example/x", "litclaw.dev/finalizer"], False), (None, True)],
+)
+def test_an_object_is_released_when_it_is_deleted_without_our_finalizer(finalizers: Any, released: bool) -> None:
+    assert is_released({"metadata": {"deletionTimestamp": "1", "finalizers": finalizers}}) is released
+    assert not is_released({"metadata": {"finalizers": finalizers}})

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.cache import Cache
 from litclaw.litellm.breaker import Breaker
 from litclaw.litellm.client import LiteLLM
@@ -13,12 +14,23 @@ from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.proxy.registry import ProxyRegistry
 from litclaw.reconcile.proxy.session import Credentials, ProxySession
-from litclaw.reconcile.route.connect import connect, disconnect
+from litclaw.reconcile.route.connect import connect, disconnect, read_credentials
+from litclaw.render.metadata import encode
 from pydantic import SecretStr
 
 from .handled import MASTER
 from .proxies import Clock, FakeProxy
-from .scenes import URL, Proxies, agent_body, context_of, key_of_agent, until
+from .scenes import (
+    URL,
+    FakeKube,
+    Proxies,
+    agent_body,
+    context_of,
+    key_of_agent,
+    master_key_body,
+    route_body,
+    until,
+)
 
 ONE, TWO, THREE = ("n", "one"), ("n", "two"), ("n", "three")
 GIVEN = Credentials(URL, MASTER)
@@ -206,6 +218,22 @@ async def test_a_route_that_is_gone_leaves_its_session_and_its_agents_are_reconc
     assert not context.routes and not context.routes_seen and list(context.proxies) == []
     assert enqueued == [("OpenClawAgent", "n", "a")]
     await until(lambda: found.closed == [True])
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.1:4000", "http://10.0.0.1:4000"])
+async def test_a_certificate_that_is_cut_off_is_refused_before_it_reaches_agents(url: str) -> None:
+    """Nothing parses the certificates of a proxy without TLS."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    key = "-----BEGIN PRIVATE KEY-----\nYg==\n-----END PRIVATE KEY-----"
+    bundle = f"{begin}\nYQ==\n{key}\n{begin}\nYQ==\n{end}\n"
+    meta = {"namespace": "n", "name": "ca", "uid": "ca", "resourceVersion": "1"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encode({"ca.crt": bundle})}
+    body = route_body(url=url)
+    body["spec"]["external"]["caBundleSecretRef"] = {"name": "ca", "key": "ca.crt"}
+    route = LiteLLMRoute.model_validate(body)
+    assert route.spec.external
+    with pytest.raises(Blocked, match="InvalidCertificates"):
+        await read_credentials(context_of(FakeKube(master_key_body(), secret)), route, route.spec.external, url)
 
 
 async def test_invalid_certificates_are_the_route_s_condition(found: Registered) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from litclaw.kube.errors import KubeError
 from litclaw.kube.objects import condition_of
-from litclaw.kube.resources import AGENT, ROTATION, ROUTE
+from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, ROUTE
 from litclaw.litellm.errors import UnreachableError
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.agent.reconcile import reconcile_agent
@@ -80,10 +80,16 @@ class World:
         if self.context:
             self.context.cache.store(body)
 
-    def delete(self, kind: str, name: str, namespace: str = "n") -> None:
-        """Ask for the deletion of an object."""
+    def delete(self, kind: str, name: str, namespace: str = "n", finalizers: tuple[str, ...] | None = None) -> None:
+        """Ask for the deletion of an object.
+
+        Args:
+            finalizers: replace those that it has; None: they stay.
+        """
         key = (kind, namespace, name)
         body = self.kube.objects[key]
+        if finalizers is not None:
+            body = {**body, "metadata": {**body["metadata"], "finalizers": list(finalizers)}}
         if body["metadata"].get("finalizers"):
             now = self.clock().isoformat()
             meta = {**body["metadata"], "deletionTimestamp": now}
@@ -111,7 +117,8 @@ class World:
                 await self._round()
             self.clock.pass_(seconds)
 
-    async def _see_deletions(self) -> None:
+    async def _watch(self) -> None:
+        """See which resources are gone, and what has become of the others, such as that a finalizer is removed."""
         for kind in (ROUTE.kind, AGENT.kind):
             for body in list(self.context.cache.all(kind)):
                 meta = body["metadata"]
@@ -119,9 +126,11 @@ class World:
                     self.context.cache.remove(body)
                     reconcile = reconcile_route if kind == ROUTE.kind else reconcile_agent
                     await reconcile(self.context, meta["namespace"], meta["name"])
+                else:
+                    self.context.cache.store(self.kube.objects[kind, meta["namespace"], meta["name"]])
 
     async def _round(self) -> None:
-        await self._see_deletions()
+        await self._watch()
         for kind, namespace, name in list(self.kube.objects):
             if kind == ROUTE.kind:
                 with suppress(KubeError):
@@ -273,6 +282,33 @@ async def test_an_agent_that_can_not_be_read_is_suspended_all_the_same(world: Wo
     assert condition_of(world.kube.objects[AGENT.kind, "n", "a"], "Ready")["reason"] == "InvalidSpec"
 
 
+async def test_the_gateway_of_an_agent_that_can_not_be_read_is_stopped_when_it_is_suspended(world: World) -> None:
+    gateway = (DEPLOYMENT.kind, "n", "a-openclaw")
+    moved(world, "r", gateway={})
+    await world.settle(1)
+    assert world.kube.objects[gateway]["spec"]["replicas"] == 1
+    unreadable: Body = {"gateway": {}, "config": {"extra": {str(number): 0 for number in range(20_001)}}}
+    moved(world, "r", **unreadable)
+    await world.settle(1)
+    running = world.kube.objects[gateway]
+    moved(world, "r", **unreadable, suspend=True)
+    await world.settle(1)
+    assert gateway not in world.kube.objects
+    world.context.cache.remove(running)
+    moved(world, "r", gateway={})
+    await world.settle(1)
+    assert world.kube.objects[gateway]["spec"]["replicas"] == 1
+
+
+async def test_an_agent_whose_namespace_is_being_deleted_is_suspended_all_the_same(world: World) -> None:
+    """The deletion of a namespace can hang before it reaches its agents."""
+    key = world.value()
+    world.put(namespace_body("n", deletionTimestamp="2026-11-24T10:00:00Z"))
+    moved(world, "r", suspend=True)
+    await world.settle(1)
+    assert not world.works(key)
+
+
 async def test_a_route_that_is_not_ready_revokes_keys(world: World) -> None:
     key = world.value()
     moved(world, "nope", suspend=True)
@@ -294,6 +330,72 @@ async def test_an_agent_that_has_moved_is_deleted(world: World) -> None:
     world.delete(AGENT.kind, "a")
     await world.settle(2)
     assert world.fakes[A].rows == {} and world.fakes[B].rows == {}
+
+
+OTHERS = "other.example/keep"
+
+
+@pytest.mark.parametrize("finalizers", [(OTHERS,), (OTHERS, "litclaw.dev/finalizer")])
+async def test_an_agent_that_is_deleted_and_kept_by_a_finalizer_of_others(
+    world: World, finalizers: tuple[str, ...]
+) -> None:
+    """Who may edit it has replaced ours, or has added one of his own."""
+    key = world.value()
+    world.delete(AGENT.kind, "a", finalizers=finalizers)
+    await world.settle(1)
+    assert not world.works(key) and world.fakes[A].rows == {}
+    assert world.kube.objects[AGENT.kind, "n", "a"]["metadata"]["finalizers"] == [OTHERS]
+
+
+async def test_the_same_after_its_proxy_was_away_for_too_long(world: World) -> None:
+    key = world.value()
+    world.away.add(A)
+    world.delete(AGENT.kind, "a", finalizers=(OTHERS, "litclaw.dev/finalizer"))
+    world.kills = False
+    await world.settle(4)
+    assert world.events("KeyLeftBehind")
+    assert world.kube.objects[AGENT.kind, "n", "a"]["metadata"]["finalizers"] == [OTHERS]
+    world.away.clear()
+    await world.settle(1)
+    assert not world.works(key), "the event says that it is deleted when the proxy is back"
+
+
+async def test_the_same_with_an_agent_that_retains_its_key(world: World) -> None:
+    """Nobody else knows that it is suspended; and a rotation after a leak ends it."""
+    spec: Body = {"namespace": "m", "routeRef": {"name": "r", "namespace": "n"}, **RETAINED}
+    world.put(agent_body("k", "kept", **spec))
+    await world.settle(2)
+    key = world.value("k", "m")
+    world.delete(AGENT.kind, "k", "m", finalizers=(OTHERS,))
+    await world.settle(1)
+    assert world.works(key), "that is what it asks for"
+    world.put(external("r", A, allowed="Same"))
+    await world.settle(1)
+    assert not world.works(key)
+    world.put(external("r", A))
+    await world.settle(1)
+    assert world.works(key)
+    world.put(agent_body("k", "kept", **spec, suspend=True))
+    await world.settle(1)
+    assert not world.works(key)
+    world.put(rotation_body())
+    await world.settle(4)
+    assert world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+    rows = world.fakes[A].rows.values()
+    assert {row["metadata"]["litclaw"]["agent"]: bool(row.get("expires")) for row in rows} == {"kept": True, "u": False}
+
+
+async def test_a_route_that_a_finalizer_of_others_keeps_is_gone_for_its_keys(world: World) -> None:
+    key = world.value()
+    world.away.add(A)
+    world.delete(ROUTE.kind, "r", finalizers=(OTHERS, "litclaw.dev/finalizer"))
+    world.kills = False
+    await world.settle(6)
+    assert world.events("KeyLeftBehind") and world.kube.objects[ROUTE.kind, "n", "r"]
+    world.away.clear()
+    world.put(external("next", A))
+    await world.settle(2)
+    assert not world.works(key), "a route to the proxy ends what was left there"
 
 
 async def test_an_agent_that_moves_while_its_old_route_is_deleted_in_the_same_commit(world: World) -> None:
@@ -516,6 +618,30 @@ async def test_a_retained_key_of_a_namespace_that_is_gone_is_blocked_for_good(wo
     world.put(namespace_body("m", uid="another"))
     await world.settle(1)
     assert not world.works(key), "the key isn't known to who makes that namespace later"
+
+
+async def test_a_retained_key_of_a_namespace_that_is_gone_and_made_again_between_two_looks(world: World) -> None:
+    key = await retained(world, "m")
+    world.context.cache.remove(world.kube.objects.pop(("Namespace", "", "m")))
+    world.put(namespace_body("m", uid="another", creationTimestamp=world.clock().isoformat()))
+    await world.settle(1)
+    assert not world.works(key), "the key isn't known to who has made it"
+    assert world.works(world.value())
+
+
+@pytest.mark.parametrize(("later", "works"), [(timedelta(hours=1), True), (timedelta(days=2), False)])
+async def test_the_same_with_a_key_that_does_not_say_which_namespace_it_was(
+    world: World, later: timedelta, works: bool
+) -> None:
+    """Its mark is of an earlier release. The clocks of operator and API server may differ."""
+    key = await retained(world, "m")
+    [row] = [row for row in world.fakes[A].rows.values() if row["metadata"]["litclaw"]["agent"] == "kept"]
+    del row["metadata"]["litclaw"]["namespace_uid"]
+    await world.settle(1)
+    world.context.cache.remove(world.kube.objects.pop(("Namespace", "", "m")))
+    world.put(namespace_body("m", uid="another", creationTimestamp=(world.clock() + later).isoformat()))
+    await world.settle(1)
+    assert world.works(key) is works
 
 
 async def test_a_route_that_forbids_retained_keys_ends_them(world: World) -> None:

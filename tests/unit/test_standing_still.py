@@ -8,7 +8,7 @@ from litclaw.reconcile.agent.gateway import stop_gateway
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
 from litclaw.render.metadata import owned_object
 
-from .scenes import Body, FakeKube, agent_of, context_of
+from .scenes import Body, FakeKube, agent_body, agent_of, context_of
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ async def _deleted(replicas: int) -> list[str]:
     cache.store(
         {**body, "metadata": {**body["metadata"], "uid": "d", "resourceVersion": "1"}, "spec": {"replicas": replicas}}
     )
-    await stop_gateway(context_of(kube, cache), agent)
+    await stop_gateway(context_of(kube, cache), agent_body())
     return kube.deleted
 
 

@@ -65,6 +65,16 @@ async def test_a_key_that_stays_without_an_agent_lists_no_agents(mark: dict[str,
     assert scene.kube.lists == 0 and len(scene.proxy.rows) == 1
 
 
+@pytest.mark.parametrize("field", [{"namespace_uid": "new"}, {"created_at": "2026-11-20T10:00:00Z"}, {}])
+async def test_a_namespace_of_which_the_cache_has_a_former_one_blocks_no_key(field: dict[str, str]) -> None:
+    """The cache of a standby that takes over may be behind, and a namespace may be one that can't be read."""
+    scene = Scene(route_body(), namespace_body(uid="old", creationTimestamp="2026-11-24T10:00:00Z"))
+    scene.kube.objects["Namespace", "", "n"] = namespace_body(uid="new", creationTimestamp="2026-11-20T10:00:00Z")
+    row = scene.know(key_of_agent("sk-stays", "gone", retained_for="n/a", **field))
+    await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows[row.token].get("blocked")
+
+
 async def test_of_an_agent_that_is_gone_only_the_retained_key_stays() -> None:
     scene = Scene()
     scene.put(namespace_body())
@@ -143,9 +153,12 @@ async def test_its_keys_end_when_it_has_got_its_key_at_the_other_one() -> None:
     assert set(other.rows) == {fingerprint(NEW)}
 
 
+_DELETED = {"deletionTimestamp": "2026-11-24T10:00:00Z", "finalizers": ["litclaw.dev/finalizer"]}
+
+
 @pytest.mark.parametrize("lacks", ["the route", "its proxy", "the key", "the Secret", "it is deleted"])
 async def test_its_keys_stay_as_long_as_it_lacks_something_there(lacks: str) -> None:
-    scene, _ = moved(**({"deletionTimestamp": "2026-11-24T10:00:00Z"} if lacks == "it is deleted" else {}))
+    scene, _ = moved(**(_DELETED if lacks == "it is deleted" else {}))
     connection = scene.context.routes["n", "other"]
     if lacks == "the route":
         del scene.context.routes["n", "other"]

@@ -30,6 +30,11 @@ def agent_secret_name_of(agent: Mapping[str, Any]) -> str:
     return key.get("secretName") or names.agent_secret(agent["metadata"]["name"])
 
 
+def is_suspended(agent: Mapping[str, Any]) -> bool:
+    """True if an OpenClawAgent is suspended, as its spec says even where the rest of it can't be validated."""
+    return bool((agent.get("spec") or {}).get("suspend"))
+
+
 def forbids_retain(route: Mapping[str, Any]) -> bool:
     """True if no key of a LiteLLMRoute may outlive its agent."""
     limits = (route.get("spec") or {}).get("keyLimits") or {}
@@ -39,3 +44,12 @@ def forbids_retain(route: Mapping[str, Any]) -> bool:
 def is_deleting(body: Mapping[str, Any]) -> bool:
     """True if the object has a deletion timestamp: only finalizers keep it."""
     return "deletionTimestamp" in body["metadata"]
+
+
+def is_released(body: Mapping[str, Any]) -> bool:
+    """True if the object is being deleted without our finalizer: nothing waits for us, and only finalizers of others keep it.
+
+    We have removed ours, or somebody else has. It stays so, because the API server accepts no new finalizer then: what a
+    cache has of it can't be outdated.
+    """
+    return is_deleting(body) and names.FINALIZER not in (body["metadata"].get("finalizers") or ())

@@ -119,6 +119,8 @@ class Mark:
         route: ``<namespace>/<name>`` of the LiteLLMRoute that the agent has got it by; empty: it is older than this field.
         budget_resets_at: when we reset its budget, in ISO 8601, because LiteLLM counts from the key's creation and would do
             it later; empty: LiteLLM does it.
+        namespace_uid: of a key that may outlive its agent, the uid of the agent's namespace: another of that name may be
+            somebody else's; empty: the key ends with its agent, is older than this field, or the operator can't read it.
     """
 
     cluster: str
@@ -134,6 +136,7 @@ class Mark:
     carried: Mapping[str, Carried] = field(default_factory=dict)
     budget_resets_at: str = ""
     route: str = ""
+    namespace_uid: str = ""
 
     def is_of(self, cluster: str, agent: str) -> bool:
         """True if the key is an agent's of that cluster. A copy of the cluster has an agent with the same uid."""
@@ -155,6 +158,7 @@ class Mark:
             "taken": self.carried,
             "anew_at": self.budget_resets_at,
             "route": self.route,
+            "namespace_uid": self.namespace_uid,
         }
         mark = {"cluster": self.cluster, "agent": self.agent, "generation": self.generation}
         return {**more, _METADATA: {**mark, **{name: value for name, value in optional.items() if value}}}
@@ -219,6 +223,7 @@ def _mark(metadata: Mapping[str, Any]) -> Mark | None:
             carried={bounds.text(token): _carried(*given) for token, given in taken.items()},
             budget_resets_at=bounds.text(bounds.time(mark.get("anew_at", ""))),
             route=bounds.full_name(mark.get("route", "")),
+            namespace_uid=bounds.text(mark.get("namespace_uid", "")),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None

@@ -130,7 +130,7 @@ class StateCollector(Collector):
             "count at one of the routes to a proxy.",
             labels=[*_ROUTE, "state"],
         )
-        living = {body["metadata"]["uid"] for body in self._cache.all(AGENT.kind)}
+        living = context.agents()
         for key, connection in context.routes.items():
             session = connection.session
             if not session.keys_read:

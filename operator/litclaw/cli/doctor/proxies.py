@@ -13,7 +13,7 @@ from litclaw.cli.output import plural
 from litclaw.cli.view import Body, health, name_of, title
 from litclaw.kube.client import Kube
 from litclaw.kube.errors import KubeError
-from litclaw.kube.objects import is_deleting, route_key_of
+from litclaw.kube.objects import is_deleting, is_released, route_key_of
 from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE
 from litclaw.litellm.client import LiteLLM
 from litclaw.litellm.errors import LiteLLMError, UnauthorizedError, UnreachableError, UntrustedError
@@ -130,7 +130,7 @@ async def _ask(name: str, route: Body, proxy: Access, known: Known) -> Check:
 
 
 def _compared(name: str, seen: str, route: Body, table: KeyTable, agents: Sequence[Body]) -> Check:
-    if orphans := table.orphaned({each["metadata"]["uid"] for each in agents}):
+    if orphans := table.orphaned({each["metadata"]["uid"] for each in agents if not is_released(each)}):
         remedy = "The operator expires them within a minute. If it doesn't, its log has the proxy's response."
         aliases = first_of([row.alias for row in orphans], _MOST_NAMES)
         return warn(name, f"{seen}; {plural(len(orphans), 'key')} without an agent: {aliases}", remedy)

@@ -13,7 +13,7 @@ from litclaw.litellm.errors import LiteLLMError
 from litclaw.reconcile.agent.revoke import keys_everywhere
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import Blocked
-from litclaw.reconcile.core.finalizer import has_finalizer, remove_finalizer, remove_finalizer_when_late
+from litclaw.reconcile.core.finalizer import remove_finalizer, remove_finalizer_when_late
 from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.keys.retain import detach_secret, retain_keys
@@ -26,12 +26,10 @@ async def finalize_agent(context: Context, body: Mapping[str, Any]) -> float | N
     Returns:
         Seconds after which to retry, or None when it is done.
     """
-    if not has_finalizer(body):
-        return None
     try:
         agent = OpenClawAgent.model_validate(body)
     except ValidationError:
-        await remove_finalizer(context, body)  # the sweep ends the keys of deleted agents
+        await remove_finalizer(context, body)  # the sweep ends the keys of released agents
         return None
     for session in context.sessions():
         session.undelivered.pop(agent.metadata.uid, None)

@@ -1,6 +1,8 @@
 """An agent's gateway: its token, volume, Service and Deployment, and their removal when it is no longer wanted."""
 
 import secrets as random
+from collections.abc import Mapping
+from typing import Any
 
 from litclaw.api import names
 from litclaw.api.agent import Gateway, OpenClawAgent
@@ -56,9 +58,13 @@ async def deploy_gateway(
         raise refused
 
 
-async def stop_gateway(context: Context, agent: OpenClawAgent) -> None:
-    """Delete the gateway's Deployment, if the gateway can't be rendered to be scaled to zero. The volume and the rest stay."""
-    for body in context.cache.owned_by(agent.metadata.namespace, agent.metadata.uid):
+async def stop_gateway(context: Context, agent: Mapping[str, Any]) -> None:
+    """Delete the gateway's Deployment, if the gateway can't be rendered to be scaled to zero. The volume and the rest stay.
+
+    Args:
+        agent: the OpenClawAgent, of which only the metadata are read.
+    """
+    for body in context.cache.owned_by(agent["metadata"]["namespace"], agent["metadata"]["uid"]):
         meta = body["metadata"]
         # A Deployment that is scaled to zero stays: this pass may have created it, and the next would create it again.
         runs = body["kind"] == DEPLOYMENT.kind and body["spec"].get("replicas") != 0

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from litclaw.api.agent import OpenClawAgent
 from litclaw.api.quantity import format_usd
-from litclaw.kube.objects import is_deleting
+from litclaw.kube.objects import is_deleting, is_released, is_suspended
 from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE
 from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow
@@ -76,18 +76,20 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
     body = await context.full(cached)
     if body is None:
         return None  # its deletion comes as an event
+    if is_released(body):
+        return await _revoke(context, body)  # it may retain its key, and the sweep doesn't know that it is suspended
     if is_deleting(body):
         return await finalize_agent(context, body)
     home = context.cache.get(NAMESPACE.kind, "", body["metadata"]["namespace"])
     if home and is_deleting(home):
-        return None  # nothing can be created there any more, and the agent is deleted next
+        return await _revoke(context, body)  # nothing can be created there any more, and the agent is deleted next
     try:
         agent = OpenClawAgent.model_validate(body)
     except ValidationError as error:
         why = invalid_spec(error)
         context.fail_rotation(body["metadata"]["uid"], f"{why.reason}: {why.message}")
         await set_blocked(context, body, REQUIRED_CONDITIONS, why)
-        return await _revoke_unreadable(context, body)
+        return await _revoke(context, body)
     conditions = Conditions(REQUIRED_CONDITIONS_WITH_GATEWAY if agent.spec.gateway else REQUIRED_CONDITIONS)
     found = AgentPass()
     retry: float | None = None
@@ -105,7 +107,7 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
         )
         requeue_after = min(requeue_after, retry or requeue_after)
         if agent.spec.suspend:
-            await stop_gateway(context, agent)
+            await stop_gateway(context, body)
         try:
             await lower_all_limits(context, agent)
             if why.stalled and found.row is None:
@@ -141,16 +143,25 @@ async def _block_revoked(
     return None
 
 
-async def _revoke_unreadable(context: Context, body: Mapping[str, Any]) -> float | None:
-    """Revoke the keys of an agent whose spec can't be validated. Its author must not be able to keep a key by that."""
+async def _revoke(context: Context, body: Mapping[str, Any]) -> float | None:
+    """Revoke what an agent has for which nothing else is done, such as one whose spec can't be validated.
+
+    Its author must not be able to keep a key, or a gateway that runs, by that.
+
+    Returns:
+        Seconds after which to retry, or None.
+    """
+    retry: float | None = None
     try:
         await block_revoked_keys(context, body)
         await end_leaked_keys(context, body)
     except Blocked as why:
-        return why.retry
+        retry = why.retry
     except LiteLLMError:
-        return intervals.PROXY_RETRY
-    return None
+        retry = intervals.PROXY_RETRY
+    if is_suspended(body):
+        await stop_gateway(context, body)
+    return retry
 
 
 def _requeue_after(context: Context, agent: OpenClawAgent, found: AgentPass) -> float:

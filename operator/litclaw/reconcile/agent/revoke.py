@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from litclaw.api.agent import OpenClawAgent
-from litclaw.kube.objects import route_key_of
+from litclaw.kube.objects import is_suspended, route_key_of
 from litclaw.kube.resources import ROUTE
 from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow
@@ -28,7 +28,7 @@ AgentBody = Mapping[str, Any]
 
 def why_revoked(context: Context, body: AgentBody) -> BlockReason | None:
     """Why the agent's keys are blocked, as the resource says even where its spec can't be validated."""
-    if (body.get("spec") or {}).get("suspend"):
+    if is_suspended(body):
         return BlockReason.SUSPENDED
     route = context.cache.get(ROUTE.kind, *route_key_of(body))
     allowed = route is None or allows_namespace(context, route, body["metadata"]["namespace"]) is not False

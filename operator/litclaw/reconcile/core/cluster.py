@@ -8,6 +8,7 @@ from typing import Any
 
 from litclaw.kube.cache import Cache, is_trimmed, key_of
 from litclaw.kube.client import Kube
+from litclaw.kube.objects import is_released
 from litclaw.kube.resources import AGENT, BY_KIND
 from litclaw.net import cluster_domain
 from litclaw.net.address import OUTSIDE, AddressGuard
@@ -110,16 +111,19 @@ class Cluster:
         """True if a namespace's agents are this operator's; others belong to another operator, or to none."""
         return not self.namespaces or namespace in self.namespaces
 
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """The agents that the cache knows, by uid, without those that are released: those have no pass that ends a key."""
+        return {body["metadata"]["uid"]: body for body in self.cache.all(AGENT.kind) if not is_released(body)}
+
     async def living_agents(self) -> set[str]:
-        """The uids of the existing agents, read from the API server: the cache may be behind.
+        """The uids of the existing agents, read from the API server: the cache may be behind. Released ones aren't among them.
 
         Raises:
             KubeError: they can't be listed.
         """
-        if not self.namespaces:
-            return (await self.kube.uids(AGENT))[0]
-        lists = [await self.kube.uids(AGENT, namespace=namespace) for namespace in self.namespaces]
-        return {uid for uids, _ in lists for uid in uids}
+        lists = [await self.kube.uids(AGENT, namespace=namespace) for namespace in self.namespaces or (None,)]
+        released = {body["metadata"]["uid"] for body in self.cache.all(AGENT.kind) if is_released(body)}
+        return {uid for uids, _ in lists for uid in uids} - released
 
     async def changed_agents(self) -> set[str]:
         """The uids of the agents that have changed since the cache has seen them: the watch of another kind may be faster.

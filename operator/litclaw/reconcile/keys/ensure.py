@@ -76,7 +76,7 @@ async def ensure_key(context: Context, agent: OpenClawAgent, access: Access) -> 
             session.undelivered.pop(agent.metadata.uid, None)
             if newer := _newer(session, agent, row):
                 await delete_keys(session, newer)
-            row = await _keep_limits(agent, access, row)
+            row = await _keep_limits(context, agent, access, row)
             await _lower_old_keys(agent, access, row)
             await _keep_secret(context, agent, session, live, row)
         row = await reset_budget_if_due(session, row)  # before spend of the new period is added to that of the old one
@@ -185,16 +185,16 @@ async def _new_key(
     """A new key in the Secret, and its value. One that an earlier pass created gets the limits of now."""
     token, _ = access.session.undelivered.get(agent.metadata.uid, ("", None))
     row, value = await mint(context, agent, access, live, replacing)
-    return await _keep_limits(agent, access, row) if row.token == token else row, value
+    return await _keep_limits(context, agent, access, row) if row.token == token else row, value
 
 
-async def _keep_limits(agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
+async def _keep_limits(context: Context, agent: OpenClawAgent, access: Access, row: KeyRow) -> KeyRow:
     """Correct the limits and metadata of the key where they differ from the resource."""
     session = access.session
     wanted, current = access.limits.payload(), row.limits.payload()
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if current[name] != value}
     if row.mark:
-        mark = wanted_mark(agent, row.mark, may_retain=access.offer.allows_retain)
+        mark = wanted_mark(context, agent, row.mark, may_retain=access.offer.allows_retain)
         if "budget_duration" in changes and mark.budget_resets_at:
             mark = replace(mark, budget_resets_at="")
         metadata = owners_metadata(agent.spec.key.metadata)

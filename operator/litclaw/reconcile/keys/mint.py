@@ -168,7 +168,7 @@ async def _create(
         carried=carried_from(old),
         budget_resets_at=inherited_reset(now, known, access.limits),
     )
-    mark = wanted_mark(agent, mark, may_retain=access.offer.allows_retain)
+    mark = wanted_mark(context, agent, mark, may_retain=access.offer.allows_retain)
     check_not_reserved(context, agent, old)
     for row in old:
         await give_up_alias(session, row)

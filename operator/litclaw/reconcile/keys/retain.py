@@ -11,7 +11,7 @@ from typing import Any
 from litclaw.api import names
 from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.cache import owner_of
-from litclaw.kube.resources import SECRET
+from litclaw.kube.resources import NAMESPACE, SECRET
 from litclaw.litellm.keys import KeyRow, Mark
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.conditions import ConditionType
@@ -28,14 +28,22 @@ def full_name(agent: OpenClawAgent) -> str:
     return f"{agent.metadata.namespace}/{agent.metadata.name}"
 
 
-def wanted_mark(agent: OpenClawAgent, mark: Mark, *, may_retain: bool) -> Mark:
+def wanted_mark(context: Context, agent: OpenClawAgent, mark: Mark, *, may_retain: bool) -> Mark:
     """The mark with the agent's route, and as its deletion policy wants it.
 
     Args:
         may_retain: True if the route lets keys outlive their agent.
     """
     retain = may_retain and agent.spec.key.deletion_policy == "Retain"
-    return replace(mark, retained_for=full_name(agent) if retain else "", route="/".join(agent.route_key))
+    marked = _retained(context, agent, mark) if retain else replace(mark, retained_for="", namespace_uid="")
+    return replace(marked, route="/".join(agent.route_key))
+
+
+def _retained(context: Context, agent: OpenClawAgent, mark: Mark) -> Mark:
+    """The mark of a key that may outlive its agent."""
+    home = context.cache.get(NAMESPACE.kind, "", agent.metadata.namespace)
+    uid = home["metadata"]["uid"] if home else mark.namespace_uid
+    return replace(mark, retained_for=full_name(agent), namespace_uid=uid)
 
 
 async def _set_mark(session: ProxySession, row: KeyRow, mark: Mark) -> None:
@@ -55,7 +63,7 @@ async def retain_keys(context: Context, agent: OpenClawAgent, session: ProxySess
         await retire_old_keys(context, agent, session, row)  # nobody else will: each old key needs an end now
     for row in session.table.of(agent.metadata.uid):
         if row.mark and not row.mark.retained_for:
-            await _set_mark(session, row, replace(row.mark, retained_for=full_name(agent)))
+            await _set_mark(session, row, _retained(context, agent, row.mark))
 
 
 async def detach_secret(context: Context, agent: OpenClawAgent) -> None:

@@ -1,6 +1,7 @@
 """The way to a route's proxy: its Secrets, and the session that it shares with other routes to the same proxy."""
 
 import logging
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -20,8 +21,10 @@ from litclaw.render.proxy_peer import ProxyPeer, address_peer, managed_peer, ser
 log = logging.getLogger(__name__)
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+", re.ASCII)
 _NO_CERTIFICATES = (
-    "The Secret that spec.external.caBundleSecretRef names has no certificates in PEM: add the proxy's authority."
+    "The Secret that spec.external.caBundleSecretRef names has no certificates in PEM, or one that is cut off: add the "
+    "proxy's authority."
 )
 
 
@@ -60,17 +63,26 @@ async def read_credentials(
     ref = proxy.ca_bundle_secret_ref
     bundle = await secret_values.value(context, namespace, ref, f"{field}.caBundleSecretRef")
     # The certificates only: they go into agents' ConfigMaps, and the Secret may hold a private key too.
-    certificates = list(certificates_in(bundle.get_secret_value()))
+    try:
+        certificates = list(certificates_in(bundle.get_secret_value()))
+    except ValueError:
+        certificates = []
     if not certificates:
         raise _invalid_certificates()
     return Credentials(url, master_key, "".join(f"{certificate}\n" for certificate in certificates))
 
 
 def certificates_in(text: str) -> Iterator[str]:
-    """The certificates of a text in PEM, in linear time: a regular expression would need hours for a megabyte of beginnings."""
+    """The certificates of a text in PEM, in linear time: a regular expression would need hours for a megabyte of beginnings.
+
+    Raises:
+        ValueError: one isn't base64, such as where it is cut off and something else follows, perhaps a private key.
+    """
     at = 0
     while (begin := text.find(_BEGIN, at)) >= 0 and (end := text.find(_END, begin)) >= 0:
         at = end + len(_END)
+        if not _BASE64.fullmatch(text, begin + len(_BEGIN), end):
+            raise ValueError("a certificate that isn't base64")
         yield text[begin:at]
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from litclaw.api.route import LiteLLMRoute
 from litclaw.kube.objects import is_deleting, route_key_of
-from litclaw.kube.resources import AGENT, ROUTE
+from litclaw.kube.resources import ROUTE
 from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow
 from litclaw.reconcile.context import Context
@@ -95,7 +95,7 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
         KubeError: the agents can't be listed.
     """
     await session.read_keys()  # it may have created a key whose response was lost
-    agents = {body["metadata"]["uid"]: body for body in context.cache.all(AGENT.kind)}
+    agents = context.agents()
     ending: list[str] = []
     dead: list[KeyRow] = []
     living_keys: dict[str, list[str]] = {}

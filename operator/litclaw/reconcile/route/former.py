@@ -12,13 +12,13 @@ import asyncio
 import hashlib
 import hmac
 import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from litclaw.api.route import MOST_FORMER_PROXIES, External, KnownProxy, LiteLLMRoute
 from litclaw.kube.objects import route_key_of
-from litclaw.kube.resources import AGENT, ROUTE
+from litclaw.kube.resources import ROUTE
 from litclaw.litellm.errors import LiteLLMError
 from litclaw.litellm.keys import KeyRow, utc
 from litclaw.net.address import base_url
@@ -173,7 +173,8 @@ async def _pass(context: Context, key: RouteKey, session: ProxySession, left_for
     current = context.routes.get(key)
     arrived = current is not None and current.usable and current.session.up_to_date
     rows = keys_left(context, key, session)
-    ending = [row for row in rows if arrived and (late or _is_retained(context, row))]
+    known = context.agents()
+    ending = [row for row in rows if arrived and (late or _is_retained(row, known))]
     if ending:
         living = set() if late else await context.living_agents()
         await delete_keys(session, [row.token for row in ending if row.mark and row.mark.agent not in living])
@@ -189,7 +190,7 @@ def keys_left(context: Context, key: RouteKey, session: ProxySession) -> list[Ke
     """The keys that are a route's own at a proxy that it has left, unless it is the current one by another name."""
     current = context.routes.get(key)
     same = current.session.table if current else None
-    agents = {body["metadata"]["uid"]: body for body in context.cache.all(AGENT.kind)}
+    agents = context.agents()
     found = []
     for uid in session.table.agents():
         agent = agents.get(uid)
@@ -203,9 +204,8 @@ def keys_left(context: Context, key: RouteKey, session: ProxySession) -> list[Ke
     return found
 
 
-def _is_retained(context: Context, row: KeyRow) -> bool:
-    """True for a key without an agent that the cache knows: nobody can revoke it once the proxy is forgotten."""
-    known = {body["metadata"]["uid"] for body in context.cache.all(AGENT.kind)}
+def _is_retained(row: KeyRow, known: Container[str]) -> bool:
+    """True for a key without an agent that is known: nobody can revoke it once the proxy is forgotten."""
     return row.mark is not None and row.mark.agent not in known
 
 

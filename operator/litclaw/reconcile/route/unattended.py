@@ -8,22 +8,32 @@ route. docs/design/revocation.md has the table.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from litclaw.api import names
 from litclaw.kube.errors import InvalidError
-from litclaw.kube.objects import agent_secret_name_of, forbids_retain, is_deleting, route_key_of
-from litclaw.kube.resources import AGENT, NAMESPACE, ROUTE, SECRET
-from litclaw.litellm.keys import KeyRow
+from litclaw.kube.objects import (
+    agent_secret_name_of,
+    forbids_retain,
+    is_deleting,
+    is_released,
+    is_suspended,
+    route_key_of,
+)
+from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
+from litclaw.litellm.keys import KeyRow, Mark
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.block import BlockReason
-from litclaw.reconcile.keys.due import is_older, runs_for
+from litclaw.reconcile.keys.due import UNKNOWN_CREATION, created_at, is_older, runs_for
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.route.allowed_namespaces import allows_namespace
 
 Body = Mapping[str, Any]
 
+_CLOCKS_DIFFER = timedelta(days=1)
+"""At the most. A key that is blocked by mistake is worse than one of a former namespace that works."""
 _MOST_LOOKUPS = 50
 """In one pass over one proxy, which may name any number of namespaces and routes in the marks of keys."""
 
@@ -33,7 +43,7 @@ class Unattended:
     """A key without an agent that looks after it at the proxy.
 
     Attributes:
-        agent: the agent, which names a route to another proxy; None: the cache has none.
+        agent: the agent, which names a route to another proxy; None: the cache has none, or a released one.
     """
 
     row: KeyRow
@@ -58,8 +68,8 @@ class Verdict:
 
 
 def unattended_keys(context: Context, session: ProxySession) -> Iterator[Unattended]:
-    """The unattended keys of the namespaces that this operator serves. Agents that are being deleted end theirs themselves."""
-    agents = {body["metadata"]["uid"]: body for body in context.cache.all(AGENT.kind)}
+    """The unattended keys of the namespaces that this operator serves. Agents that have our finalizer end theirs themselves."""
+    agents = context.agents()
     for uid in session.table.agents():
         agent = agents.get(uid)
         if agent is None:
@@ -99,6 +109,18 @@ async def has_moved(context: Context, agent: Body, session: ProxySession) -> boo
     return began is not None and connection.session.table.was_known(row.token, began)
 
 
+def _is_another(namespace: Body, row: KeyRow, mark: Mark) -> bool:
+    """True if a namespace isn't the one in which a key was created, but a later one of its name.
+
+    A mark without the uid is compared by time, which is by two clocks, the operator's and the API server's.
+    """
+    meta = namespace["metadata"]
+    if mark.namespace_uid:
+        return bool(meta.get("uid", mark.namespace_uid) != mark.namespace_uid)
+    created, began = created_at(row), meta.get("creationTimestamp")
+    return created != UNKNOWN_CREATION and bool(began) and datetime.fromisoformat(began) - created > _CLOCKS_DIFFER
+
+
 @dataclass(slots=True)
 class Judge:
     """Decides on the unattended keys of one proxy, in one pass.
@@ -110,7 +132,8 @@ class Judge:
     context: Context
     session: ProxySession
     routes: list[RouteKey]
-    _gone: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _gone: dict[RouteKey, bool] = field(default_factory=dict)
+    _namespaces: dict[str, Body | None] = field(default_factory=dict)
 
     async def verdict(self, key: Unattended) -> Verdict:
         """What is to become of a key whose agent hasn't moved, or is gone.
@@ -131,7 +154,7 @@ class Judge:
             return Verdict(delete=True)
         namespace = agent["metadata"]["namespace"] if agent else mark.namespace
         allowed = {allows_namespace(self.context, route, namespace) for route in routes}
-        why = await self._why_blocked(agent, namespace, mark.block_reason, allowed)
+        why = await self._why_blocked(row, agent, mark, allowed)
         end_after = self._end_after(row, agent)
         if why is None:
             over = mark.block_reason == BlockReason.NOT_ALLOWED and True in allowed
@@ -145,7 +168,8 @@ class Judge:
     def _may_look_after_it(self, agent: Body) -> bool:
         """True if the route that an agent names hasn't had a pass in this process: it may be one to the same proxy."""
         named = route_key_of(agent)
-        return self.context.cache.get(ROUTE.kind, *named) is not None and named not in self.context.routes_seen
+        route = self.context.cache.get(ROUTE.kind, *named)
+        return route is not None and not is_released(route) and named not in self.context.routes_seen
 
     async def _routes(self, row: KeyRow, agent: Body | None) -> list[Body] | None:
         """The routes that decide about a key: its own or, where that isn't known, every one that may be.
@@ -156,38 +180,51 @@ class Judge:
         if (own := route_of(row)) is None:
             named = [route_key_of(agent)] if agent else []
             return [body for key in {*self.routes, *named} if (body := cached.get(ROUTE.kind, *key))]
-        if body := cached.get(ROUTE.kind, *own):
+        body = cached.get(ROUTE.kind, *own)
+        if body and not is_released(body):
             return [body]
-        return None if self.context.serves(own[0]) and await self._route_is_gone(own) else []
+        return None if self.context.serves(own[0]) and (body or await self._route_is_gone(own)) else []
 
     async def _why_blocked(
-        self, agent: Body | None, namespace: str, before: str, allowed: set[bool | None]
+        self, row: KeyRow, agent: Body | None, mark: Mark, allowed: set[bool | None]
     ) -> BlockReason | None:
-        if agent is not None and (agent.get("spec") or {}).get("suspend"):
+        if agent is not None and is_suspended(agent):
             return BlockReason.SUSPENDED
-        if agent is None and before == BlockReason.NAMESPACE_GONE:
+        if agent is None and mark.block_reason == BlockReason.NAMESPACE_GONE:
             return BlockReason.NAMESPACE_GONE  # who knows the key isn't who makes a namespace of that name later
-        if agent is None and await self._namespace_is_gone(namespace):
+        if agent is None and await self._namespace_is_gone(row, mark):
             return BlockReason.NAMESPACE_GONE
         return BlockReason.NOT_ALLOWED if allowed == {False} else None
 
-    async def _namespace_is_gone(self, name: str) -> bool:
-        """True if a namespace doesn't exist or is being deleted. The API server decides, not the cache."""
-        if body := self.context.cache.get(NAMESPACE.kind, "", name):
+    async def _namespace_is_gone(self, row: KeyRow, mark: Mark) -> bool:
+        """True if the namespace of a key doesn't exist, is being deleted, or is another one of that name.
+
+        The API server decides, not the cache, which may be behind.
+        """
+        name = mark.namespace
+        body = self.context.cache.get(NAMESPACE.kind, "", name)
+        if body and not _is_another(body, row, mark):
             return is_deleting(body)
-        if ("", name) not in self._gone:
-            if len(self._gone) >= _MOST_LOOKUPS:
+        if name not in self._namespaces:
+            if len(self._gone) + len(self._namespaces) >= _MOST_LOOKUPS:
                 return False  # the next pass looks at it
-            try:
-                self._gone["", name] = await self.context.kube.get(NAMESPACE, None, name) is None
-            except InvalidError:
-                self._gone["", name] = False  # it may not be read
-        return self._gone["", name]
+            self._namespaces[name] = await self._read_namespace(name)
+        live = self._namespaces[name]
+        return live is None or is_deleting(live) or _is_another(live, row, mark)
+
+    async def _read_namespace(self, name: str) -> Body | None:
+        """What tells namespaces of one name apart; nothing of it where a namespace may not be read; None: there is none."""
+        try:
+            live = await self.context.kube.get(NAMESPACE, None, name)
+        except InvalidError:
+            return {"metadata": {}}
+        kept = ("uid", "creationTimestamp", "deletionTimestamp")
+        return live and {"metadata": {field: value for field, value in live["metadata"].items() if field in kept}}
 
     async def _route_is_gone(self, key: RouteKey) -> bool:
         """True if a route that the cache doesn't have doesn't exist: the cache has every route of its namespace."""
         if key not in self._gone:
-            if len(self._gone) >= _MOST_LOOKUPS:
+            if len(self._gone) + len(self._namespaces) >= _MOST_LOOKUPS:
                 return False
             namespace = key[0]
             live, _ = await self.context.kube.uids(ROUTE, namespace=namespace)
