@@ -8,9 +8,11 @@ from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.litellm.errors import LiteLLMError
+from litclaw.litellm.keys import Limits
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.room import Room
 from litclaw.reconcile.proxy.session import Credentials
 from litclaw.reconcile.route.reconcile import reconcile_route
 from litclaw.reconcile.route.sweep import sweep, sweeps
@@ -111,6 +113,22 @@ async def test_what_is_interrupted_has_ended_a_hundred_keys_at_a_time() -> None:
     scene.proxy.counts.clear()
     await sweep(scene.context, scene.session)
     assert not scene.proxy.rows
+
+
+async def test_a_tenants_retained_keys_hide_no_key_of_another_namespace() -> None:
+    victim = agent_body("victim", "victim", route="nope", suspend=True)
+    scene = Scene(namespace_body(), namespace_body("m"), victim, route_body(allowedNamespaces={"from": "All"}))
+    scene.session._room = lambda session: Room((), 32, {"victim"})
+    hidden = scene.create(key_of_agent("sk-victim", "victim"))
+    models = Limits(models=tuple(f"provider/some-model-{number}" for number in range(60)))
+    for number in range(150):
+        marked = {"namespace": "m", "retained_for": f"m/x{number}", "route": "n/r"}
+        scene.create(key_of_agent(f"sk-{number}", f"gone-{number}", limits=models, **marked))
+    scene.proxy.rows = dict(reversed(scene.proxy.rows.items()))  # LiteLLM lists the newest first
+    await scene.read()
+    assert scene.session.left_out > 0
+    await sweep(scene.context, scene.session)
+    assert scene.proxy.rows[hidden.token]["blocked"]
 
 
 # An agent that has moved to another proxy

@@ -137,7 +137,7 @@ class KeyTable:
         """Read every key of the proxy. A key that we changed meanwhile stays as we know it: a page may be older.
 
         Args:
-            room: for the keys that are kept; None: any number.
+            room: keeps those that have room; None: all are kept.
 
         Returns:
             The uids of the agents whose keys have changed.
@@ -148,18 +148,23 @@ class KeyTable:
         began = self._monotonic()
         touched: dict[str, KeyRow | None] = {}
         self._touched.append(touched)
+        seen: dict[str, KeyRow] = {}
+        keep = room.offer if room else lambda row: seen.update({row.token: row})
+        listed: set[str] = set()  # of those that are known
         try:
-            seen = {
-                row.token: row
-                async for row in client.list_keys()
-                if row.mark and row.mark.cluster == self._cluster and (room is None or room.takes(row))
-            }
+            async for row in client.list_keys():
+                if row.mark and row.mark.cluster == self._cluster:
+                    if row.token in self._rows:
+                        listed.add(row.token)
+                    keep(row)
             # Pages shift while keys are deleted, and a row may be on none of them: each missing one is asked for.
-            for token in self._rows.keys() - seen.keys() - touched.keys():
-                if (row := await client.key(token)) and (room is None or room.takes(row)):
-                    seen[token] = row
+            for token in self._rows.keys() - listed - touched.keys():
+                if found := await client.key(token):
+                    keep(found)
         finally:
             self._touched = [each for each in self._touched if each is not touched]
+        if room:
+            seen = room.rows()
         for token, row in touched.items():
             if row is None:
                 seen.pop(token, None)

@@ -109,6 +109,7 @@ class ProxySession:
         blocks_spread: True if the proxy's replicas learn of a blocked key sooner than of a deleted one.
         observation: the last one; None: there is none yet.
         read_error: why the last read of the keys failed; None if it succeeded.
+        left_out: how many keys had no room in memory at the last read.
         hurry_until: until when, by `monotonic`, keys are read more often, because an old key waits for the first use of its successor.
         ends_moved_up: of old keys whose end was moved up, by token, the seconds that were left to them then.
         undelivered: by agent uid, token and value of a key whose write into the Secret has an unknown outcome.
@@ -143,7 +144,7 @@ class ProxySession:
         self._now = now
         self._monotonic = monotonic
         self._room = room
-        self._left_out = 0
+        self.left_out = 0
         self._task: asyncio.Task[None] | None = None
         self._observe_now = asyncio.Event()
         self._read_now = asyncio.Event()
@@ -302,8 +303,8 @@ class ProxySession:
         except TimeoutError:
             message = f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s"
             raise UnreachableError(message) from None
-        if room and room.left_out != self._left_out:
-            self._left_out = room.left_out
+        if room and room.left_out != self.left_out:
+            self.left_out = room.left_out
             log.warning("%d keys at %s have no room in memory, and aren't looked after now", room.left_out, self.url)
         # What belongs to keys that are gone: of deleted agents, and of those that have moved to another proxy.
         self.ends_moved_up = {token: left for token, left in self.ends_moved_up.items() if self.table.get(token)}
