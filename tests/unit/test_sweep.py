@@ -1,5 +1,6 @@
 """The orphan sweep: keys without an owner end, others stay, and the API server isn't asked without need."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -94,25 +95,48 @@ async def test_a_proxy_that_does_not_do_it_or_agents_that_can_t_be_listed_end_no
     assert row.token in scene.proxy.rows
 
 
-async def test_what_is_interrupted_has_ended_a_hundred_keys_at_a_time() -> None:
+async def test_what_is_interrupted_has_ended_ten_keys_at_a_time() -> None:
     """A pass ends keys for some seconds only, and the next one goes on with those that are left."""
     scene = Scene()
     for number in range(250):
         scene.know(key_of_agent(f"sk-left-{number}", f"gone-{number}", alias=f"n/{number}"))
 
     async def fails_later(request: Request) -> Response:
-        if scene.proxy.counts["/key/block"] == 150:
+        if scene.proxy.counts["/key/block"] == 155:
             scene.proxy.failing.add("/key/block")
         return await scene.proxy.answer(request)
 
     scene.answer_by(fails_later)
     with pytest.raises(LiteLLMError):
         await sweep(scene.context, scene.session)
-    assert len(scene.proxy.rows) == len(scene.session.table) == 150
+    assert len(scene.proxy.rows) == len(scene.session.table) == 100
     scene.proxy.failing.clear()
     scene.proxy.counts.clear()
     await sweep(scene.context, scene.session)
     assert not scene.proxy.rows
+
+
+async def test_at_a_slow_proxy_each_pass_goes_on_where_the_last_one_has_stopped() -> None:
+    scene = Scene()
+    for number in range(30):
+        scene.know(key_of_agent(f"sk-left-{number}", f"gone-{number}", alias=f"n/{number}"))
+    calls = 0
+    asked: list[str] = []
+
+    async def slow(request: Request) -> Response:
+        nonlocal calls
+        calls += 1
+        if calls > 7:  # what a pass has time for
+            raise TimeoutError
+        asked.extend([request.body["key"]] if request.path == "/key/block" else [])
+        return await scene.proxy.answer(request)
+
+    scene.answer_by(slow)
+    for _ in range(5):
+        calls = 0
+        with contextlib.suppress(TimeoutError):
+            await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows and len(asked) == 30, "each key is blocked once"
 
 
 async def test_a_tenants_retained_keys_hide_no_key_of_another_namespace() -> None:
