@@ -1,5 +1,6 @@
 """This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -23,6 +24,7 @@ class KeyTable:
     Attributes:
         complete: True if all keys have been read at least once.
         read_began: when the last complete read began, by `monotonic`; None: there was none.
+        last_shown: when the proxy showed a key in a read of all, by the event loop's clock.
     """
 
     def __init__(self, cluster: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +35,7 @@ class KeyTable:
         self._by_retained: dict[str, set[str]] = {}
         self.complete = False
         self.read_began: float | None = None
+        self.last_shown = 0.0
         self._first_read = math.inf
         self._first_known: dict[str, float] = {}
         """Of the keys that the first read didn't show: when they were learnt of."""
@@ -151,8 +154,10 @@ class KeyTable:
         seen: dict[str, KeyRow] = {}
         keep = room.offer if room else lambda row: seen.update({row.token: row})
         listed: set[str] = set()  # of those that are known
+        clock = asyncio.get_running_loop().time
         try:
             async for row in client.list_keys():
+                self.last_shown = clock()
                 if row.mark and row.mark.cluster == self._cluster:
                     if row.token in self._rows:
                         listed.add(row.token)
@@ -161,6 +166,7 @@ class KeyTable:
             for token in self._rows.keys() - listed - touched.keys():
                 if found := await client.key(token):
                     keep(found)
+                self.last_shown = clock()
         finally:
             self._touched = [each for each in self._touched if each is not touched]
         if room:

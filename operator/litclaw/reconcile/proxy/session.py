@@ -23,6 +23,7 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.last_resort import log_unexpected
 from litclaw.reconcile.proxy.key_table import KeyTable
 from litclaw.reconcile.proxy.offer import known_models
+from litclaw.reconcile.proxy.read_pace import ReadPace
 from litclaw.reconcile.proxy.room import Room
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class ProxySession:
         self._observe_now = asyncio.Event()
         self._read_now = asyncio.Event()
         self._wanted_since = float("-inf")
-        self._read_seconds = 0.0
+        self._pace = ReadPace()
 
     @property
     def url(self) -> str:
@@ -278,14 +279,14 @@ class ProxySession:
             began = clock()
             if self.observation and self.observation.error is None:
                 await self._read_keys()
-                if self.read_error is None:
-                    self._read_seconds = expected_read(self._read_seconds, clock() - began)
-            least = intervals.READ_KEYS_SHARE * self._read_seconds
+                ended = clock() if self.read_error is None else max(began, self.table.last_shown)
+                self._pace.note(began, ended, complete=self.read_error is None)
             hurries = self._monotonic() < self.hurry_until or self.read_error is not None
-            pause = max(least, intervals.HURRY if hurries else intervals.OBSERVE)
-            await _wait(self._read_now, began + pause - clock())
-            if self.keys_read:  # whatever ended the wait
-                await asyncio.sleep(began + max(least, intervals.HURRY) - clock())
+            next_read = began + (intervals.HURRY if hurries else intervals.OBSERVE)
+            await _wait(self._read_now, max(self._pace.earliest, next_read) - clock())
+            # Whatever ended the wait. The first successful read comes as soon as the proxy is usable.
+            least = max(self._pace.earliest, began + intervals.HURRY) if self.keys_read else self._pace.earliest
+            await asyncio.sleep(least - clock())
 
     async def read_keys(self) -> set[str]:
         """Read all keys now.
@@ -326,18 +327,6 @@ class ProxySession:
             self._on_keys_changed(self, changed)
         if (first and self.keys_read) or _text(before) != _text(error):
             self._on_observed(self)
-
-
-def expected_read(before: float, took: float) -> float:
-    """How long the next read of the keys takes, in seconds: as long as the last one, but at most twice as long as expected.
-
-    One slow response isn't a large table: after a hiccup of half a minute, keys would go unread for ten.
-
-    Args:
-        before: what was expected of the last read; 0: nothing yet.
-        took: the last read.
-    """
-    return min(took, 2 * before or took)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
