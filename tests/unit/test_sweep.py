@@ -19,7 +19,7 @@ from litclaw.reconcile.route.reconcile import reconcile_route
 from litclaw.reconcile.route.sweep import sweep, sweeps
 from litclaw.render.agent.secret import agent_secret
 
-from .handled import MASTER, Request
+from .handled import MASTER, Request, answer
 from .proxies import FakeProxy
 from .scenes import (
     Body,
@@ -90,9 +90,10 @@ async def test_a_proxy_that_does_not_do_it_or_agents_that_can_t_be_listed_end_no
 
     scene.proxy.failing.clear()
     scene.kube.uids = away  # type: ignore[method-assign]
+    other = scene.know(key_of_agent("sk-other", "another", alias="n/b"))
     with pytest.raises(UnavailableError):
         await sweep(scene.context, scene.session)
-    assert row.token in scene.proxy.rows
+    assert {row.token, other.token} == set(scene.proxy.rows)
 
 
 async def test_what_is_interrupted_has_ended_ten_keys_at_a_time() -> None:
@@ -114,6 +115,28 @@ async def test_what_is_interrupted_has_ended_ten_keys_at_a_time() -> None:
     scene.proxy.counts.clear()
     await sweep(scene.context, scene.session)
     assert not scene.proxy.rows
+
+
+async def test_a_key_that_the_proxy_deletes_and_goes_on_listing_costs_one_list_of_agents() -> None:
+    scene = Scene()
+    scene.create(key_of_agent("sk-stays", "gone"))
+
+    async def keeps(request: Request) -> Response:
+        return answer(200, {"deleted_keys": []}) if request.path == "/key/delete" else await scene.proxy.answer(request)
+
+    scene.answer_by(keeps)
+    for _ in range(5):
+        await scene.read()
+        await sweep(scene.context, scene.session)
+    assert scene.kube.lists == 1 and scene.session.gone == {"gone"}
+    scene.create(key_of_agent("sk-more", "another"))
+    await scene.read()
+    await sweep(scene.context, scene.session)
+    assert scene.kube.lists == 2, "of another agent it isn't known yet"
+    scene.proxy.rows.clear()
+    await scene.read()
+    await scene.read()
+    assert not scene.session.gone
 
 
 async def test_at_a_slow_proxy_each_pass_goes_on_where_the_last_one_has_stopped() -> None:

@@ -113,6 +113,7 @@ class ProxySession:
         left_out: how many keys had no room in memory at the last read.
         hurry_until: until when, by `monotonic`, keys are read more often, because an old key waits for the first use of its successor.
         ends_moved_up: of old keys whose end was moved up, by token, the seconds that were left to them then.
+        gone: the uids with keys here of which the API server has said that no such agent exists. None comes back.
         undelivered: by agent uid, token and value of a key whose write into the Secret has an unknown outcome.
     """
 
@@ -138,6 +139,7 @@ class ProxySession:
         self.read_error: LiteLLMError | None = None
         self.hurry_until = 0.0
         self.ends_moved_up: dict[str, float] = {}
+        self.gone: set[str] = set()
         self.undelivered: dict[str, tuple[str, SecretStr]] = {}
         self._connect = connect
         self._on_observed = on_observed
@@ -307,6 +309,7 @@ class ProxySession:
         if room and room.left_out != self.left_out:
             self.left_out = room.left_out
             log.warning("%d keys at %s have no room in memory, and aren't looked after now", room.left_out, self.url)
+        self.gone &= self.table.agents()
         # What belongs to keys that are gone: of deleted agents, and of those that have moved to another proxy.
         self.ends_moved_up = {token: left for token, left in self.ends_moved_up.items() if self.table.get(token)}
         self.undelivered = {uid: each for uid, each in self.undelivered.items() if self.table.get(each[0])}
