@@ -171,11 +171,11 @@ class KeyTable:
             self._touched = [each for each in self._touched if each is not touched]
         if room:
             seen = room.rows()
-        for token, row in touched.items():
-            if row is None:
+        for token, change in touched.items():
+            if change is None:
                 seen.pop(token, None)
             else:
-                seen[token] = row
+                seen[token] = change
         before = self._rows
         changed = {token for token in before.keys() | seen.keys() if before.get(token) != seen.get(token)}
         agents = {

@@ -74,7 +74,8 @@ class Room:
         for row, size in self._others.values():
             by_namespace.setdefault(row.mark.namespace if row.mark else "", []).append((row, size))
         most = part_of_each((sum(size for _, size in rows) for rows in by_namespace.values()), room)
-        kept, left = [], []
+        kept: list[tuple[KeyRow, int]] = []
+        left: list[tuple[KeyRow, int]] = []
         for rows in by_namespace.values():
             part = most
             for row, size in sorted(rows, key=lambda each: self._rank(each[0])):
