@@ -7,6 +7,8 @@ keys are left out, and first those about which nothing can be left to do.
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from operator import attrgetter
+from typing import NamedTuple
 
 from litclaw.kube.size import characters
 from litclaw.litellm.keys import KeyRow
@@ -25,6 +27,16 @@ _OF_A_ROW = 1_000
 _OF_AN_ENTRY = 100
 
 
+class _Entry(NamedTuple):
+    row: KeyRow
+    size: int
+    namespace: str
+    rank: int
+
+
+_RANK = attrgetter("rank")
+
+
 class Room:
     """The keys of one read that are kept.
 
@@ -39,7 +51,7 @@ class Room:
         self._living = living
         self._kept: dict[str, KeyRow] = {}
         self._of_agents: Counter[str] = Counter()
-        self._others: dict[str, tuple[KeyRow, int]] = {}
+        self._others: dict[str, _Entry] = {}
         self._room = max(LEAST_OF_OTHERS, OF_OTHERS // max(1, proxies))
         self._used = 0
         self._offered = 0
@@ -51,7 +63,7 @@ class Room:
 
     def rows(self) -> dict[str, KeyRow]:
         """The keys that are kept, by token."""
-        return self._kept | {token: row for token, (row, _) in self._others.items()}
+        return self._kept | {token: entry.row for token, entry in self._others.items()}
 
     def offer(self, row: KeyRow) -> None:
         """Keep a key of this cluster, if there is room. A page may list a key once more: the first time counts."""
@@ -64,34 +76,39 @@ class Room:
             if self._of_agents[agent] <= OF_AN_AGENT:
                 self._kept[row.token] = row
             return
-        self._others[row.token] = (row, size)
+        namespace = row.mark.namespace if row.mark else ""
+        self._others[row.token] = _Entry(row, size, namespace, self._rank(row))
         self._used += size
         if self._used > self._room:
             self._make_room(self._room - self._room // _SLACK)
 
     def _make_room(self, room: int) -> None:
-        by_namespace: dict[str, list[tuple[KeyRow, int]]] = {}
-        for row, size in self._others.values():
-            by_namespace.setdefault(row.mark.namespace if row.mark else "", []).append((row, size))
-        most = part_of_each((sum(size for _, size in rows) for rows in by_namespace.values()), room)
-        kept: list[tuple[KeyRow, int]] = []
-        left: list[tuple[KeyRow, int]] = []
-        for rows in by_namespace.values():
+        by_namespace: dict[str, list[_Entry]] = {}
+        for entry in self._others.values():
+            by_namespace.setdefault(entry.namespace, []).append(entry)
+        most = part_of_each((sum(entry.size for entry in entries) for entries in by_namespace.values()), room)
+        kept: list[_Entry] = []
+        left: list[_Entry] = []
+        for entries in by_namespace.values():
             part = most
-            for row, size in sorted(rows, key=lambda each: self._rank(each[0])):
-                (kept if size <= part else left).append((row, size))
-                part -= size if size <= part else 0
-        room -= sum(size for _, size in kept)
-        for row, size in left:  # the part of each may be less than a key
-            if size <= room:
-                kept.append((row, size))
-                room -= size
-        self._others = {row.token: (row, size) for row, size in kept}
-        self._used = sum(size for _, size in kept)
+            for entry in sorted(entries, key=_RANK):
+                if entry.size <= part:
+                    kept.append(entry)
+                    part -= entry.size
+                else:
+                    left.append(entry)
+        room -= sum(entry.size for entry in kept)
+        for entry in left:  # the part of each may be less than a key
+            if entry.size <= room:
+                kept.append(entry)
+                room -= entry.size
+        self._others = {entry.row.token: entry for entry in kept}
+        self._used = sum(entry.size for entry in kept)
 
-    def _rank(self, row: KeyRow) -> tuple[bool, bool, bool]:
+    def _rank(self, row: KeyRow) -> int:
         """Of one namespace, keys come first that aren't blocked and have no end, and among them those of agents that exist."""
-        return row.blocked, row.expires is not None, row.mark is None or row.mark.agent not in self._living
+        is_gone = row.mark is None or row.mark.agent not in self._living
+        return 4 * row.blocked + 2 * (row.expires is not None) + is_gone
 
 
 def part_of_each(needs: Iterable[int], room: int) -> int:
