@@ -1,16 +1,16 @@
 """How a session reads the keys of its proxy: in a task of its own, for a share of the time, sooner where somebody hurries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 
 import pytest
 from litclaw.litellm.errors import UnavailableError, UnreachableError
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.core import intervals
-from litclaw.reconcile.proxy.session import expected_read
+from litclaw.reconcile.proxy.read_pace import ReadPace, expected_read
 
-from .handled import Request
+from .handled import Request, answer
 from .proxies import Clock, FakeProxy
 from .running_session import LONG, SHORT, Running, observed_again, running
 from .scenes import until
@@ -53,6 +53,70 @@ def test_one_slow_read_is_no_large_table() -> None:
 
 def test_a_table_that_has_grown_is_noticed() -> None:
     assert _gaps([0.1, *[12.0] * 10])[-1] == 240.0
+
+
+@pytest.fixture
+def usual_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "READ_KEYS_SHARE", 20.0)
+
+
+def _share(reads: Iterable[tuple[float, bool]]) -> tuple[float, float]:
+    """The share of the time in which keys are read, and the longest pause, where reads take so long, and succeed or fail."""
+    pace, now, busy, longest = ReadPace(), 1_000.0, 0.0, 0.0
+    for took, complete in reads:
+        pace.note(now, now + took, complete=complete)
+        begins = max(pace.earliest, now + took, now + 5.0)
+        busy, longest, now = busy + took, max(longest, begins - now - took), begins
+    return busy / (now - 1_000.0), longest
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        pytest.param([(20.0, False)] * 50, id="fail on the last page"),
+        pytest.param([(0.1, True), (20.0, False)] * 50, id="every second one fails"),
+        pytest.param([(0.1, True), (20.0, True)] * 50, id="every second one is long"),
+    ],
+)
+def test_reads_that_fail_take_no_more_of_the_time_than_others(
+    usual_share: None, reads: list[tuple[float, bool]]
+) -> None:
+    share, _ = _share(reads)
+    assert share < 0.09, "a twentieth, and the half minute that is forgiven"
+
+
+def test_a_read_that_failed_late_is_tried_again_soon(usual_share: None) -> None:
+    for usual in (0.5, 60.0):
+        assert _share([(usual, True), (usual, False)])[1] <= 20 * usual
+        pace = ReadPace()
+        pace.note(0.0, usual, complete=True)
+        pace.note(20 * usual, 21 * usual, complete=False)
+        assert pace.earliest <= 40 * usual
+
+
+def test_a_proxy_that_was_slow_for_hours_is_read_within_ten_minutes(usual_share: None) -> None:
+    assert _share([(600.0, False)] * 20)[1] <= intervals.READ_KEYS_LIMIT
+
+
+async def test_a_list_that_breaks_again_and_again_has_pauses(
+    proxy: FakeProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "READ_KEYS_SHARE", 10.0)
+    monkeypatch.setattr(intervals, "READ_KEYS_FORGIVEN", 0.0)
+    when: list[float] = []
+
+    async def breaks(request: Request) -> Response:
+        if request.path != "/key/list":
+            return await proxy.answer(request)
+        if request.params["page"] == "1":
+            when.append(asyncio.get_running_loop().time())
+            return answer(200, {"keys": [{"token": "t"}], "total_pages": 3})
+        await asyncio.sleep(0.03)
+        return answer(200, {"keys": [{"token": "t"}] if request.params["page"] == "2" else "none", "total_pages": 3})
+
+    async with running(breaks, clock):
+        await until(lambda: len(when) >= 4)
+    assert all(after - begun >= 0.3 for begun, after in pairwise(when)), "also before the first that succeeds"
 
 
 async def _reads(

@@ -8,7 +8,7 @@ from litclaw.litellm.keys import KeyRow, Limits, Mark
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.proxy import room
 from litclaw.reconcile.proxy.key_table import KeyTable
-from litclaw.reconcile.proxy.room import Room, size_of
+from litclaw.reconcile.proxy.room import Room, part_of_each, size_of
 
 from .handled import Request, answer, handled
 from .proxies import Clock, FakeProxy
@@ -143,11 +143,17 @@ async def test_a_proxy_that_lists_our_marks_without_end_fills_no_memory() -> Non
     assert given.left_out == 8_000 - len(table)
 
 
+def kept(given: Room, *rows: KeyRow) -> list[str]:
+    """The tokens of the keys that have room."""
+    for each in rows:
+        given.offer(each)
+    return list(given.rows())
+
+
 def test_an_agent_s_own_keys_have_room_whatever_else_is_listed() -> None:
-    found = Room({"mine"})
     noise = replace(row("noise"), metadata={"note": "n" * room.OF_OTHERS})
-    assert not found.takes(noise) and not found.takes(row("another"))
-    assert found.takes(row("live", "mine"))
+    found = Room({"mine"})
+    assert kept(found, noise, row("live", "mine")) == ["live"] and found.left_out == 1
     # An agent has eleven keys at the most, with as many and as long names as the API allows.
     largest = Limits(models=tuple(f"{number:03}" + "m" * 20 for number in range(256)), tags=("t" * 128,) * 32)
     keys = [
@@ -155,16 +161,67 @@ def test_an_agent_s_own_keys_have_room_whatever_else_is_listed() -> None:
         for number in range(11)
     ]
     busy = Room({"busy"})
-    assert all(map(busy.takes, keys)) and busy.left_out == 0
+    assert len(kept(busy, *keys)) == 11 and busy.left_out == 0
     assert size_of(replace(row("t"), limits=largest)) > 30_000
 
 
 def test_proxies_share_the_room_for_other_keys() -> None:
     def count(proxies: int) -> int:
-        found = Room((), proxies)
-        return next(number for number in range(100_000) if not found.takes(row(str(number))))
+        return len(kept(Room((), proxies), *(row(str(number)) for number in range(35_000))))
 
     assert count(1) > 20_000 and count(4) > 5_000 and count(1_000) == count(100_000) > 500
+
+
+def test_the_retained_keys_of_one_namespace_leave_out_no_key_of_another() -> None:
+    def of(namespace: str, number: int) -> list[KeyRow]:
+        return [row(f"{namespace}-{each}", namespace=namespace) for each in range(number)]
+
+    few, some, many = of("few", 3), of("some", 200), of("many", 5_000)
+    found = Room((), 1_000)
+    tokens = set(kept(found, *many, *few, *some, *(replace(each, token=f"{each.token}-old") for each in many)))
+    assert {each.token for each in (*few, *some)} <= tokens
+    assert 500 < len(tokens) < 1_100 and found.left_out == 10_203 - len(tokens)
+
+
+def test_namespaces_that_a_proxy_invents_have_a_bound_together() -> None:
+    found = Room((), 1_000)
+    tokens = kept(found, *(row(str(number), namespace=f"n{number}") for number in range(20_000)))
+    assert 500 < len(tokens) < 1_100 and found.left_out == 20_000 - len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("needs", "most"), [([10, 20, 30], 60), ([10, 20, 300], 70), ([5, 200, 200], 47), ([200, 200], 50), ([], 100)]
+)
+def test_what_one_needs_less_the_others_have(needs: list[int], most: int) -> None:
+    found = part_of_each(needs, 100)
+    assert found == most or (sum(needs) <= 100 and found >= max(needs, default=0))
+    assert sum(min(each, found) for each in needs) <= 100
+
+
+def test_of_a_namespace_without_room_the_keys_with_which_nothing_can_be_called_are_left_out_first() -> None:
+    count = 3_000
+    blocked = [replace(row(f"blocked-{each}"), blocked=True) for each in range(count)]
+    ended = [replace(row(f"ended-{each}"), expires="2026-11-24T11:00:00Z") for each in range(count)]
+    retained = [row(f"retained-{each}") for each in range(count)]
+    found = Room((), 1_000, {"moved"})
+    tokens = kept(found, *blocked, *ended, *retained, row("live", "moved"))
+    assert "live" in tokens and len([each for each in tokens if each.startswith("retained")]) > 500
+    while any(each.startswith("retained") for each in tokens):  # as a sweep does it
+        retained = [replace(each, blocked=each.blocked or each.token in tokens) for each in retained]
+        tokens = [
+            each
+            for each in kept(Room((), 1_000, {"moved"}), *blocked, *ended, *retained)
+            if each in {other.token for other in retained if not other.blocked}
+        ]
+    assert all(each.blocked for each in retained), "whatever the number, they come into view"
+
+
+async def test_a_known_key_that_has_no_room_any_more_is_not_asked_for() -> None:
+    proxy, table = FakeProxy(Clock()), KeyTable("c")
+    proxy.rows = {str(each): raw(str(each)) for each in range(1_500)}
+    await table.refresh(proxy.client())
+    await table.refresh(proxy.client(), Room((), 1_000))
+    assert 500 < len(table) < 1_100 and proxy.counts["/key/info"] == 0
 
 
 async def test_keys_without_room_come_into_view_when_others_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from litclaw.litellm.errors import (
 from litclaw.litellm.transport import Transport
 from litclaw.net import address
 from litclaw.net.address import AddressGuard
+from litclaw.net.places import Places
 from pydantic import SecretStr
 
 from .handled import MASTER
@@ -257,11 +258,11 @@ async def test_few_large_responses_are_read_at_a_time_and_small_ones_meanwhile(m
         return response
 
     monkeypatch.setattr(transport, "_SMALL_RESPONSE", 1_000)
-    places = asyncio.Semaphore(2)
+    places = Places(4, 3.0)  # of which those that are unknown have three
     async with serving(slowly) as url:
         senders = [Transport(url, large=places) for _ in range(5)]
         reads = [asyncio.create_task(each.send("GET", "/model/info", bearer=MASTER)) for each in senders]
-        while begun < 5 or not places.locked():
+        while begun < 5 or not places._for_unknown.locked():
             await asyncio.sleep(0.01)
         with pytest.raises(NotLiteLLMError):  # what isn't a list needs no place, and gets no more room
             await senders[0].send("GET", "/key/info", bearer=SecretStr("sk-small"))
@@ -270,7 +271,7 @@ async def test_few_large_responses_are_read_at_a_time_and_small_ones_meanwhile(m
         assert {(await each).status for each in reads} == {200}
         for each in senders:
             await each.close()
-    assert not places.locked()
+    assert not places._for_all.locked()
 
 
 async def test_who_sends_a_large_response_slowly_loses_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,13 +284,14 @@ async def test_who_sends_a_large_response_slowly_loses_the_place(monkeypatch: py
 
     monkeypatch.setattr(transport, "_SMALL_RESPONSE", 1_000)
     monkeypatch.setattr(transport, "_LARGE_SECONDS", 0.1)
-    places = asyncio.Semaphore(1)
+    places = Places(4, 0.05)
     async with serving(stops) as url:
         sender = Transport(url, large=places)
         with pytest.raises(UnreachableError, match="timeout"):
             await sender.send("GET", "/model/info", bearer=MASTER)
         await sender.close()
-    assert not places.locked()
+        assert places._for_slow in places._needed(url), "its next one waits for those of others that are slow"
+    assert not places._for_all.locked()
 
 
 async def test_a_compressed_response_is_not_expanded() -> None:

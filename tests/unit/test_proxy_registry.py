@@ -54,6 +54,7 @@ class Registered:
             on_observed=lambda session: self.observed.append(set(session.routes)),
             on_keys_changed=lambda session, uids: None,
             own_agents=lambda session: (),
+            all_agents=tuple,
         )
 
     def connect(self, credentials: Credentials, breaker: Breaker) -> LiteLLM:

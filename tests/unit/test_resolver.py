@@ -100,7 +100,7 @@ async def test_a_name_without_an_address_is_an_error_at_once_and_is_asked_for_ag
 
 
 async def test_no_more_threads_than_that(servers: Servers, impatient: pytest.MonkeyPatch) -> None:
-    impatient.setattr(resolver, "_AT_ONCE", 3)
+    impatient.setattr(resolver, "_AT_ONCE", 4)  # of which unknown names have three
     found = Resolver()
     waits = [asyncio.create_task(found.addresses(f"slow-{number}")) for number in range(9)]
     await asyncio.gather(*waits, return_exceptions=True)
@@ -111,6 +111,20 @@ async def test_no_more_threads_than_that(servers: Servers, impatient: pytest.Mon
     while found._running:
         await asyncio.sleep(0.01)
     assert len(servers.asked) == 9
+
+
+async def test_forty_names_that_hang_delay_no_name_that_has_answered(
+    servers: Servers, impatient: pytest.MonkeyPatch
+) -> None:
+    found = Resolver()
+    impatient.setattr(resolver, "_WAIT_SECONDS", 5)
+    await found.addresses("quick")
+    hanging = [asyncio.create_task(found.addresses(f"slow-{number}")) for number in range(40)]
+    while len(servers.asked) < 20:
+        await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(found.addresses("quick"), 5) == ["10.0.0.7"]
+    servers.answer()
+    await asyncio.gather(*hanging)
 
 
 async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

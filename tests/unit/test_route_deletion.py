@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.room import Room
 from litclaw.reconcile.route.deletion import finalize_route
 from litclaw.reconcile.route.reconcile import reconcile_route
 
@@ -54,6 +55,17 @@ async def test_keys_of_another_route_s_agents_at_the_same_proxy_stay() -> None:
     await scene.read()
     assert await finalize_route(scene.context, deleted()) is None
     assert set(scene.proxy.rows) == {stays.token} and gone(scene)
+
+
+async def test_keys_that_had_no_room_in_memory_end_with_the_route_too() -> None:
+    scene = deleting()
+    scene.session._room = lambda session: Room((), 1_000)
+    for number in range(1_500):
+        scene.create(key_of_agent(f"sk-{number}", f"gone-{number}", retained_for=f"n/a{number}", route="n/r"))
+    await scene.read()
+    assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY and not gone(scene)
+    assert await finalize_route(scene.context, deleted()) is None
+    assert scene.proxy.rows == {} and gone(scene)
 
 
 async def test_a_route_that_this_process_has_not_reached_yet_is_reached_for_its_deletion() -> None:

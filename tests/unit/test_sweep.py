@@ -1,5 +1,6 @@
 """The orphan sweep: keys without an owner end, others stay, and the API server isn't asked without need."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,15 +9,17 @@ from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.litellm.errors import LiteLLMError
+from litclaw.litellm.keys import Limits
 from litclaw.litellm.transport import Response
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.room import Room
 from litclaw.reconcile.proxy.session import Credentials
 from litclaw.reconcile.route.reconcile import reconcile_route
 from litclaw.reconcile.route.sweep import sweep, sweeps
 from litclaw.render.agent.secret import agent_secret
 
-from .handled import MASTER, Request
+from .handled import MASTER, Request, answer
 from .proxies import FakeProxy
 from .scenes import (
     Body,
@@ -97,30 +100,92 @@ async def test_a_proxy_that_does_not_do_it_or_agents_that_can_t_be_listed_end_no
 
     scene.proxy.failing.clear()
     scene.kube.uids = away  # type: ignore[method-assign]
+    other = scene.know(key_of_agent("sk-other", "another", alias="n/b"))
     with pytest.raises(UnavailableError):
         await sweep(scene.context, scene.session)
-    assert row.token in scene.proxy.rows
+    assert {row.token, other.token} == set(scene.proxy.rows)
 
 
-async def test_what_is_interrupted_has_ended_a_hundred_keys_at_a_time() -> None:
+async def test_what_is_interrupted_has_ended_ten_keys_at_a_time() -> None:
     """A pass ends keys for some seconds only, and the next one goes on with those that are left."""
     scene = Scene()
     for number in range(250):
         scene.know(key_of_agent(f"sk-left-{number}", f"gone-{number}", alias=f"n/{number}"))
 
     async def fails_later(request: Request) -> Response:
-        if scene.proxy.counts["/key/block"] == 150:
+        if scene.proxy.counts["/key/block"] == 155:
             scene.proxy.failing.add("/key/block")
         return await scene.proxy.answer(request)
 
     scene.answer_by(fails_later)
     with pytest.raises(LiteLLMError):
         await sweep(scene.context, scene.session)
-    assert len(scene.proxy.rows) == len(scene.session.table) == 150
+    assert len(scene.proxy.rows) == len(scene.session.table) == 100
     scene.proxy.failing.clear()
     scene.proxy.counts.clear()
     await sweep(scene.context, scene.session)
     assert not scene.proxy.rows
+
+
+async def test_a_key_that_the_proxy_deletes_and_goes_on_listing_costs_one_list_of_agents() -> None:
+    scene = Scene()
+    scene.create(key_of_agent("sk-stays", "gone"))
+
+    async def keeps(request: Request) -> Response:
+        return answer(200, {"deleted_keys": []}) if request.path == "/key/delete" else await scene.proxy.answer(request)
+
+    scene.answer_by(keeps)
+    for _ in range(5):
+        await scene.read()
+        await sweep(scene.context, scene.session)
+    assert scene.kube.lists == 1 and scene.session.gone == {"gone"}
+    scene.create(key_of_agent("sk-more", "another"))
+    await scene.read()
+    await sweep(scene.context, scene.session)
+    assert scene.kube.lists == 2, "of another agent it isn't known yet"
+    scene.proxy.rows.clear()
+    await scene.read()
+    await scene.read()
+    assert not scene.session.gone
+
+
+async def test_at_a_slow_proxy_each_pass_goes_on_where_the_last_one_has_stopped() -> None:
+    scene = Scene()
+    for number in range(30):
+        scene.know(key_of_agent(f"sk-left-{number}", f"gone-{number}", alias=f"n/{number}"))
+    calls = 0
+    asked: list[str] = []
+
+    async def slow(request: Request) -> Response:
+        nonlocal calls
+        calls += 1
+        if calls > 7:  # what a pass has time for
+            raise TimeoutError
+        asked.extend([request.body["key"]] if request.path == "/key/block" else [])
+        return await scene.proxy.answer(request)
+
+    scene.answer_by(slow)
+    for _ in range(5):
+        calls = 0
+        with contextlib.suppress(TimeoutError):
+            await sweep(scene.context, scene.session)
+    assert not scene.proxy.rows and len(asked) == 30, "each key is blocked once"
+
+
+async def test_a_tenants_retained_keys_hide_no_key_of_another_namespace() -> None:
+    victim = agent_body("victim", "victim", route="nope", suspend=True)
+    scene = Scene(namespace_body(), namespace_body("m"), victim, route_body(allowedNamespaces={"from": "All"}))
+    scene.session._room = lambda session: Room((), 32, {"victim"})
+    hidden = scene.create(key_of_agent("sk-victim", "victim"))
+    models = Limits(models=tuple(f"provider/some-model-{number}" for number in range(60)))
+    for number in range(150):
+        marked = {"namespace": "m", "retained_for": f"m/x{number}", "route": "n/r"}
+        scene.create(key_of_agent(f"sk-{number}", f"gone-{number}", limits=models, **marked))
+    scene.proxy.rows = dict(reversed(scene.proxy.rows.items()))  # LiteLLM lists the newest first
+    await scene.read()
+    assert scene.session.left_out > 0
+    await sweep(scene.context, scene.session)
+    assert scene.proxy.rows[hidden.token]["blocked"]
 
 
 # An agent that has moved to another proxy

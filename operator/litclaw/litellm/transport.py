@@ -31,6 +31,7 @@ from litclaw import __version__
 from litclaw.litellm.errors import NotLiteLLMError, RefusedAddressError, UnreachableError, UntrustedError
 from litclaw.net.address import OUTSIDE, REFUSED_ADDRESS, AddressGuard
 from litclaw.net.hooks import Fence, Observer, fenced
+from litclaw.net.places import Places
 from litclaw.net.resolver import Resolver
 
 _TIMEOUTS = {"connect": 5.0, "read": 30.0, "pool": None}  # in seconds
@@ -39,6 +40,7 @@ _LARGEST_RESPONSE = 8 * 2**20  # bytes; a hundred keys are 0.3 MB
 _SMALL_RESPONSE = 2**19
 _LARGE_PATHS = ("/key/list", "/model/info")  # the others answer with one key or less
 _LARGE_AT_ONCE = 4  # in the whole process: a hundred proxies with a large response each would take all memory
+_LARGE_SLOW_SECONDS = 3.0  # proxies that take longer share one place
 _LARGE_SECONDS = 10.0  # for what is more than small; a server that drips keeps nobody waiting for longer
 _MOST_ELEMENTS = 500_000  # of JSON: an empty list takes 3 bytes of a response and 64 of memory
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # never fails once begun, so that it takes linear time
@@ -62,9 +64,9 @@ class Response:
     date: str = ""
 
 
-def large_responses() -> asyncio.Semaphore:
+def large_responses() -> Places:
     """The places for large responses, which the transports of a process share."""
-    return asyncio.Semaphore(_LARGE_AT_ONCE)
+    return Places(_LARGE_AT_ONCE, _LARGE_SLOW_SECONDS)
 
 
 class Transport:
@@ -91,7 +93,7 @@ class Transport:
         observer: Observer | None = None,
         fence: Fence | None = None,
         guard: AddressGuard = OUTSIDE,
-        large: asyncio.Semaphore | None = None,
+        large: Places | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._url = url
@@ -192,7 +194,7 @@ class Transport:
         content, chunks = bytearray(), response.aiter_raw()
         too_much = await _exceeds(content, chunks, _SMALL_RESPONSE)
         if too_much and path in _LARGE_PATHS and response.status_code < 300:
-            async with self._large, asyncio.timeout(_LARGE_SECONDS):
+            async with self._large.place(self._url), asyncio.timeout(_LARGE_SECONDS):
                 too_much = await _exceeds(content, chunks, _LARGEST_RESPONSE)
         if too_much or _elements(content) > _MOST_ELEMENTS:
             raise NotLiteLLMError(f"{self._url}{path} answers more than LiteLLM ever does: check the URL")

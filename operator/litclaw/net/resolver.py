@@ -15,6 +15,8 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from litclaw.net.places import Places
+
 _AT_ONCE = 32
 _WAIT_SECONDS = 5.0
 _HANGS_SECONDS = 3.0
@@ -35,7 +37,7 @@ class Resolver(AbstractResolver):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places = Places(_AT_ONCE, _HANGS_SECONDS, clock)
         self._running: dict[str, asyncio.Task[Sequence[AddressInfo]]] = {}
         self._hung: dict[str, tuple[float, int]] = {}
 
@@ -88,7 +90,7 @@ class Resolver(AbstractResolver):
 
     async def _look_up(self, name: str) -> Sequence[AddressInfo]:
         try:
-            async with self._places:
+            async with self._places.place(name):
                 started = self._clock()
                 try:
                     return await _in_a_thread(name)

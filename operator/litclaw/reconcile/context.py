@@ -51,6 +51,7 @@ class Context(Cluster):
             own_agents=lambda session: {
                 body["metadata"]["uid"] for route in session.routes for body in self.agents_of(route)
             },
+            all_agents=lambda: {body["metadata"]["uid"] for body in self.cache.all(AGENT.kind)},
         )
 
     def agents_of(self, route: RouteKey) -> list[dict[str, Any]]:

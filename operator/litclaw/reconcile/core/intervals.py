@@ -35,6 +35,8 @@ READ_KEYS_LIMIT = 600.0
 """A read of all keys that takes longer is given up."""
 READ_KEYS_SHARE = 20.0
 """Keys are read for a twentieth of the time at most: a read of one second is repeated after twenty."""
+READ_KEYS_FORGIVEN = 600.0
+"""Half a minute of reading, above what is expected, that needs no pause of twenty times that."""
 SWEEP_LIMIT = 20.0
 """A pass doesn't end orphaned keys for longer than that: a proxy may list thousands, and answer each call slowly."""
 HURRY = 5.0

@@ -1,5 +1,6 @@
 """This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -23,6 +24,7 @@ class KeyTable:
     Attributes:
         complete: True if all keys have been read at least once.
         read_began: when the last complete read began, by `monotonic`; None: there was none.
+        last_shown: when the proxy showed a key in a read of all, by the event loop's clock.
     """
 
     def __init__(self, cluster: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +35,7 @@ class KeyTable:
         self._by_retained: dict[str, set[str]] = {}
         self.complete = False
         self.read_began: float | None = None
+        self.last_shown = 0.0
         self._first_read = math.inf
         self._first_known: dict[str, float] = {}
         """Of the keys that the first read didn't show: when they were learnt of."""
@@ -137,7 +140,7 @@ class KeyTable:
         """Read every key of the proxy. A key that we changed meanwhile stays as we know it: a page may be older.
 
         Args:
-            room: for the keys that are kept; None: any number.
+            room: keeps those that have room; None: all are kept.
 
         Returns:
             The uids of the agents whose keys have changed.
@@ -148,23 +151,31 @@ class KeyTable:
         began = self._monotonic()
         touched: dict[str, KeyRow | None] = {}
         self._touched.append(touched)
+        seen: dict[str, KeyRow] = {}
+        keep = room.offer if room else lambda row: seen.update({row.token: row})
+        listed: set[str] = set()  # of those that are known
+        clock = asyncio.get_running_loop().time
         try:
-            seen = {
-                row.token: row
-                async for row in client.list_keys()
-                if row.mark and row.mark.cluster == self._cluster and (room is None or room.takes(row))
-            }
+            async for row in client.list_keys():
+                self.last_shown = clock()
+                if row.mark and row.mark.cluster == self._cluster:
+                    if row.token in self._rows:
+                        listed.add(row.token)
+                    keep(row)
             # Pages shift while keys are deleted, and a row may be on none of them: each missing one is asked for.
-            for token in self._rows.keys() - seen.keys() - touched.keys():
-                if (row := await client.key(token)) and (room is None or room.takes(row)):
-                    seen[token] = row
+            for token in self._rows.keys() - listed - touched.keys():
+                if found := await client.key(token):
+                    keep(found)
+                self.last_shown = clock()
         finally:
             self._touched = [each for each in self._touched if each is not touched]
-        for token, row in touched.items():
-            if row is None:
+        if room:
+            seen = room.rows()
+        for token, change in touched.items():
+            if change is None:
                 seen.pop(token, None)
             else:
-                seen[token] = row
+                seen[token] = change
         before = self._rows
         changed = {token for token in before.keys() | seen.keys() if before.get(token) != seen.get(token)}
         agents = {

@@ -22,6 +22,7 @@ class ProxyRegistry:
         on_observed: see `ProxySession`.
         on_keys_changed: see `ProxySession`.
         own_agents: the uids of the agents that name one of a session's routes.
+        all_agents: the uids of all agents.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ProxyRegistry:
         on_observed: Callable[[ProxySession], None],
         on_keys_changed: Callable[[ProxySession, set[str]], None],
         own_agents: Callable[[ProxySession], Collection[str]],
+        all_agents: Callable[[], Collection[str]],
     ) -> None:
         self._cluster = cluster
         self._connect = connect
@@ -42,6 +44,7 @@ class ProxyRegistry:
         self._on_observed = on_observed
         self._on_keys_changed = on_keys_changed
         self._own_agents = own_agents
+        self._all_agents = all_agents
         self._sessions: dict[tuple[str, str, str], ProxySession] = {}
         self._closing: dict[asyncio.Task[None], Close] = {}
 
@@ -82,7 +85,7 @@ class ProxyRegistry:
                 on_keys_changed=self._on_keys_changed,
                 now=self._now,
                 monotonic=self._monotonic,
-                room=lambda session: Room(self._own_agents(session), len(self._sessions)),
+                room=lambda session: Room(self._own_agents(session), len(self._sessions), self._all_agents()),
             )
             found.start()
         found.routes.add(route)

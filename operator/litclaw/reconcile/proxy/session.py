@@ -23,6 +23,7 @@ from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.last_resort import log_unexpected
 from litclaw.reconcile.proxy.key_table import KeyTable
 from litclaw.reconcile.proxy.offer import known_models
+from litclaw.reconcile.proxy.read_pace import ReadPace
 from litclaw.reconcile.proxy.room import Room
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,10 @@ class ProxySession:
         blocks_spread: True if the proxy's replicas learn of a blocked key sooner than of a deleted one.
         observation: the last one; None: there is none yet.
         read_error: why the last read of the keys failed; None if it succeeded.
+        left_out: how many keys had no room in memory at the last read.
         hurry_until: until when, by `monotonic`, keys are read more often, because an old key waits for the first use of its successor.
         ends_moved_up: of old keys whose end was moved up, by token, the seconds that were left to them then.
+        gone: the uids with keys here of which the API server has said that no such agent exists. None comes back.
         undelivered: by agent uid, token and value of a key whose write into the Secret has an unknown outcome.
     """
 
@@ -136,6 +139,7 @@ class ProxySession:
         self.read_error: LiteLLMError | None = None
         self.hurry_until = 0.0
         self.ends_moved_up: dict[str, float] = {}
+        self.gone: set[str] = set()
         self.undelivered: dict[str, tuple[str, SecretStr]] = {}
         self._connect = connect
         self._on_observed = on_observed
@@ -143,12 +147,12 @@ class ProxySession:
         self._now = now
         self._monotonic = monotonic
         self._room = room
-        self._left_out = 0
+        self.left_out = 0
         self._task: asyncio.Task[None] | None = None
         self._observe_now = asyncio.Event()
         self._read_now = asyncio.Event()
         self._wanted_since = float("-inf")
-        self._read_seconds = 0.0
+        self._pace = ReadPace()
 
     @property
     def url(self) -> str:
@@ -277,14 +281,14 @@ class ProxySession:
             began = clock()
             if self.observation and self.observation.error is None:
                 await self._read_keys()
-                if self.read_error is None:
-                    self._read_seconds = expected_read(self._read_seconds, clock() - began)
-            least = intervals.READ_KEYS_SHARE * self._read_seconds
+                ended = clock() if self.read_error is None else max(began, self.table.last_shown)
+                self._pace.note(began, ended, complete=self.read_error is None)
             hurries = self._monotonic() < self.hurry_until or self.read_error is not None
-            pause = max(least, intervals.HURRY if hurries else intervals.OBSERVE)
-            await _wait(self._read_now, began + pause - clock())
-            if self.keys_read:  # whatever ended the wait
-                await asyncio.sleep(began + max(least, intervals.HURRY) - clock())
+            next_read = began + (intervals.HURRY if hurries else intervals.OBSERVE)
+            await _wait(self._read_now, max(self._pace.earliest, next_read) - clock())
+            # Whatever ended the wait. The first successful read comes as soon as the proxy is usable.
+            least = max(self._pace.earliest, began + intervals.HURRY) if self.keys_read else self._pace.earliest
+            await asyncio.sleep(least - clock())
 
     async def read_keys(self) -> set[str]:
         """Read all keys now.
@@ -302,9 +306,10 @@ class ProxySession:
         except TimeoutError:
             message = f"{self.url} doesn't list its keys within {intervals.READ_KEYS_LIMIT:g} s"
             raise UnreachableError(message) from None
-        if room and room.left_out != self._left_out:
-            self._left_out = room.left_out
+        if room and room.left_out != self.left_out:
+            self.left_out = room.left_out
             log.warning("%d keys at %s have no room in memory, and aren't looked after now", room.left_out, self.url)
+        self.gone &= self.table.agents()
         # What belongs to keys that are gone: of deleted agents, and of those that have moved to another proxy.
         self.ends_moved_up = {token: left for token, left in self.ends_moved_up.items() if self.table.get(token)}
         self.undelivered = {uid: each for uid, each in self.undelivered.items() if self.table.get(each[0])}
@@ -325,18 +330,6 @@ class ProxySession:
             self._on_keys_changed(self, changed)
         if (first and self.keys_read) or _text(before) != _text(error):
             self._on_observed(self)
-
-
-def expected_read(before: float, took: float) -> float:
-    """How long the next read of the keys takes, in seconds: as long as the last one, but at most twice as long as expected.
-
-    One slow response isn't a large table: after a hiccup of half a minute, keys would go unread for ten.
-
-    Args:
-        before: what was expected of the last read; 0: nothing yet.
-        took: the last read.
-    """
-    return min(took, 2 * before or took)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

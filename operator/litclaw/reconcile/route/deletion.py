@@ -85,10 +85,10 @@ def _may_have_keys(context: Context, key: RouteKey, route: LiteLLMRoute, url: st
 
 
 async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, late: bool) -> bool:
-    """End the route's keys at one proxy; returns True if an agent that has moved still needs one.
+    """End the route's keys at one proxy; returns True if an agent that has moved still needs one, or there may be more.
 
     Args:
-        late: True if such an agent isn't waited for any longer.
+        late: True if that isn't waited for any longer.
 
     Raises:
         LiteLLMError: the proxy doesn't do it.
@@ -121,6 +121,7 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
         waits = waits or (not late and len(gone) < len(dead))  # the cache doesn't know the agent yet
     if ending:
         await delete_keys(session, ending)
+        waits = waits or (not late and session.left_out > 0)  # now they have room
     return waits
 
 

@@ -54,11 +54,10 @@ async def sweep(context: Context, session: ProxySession) -> None:
         verdict = Verdict(delete=True) if moved.get(uid) else await judge.verdict(key)
         if verdict != Verdict() or key.agent is not None:
             verdicts.append((key, verdict))
-    if any(key.agent is None for key, _ in verdicts):
-        living = await context.living_agents()
-        verdicts = [
-            each for each in verdicts if each[0].agent or (mark := each[0].row.mark) and mark.agent not in living
-        ]
+    without = {key.row.mark.agent for key, _ in verdicts if key.agent is None and key.row.mark}
+    if unknown := without - session.gone:  # a proxy may go on listing what it has deleted
+        session.gone |= unknown - await context.living_agents()
+    verdicts = [each for each in verdicts if each[0].agent or (mark := each[0].row.mark) and mark.agent in session.gone]
     for key, verdict in verdicts:
         try:
             await _revoke(context, session, key, verdict)
