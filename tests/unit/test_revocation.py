@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litclaw.kube.errors import KubeError
+from litclaw.kube.errors import KubeError, UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.kube.resources import AGENT, ROTATION, ROUTE
 from litclaw.litellm.errors import UnreachableError
@@ -598,6 +598,79 @@ async def test_an_error_in_the_agent_does_not_keep_a_leaked_key(world: World) ->
     moved(world, "r")
     await world.settle(2)
     assert world.works(world.value())
+
+
+async def test_a_leaked_key_at_a_route_that_is_not_usable(world: World) -> None:
+    key = world.value()
+    world.kills = False  # a process that has never had the master key can't do it
+    body = external("r", A)
+    body["spec"]["external"]["masterKeySecretRef"]["name"] = "gone"
+    world.put(body)
+    await world.settle(1)
+    world.put(rotation_body())
+    await world.settle(2)
+    assert world.works(key), "the route may be usable again in a moment"
+    await world.settle(2)
+    assert not world.works(key)
+    assert "lose their old keys" in world.status(ROTATION.kind, "leak")["conditions"][0]["message"]
+    world.put(external("r", A))
+    await world.settle(5)
+    assert world.works(world.value()) and world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+
+
+async def test_a_leaked_key_of_an_agent_that_names_a_model_which_the_proxy_lacks(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models=[{"name": "gpt-4o"}, {"name": "lost"}]))
+    moved(world, "r", models=["lost"])
+    await world.settle(1)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key)
+
+
+@pytest.mark.parametrize("path", ["/key/generate", "/key/info"])
+async def test_a_leaked_key_at_a_proxy_that_creates_none(world: World, path: str) -> None:
+    key = world.value()
+    world.fakes[A].failing.add(path)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(2)
+    assert world.works(key), "it may be over in a moment"
+    await world.settle(3)
+    assert not world.works(key)
+    world.fakes[A].failing.clear()
+    await world.settle(5)
+    assert world.works(world.value()) and world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("nobody expected it"), UnavailableError(503, "Webhook", "it is away")])
+async def test_a_leaked_key_of_an_agent_whose_pass_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    key = world.value()
+    monkeypatch.setattr("litclaw.reconcile.agent.reconcile.ensure_key", fail)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key)
+
+
+async def test_a_leaked_key_whose_proxy_was_away_is_replaced(world: World) -> None:
+    key = world.value()
+    world.kills = False
+    world.put(rotation_body())
+    world.away.add(A)
+    await world.settle(5)
+    world.away.clear()
+    await world.settle(1, seconds=30)
+    assert world.works(world.value()), "time in which it was away doesn't count"
+    assert world.value() != key
+    await world.settle(3)
+    assert not world.works(key)
 
 
 @pytest.mark.parametrize(
