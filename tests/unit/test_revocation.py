@@ -659,6 +659,18 @@ async def test_a_leaked_key_of_an_agent_whose_pass_fails(
     assert not world.works(key)
 
 
+async def test_failures_do_not_stop_a_rotation_after_a_leak(world: World) -> None:
+    """Whoever may edit agents could stop the rotation of everybody's keys by a few errors."""
+    for number in range(6):
+        world.put(agent_body(f"0{number}", f"u{number}", route="r", models=["unknown"], status={"key": {"hash": "x"}}))
+    key = world.value()
+    world.put(rotation_body(maxConcurrent=1))
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key) and world.works(world.value())
+    assert world.status(ROTATION.kind, "leak")["failed"] == 6
+
+
 async def test_a_leaked_key_whose_proxy_was_away_is_replaced(world: World) -> None:
     key = world.value()
     world.kills = False

@@ -99,12 +99,14 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     if run and run.generation == rotation.metadata.generation and run.next_pass > begun:
         return run.next_pass - begun
     if run is None:
+        grace = seconds(rotation.spec.grace_period)
         run = context.runs[name] = RotationRun(
             (ROTATION.kind, "", name),
             not_before=started,
-            grace=seconds(rotation.spec.grace_period),
+            grace=grace,
             limit=rotation.spec.max_concurrent,
-            stop=rotation.spec.stop_after_failures,
+            # After a leak, a few agents with errors must not save the keys of all others.
+            stop=rotation.spec.stop_after_failures if grace or "MasterKeys" in rotation.spec.what else 0,
             enqueue=context.enqueue,
             monotonic=context.monotonic,
         )
