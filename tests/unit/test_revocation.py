@@ -286,6 +286,79 @@ async def test_a_route_that_is_not_ready_revokes_keys(world: World) -> None:
     assert not world.works(key)
 
 
+# Routes that can't be read
+
+
+async def test_a_route_that_can_not_be_read_does_not_keep_a_suspended_agents_key(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models="no list"))
+    await world.restart()
+    moved(world, "r", suspend=True)
+    await world.settle(2)
+    assert condition_of(world.kube.objects[ROUTE.kind, "n", "r"], "Ready")["reason"] == "InvalidSpec"
+    assert not world.works(key)
+    world.put(external("r", A))
+    moved(world, "r")
+    await world.settle(2)
+    assert world.works(key), "nothing is lost"
+
+
+async def test_a_route_that_can_not_be_read_sweeps_its_proxy(world: World) -> None:
+    world.put(external("aaa", A, models="no list"))
+    key = world.value()
+    body = world.kube.objects.pop((AGENT.kind, "n", "a"))  # by somebody who has removed the finalizer
+    world.context.cache.remove(body)
+    world.put(external("r", A, models="no list"))
+    await world.settle(3)
+    assert not world.works(key)
+
+
+async def test_a_route_that_can_not_be_read_and_takes_a_namespace_off(world: World) -> None:
+    asked: list[Any] = []
+    world.context.enqueue = asked.append
+    world.put(external("r", A, allowed="Same", models="no list"))
+    await reconcile_route(world.context, "n", "r")
+    assert (AGENT.kind, "n", "a") in asked
+    asked.clear()
+    await reconcile_route(world.context, "n", "r")
+    assert not asked, "once"
+
+
+async def test_a_route_that_can_not_be_read_is_deleted(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models="no list"))
+    await world.settle(1)
+    world.delete(ROUTE.kind, "r")
+    await world.settle(2, seconds=1)
+    assert (ROUTE.kind, "n", "r") not in world.kube.objects
+    assert not world.works(key)
+
+
+async def test_a_managed_route_that_can_not_be_read(world: World) -> None:
+    """With 20,001 values, which the API server accepts."""
+    url = "http://big-litellm.n.svc.cluster.local:4000"
+    world.fakes[url] = world.fakes[A]
+    world.proxies.handlers[url] = world._handler(url)
+    env = [{"name": f"A{number}", "value": "x"} for number in range(7_000)]
+    body = external("big", A)
+    body["spec"] = {**body["spec"], "external": None, "managed": {"database": {"embedded": {}}, "env": env}}
+    world.put(body)
+    owner = {"kind": ROUTE.kind, "apiVersion": ROUTE.api_version, "name": "big", "uid": "uid-big", "controller": True}
+    meta = {"namespace": "n", "resourceVersion": "1", "ownerReferences": [owner]}
+    world.put(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {**meta, "name": "big-litellm", "uid": "s"}, "spec": {}}
+    )
+    await world.settle(1)
+    assert ("n", "big") not in world.context.routes, "a Secret of that name would be somebody else's"
+    secret = master_key_body(LONG_MASTER)
+    data = {"LITELLM_MASTER_KEY": next(iter(secret["data"].values()))}
+    world.put({**secret, "metadata": {**meta, "name": "big-master-key", "uid": "k"}, "data": data})
+    await world.settle(1)
+    assert condition_of(world.kube.objects[ROUTE.kind, "n", "big"], "Ready")["reason"] == "InvalidSpec"
+    session = world.context.routes["n", "big"].session
+    assert session.url == url and session.up_to_date and not session.blocks_spread
+
+
 async def test_an_agent_that_has_moved_is_deleted(world: World) -> None:
     world.away.add(B)
     moved(world, "s")
