@@ -38,6 +38,14 @@ def test_what_the_database_cannot_keep_is_refused_and_said_so(metadata: dict[str
         OpenClawAgent.model_validate({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
 
 
+@pytest.mark.parametrize("key", [{"alias": "a\0"}, {"team": "\0"}, {"tags": ["a", "b\0c"]}])
+def test_what_the_database_cannot_keep_is_refused_in_every_text_of_the_key(key: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(key))):
+        OpenClawAgent.model_validate(
+            {"metadata": {"name": "x", "namespace": "y"}, "spec": {"routeRef": {"name": "main"}, "key": key}}
+        )
+
+
 def test_metadata_that_makes_the_list_of_all_keys_too_large_is_refused() -> None:
     for metadata in ({"note": "x" * 4_096}, {"list": [[]] * 1_100}, {"note": "🦊" * 400}):
         spec = {"routeRef": {"name": "main"}, "key": {"metadata": metadata}}

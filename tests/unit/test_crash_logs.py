@@ -35,6 +35,35 @@ def test_a_line_with_a_value_of_a_secret_is_left_out_however_it_is_written(line:
 
 
 @pytest.mark.parametrize(
+    "secret",
+    [
+        '{"user": "x", "password": "hunter22"}',
+        '{"servers": [{"note": "a, b", "auth": ["hunter22\\nnext"]}]}',
+        r'{"password": "\u0068unter22"}',
+        '{"url": "postgresql://x:hunter22@db/x"}',
+        "{password: hunter22}",
+        "host=db user=x password=hunter22",
+        "Server=db;Password='hunter22';",
+        "db:5432:x:hunter22",
+        "amqp://x:hunter22@one,amqp://x:hunter22@two",
+        "postgresql://db/x?user=x&password=hunter22",
+        "<settings><password>hunter22</password></settings>",
+        "[database]\npassword = hunter22\n",
+        '{"not JSON": hunter22',
+    ],
+)
+def test_a_line_with_what_is_in_a_value_is_left_out(secret: str) -> None:
+    log = "before\ncannot log in as hunter22: refused\ngot aHVudGVyMjI=\nafter"
+    assert harmless_lines(log, [secret]) == ["before", "after"]
+
+
+def test_a_word_in_a_value_is_no_part_of_another() -> None:
+    secrets = ["postgresql://db/x?sslmode=require", '{"kind": "production"}']
+    log = "Field required: model\nreproductions\nsslmode is require\nin production.\ngot cHJvZHVjdGlvbg=="
+    assert harmless_lines(log, secrets) == ["Field required: model", "reproductions"]
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "Invalid proxy server token passed: sk-12345678",

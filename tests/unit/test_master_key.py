@@ -54,7 +54,7 @@ def begin(scene: Scene) -> RotationRun:
         limit=1,
         stop=0,
         enqueue=lambda request: None,
-        now=scene.clock,
+        monotonic=scene.clock.monotonic,
     )
     run.plan({ROUTE.metadata.uid: ("LiteLLMRoute", "ai", "main")}, {}, suspended=False)
     scene.context.runs["all"] = run

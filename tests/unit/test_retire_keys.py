@@ -20,7 +20,6 @@ from litclaw.reconcile.rotation.run import RotationRun
 from litclaw.render.metadata import encode
 
 from .handled import Request
-from .proxies import Clock
 from .scenes import Scene, agent_of, key_of_agent
 
 NEW, OLD = "sk-the-new-key-of-the-agent", "sk-the-old-key-of-the-agent"
@@ -141,7 +140,7 @@ def _begin(scene: Rotated, grace: int) -> None:
         limit=1,
         stop=0,
         enqueue=lambda request: None,
-        now=Clock(),
+        monotonic=scene.clock.monotonic,
     )
     run.plan({"u": ("OpenClawAgent", "n", "a")}, {}, suspended=False)
     scene.context.runs["leak"] = run

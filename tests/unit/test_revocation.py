@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litclaw.kube.errors import KubeError
+from litclaw.kube.errors import KubeError, UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, ROUTE
 from litclaw.litellm.errors import UnreachableError
@@ -320,6 +320,79 @@ async def test_a_route_that_is_not_ready_revokes_keys(world: World) -> None:
     await world.settle(1)
     assert condition_of(world.kube.objects[ROUTE.kind, "n", "r"], "Ready")["reason"] == "SecretNotFound"
     assert not world.works(key)
+
+
+# Routes that can't be read
+
+
+async def test_a_route_that_can_not_be_read_does_not_keep_a_suspended_agents_key(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models="no list"))
+    await world.restart()
+    moved(world, "r", suspend=True)
+    await world.settle(2)
+    assert condition_of(world.kube.objects[ROUTE.kind, "n", "r"], "Ready")["reason"] == "InvalidSpec"
+    assert not world.works(key)
+    world.put(external("r", A))
+    moved(world, "r")
+    await world.settle(2)
+    assert world.works(key), "nothing is lost"
+
+
+async def test_a_route_that_can_not_be_read_sweeps_its_proxy(world: World) -> None:
+    world.put(external("aaa", A, models="no list"))
+    key = world.value()
+    body = world.kube.objects.pop((AGENT.kind, "n", "a"))  # by somebody who has removed the finalizer
+    world.context.cache.remove(body)
+    world.put(external("r", A, models="no list"))
+    await world.settle(3)
+    assert not world.works(key)
+
+
+async def test_a_route_that_can_not_be_read_and_takes_a_namespace_off(world: World) -> None:
+    asked: list[Any] = []
+    world.context.enqueue = asked.append
+    world.put(external("r", A, allowed="Same", models="no list"))
+    await reconcile_route(world.context, "n", "r")
+    assert (AGENT.kind, "n", "a") in asked
+    asked.clear()
+    await reconcile_route(world.context, "n", "r")
+    assert not asked, "once"
+
+
+async def test_a_route_that_can_not_be_read_is_deleted(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models="no list"))
+    await world.settle(1)
+    world.delete(ROUTE.kind, "r")
+    await world.settle(2, seconds=1)
+    assert (ROUTE.kind, "n", "r") not in world.kube.objects
+    assert not world.works(key)
+
+
+async def test_a_managed_route_that_can_not_be_read(world: World) -> None:
+    """With 20,001 values, which the API server accepts."""
+    url = "http://big-litellm.n.svc.cluster.local:4000"
+    world.fakes[url] = world.fakes[A]
+    world.proxies.handlers[url] = world._handler(url)
+    env = [{"name": f"A{number}", "value": "x"} for number in range(7_000)]
+    body = external("big", A)
+    body["spec"] = {**body["spec"], "external": None, "managed": {"database": {"embedded": {}}, "env": env}}
+    world.put(body)
+    owner = {"kind": ROUTE.kind, "apiVersion": ROUTE.api_version, "name": "big", "uid": "uid-big", "controller": True}
+    meta = {"namespace": "n", "resourceVersion": "1", "ownerReferences": [owner]}
+    world.put(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {**meta, "name": "big-litellm", "uid": "s"}, "spec": {}}
+    )
+    await world.settle(1)
+    assert ("n", "big") not in world.context.routes, "a Secret of that name would be somebody else's"
+    secret = master_key_body(LONG_MASTER)
+    data = {"LITELLM_MASTER_KEY": next(iter(secret["data"].values()))}
+    world.put({**secret, "metadata": {**meta, "name": "big-master-key", "uid": "k"}, "data": data})
+    await world.settle(1)
+    assert condition_of(world.kube.objects[ROUTE.kind, "n", "big"], "Ready")["reason"] == "InvalidSpec"
+    session = world.context.routes["n", "big"].session
+    assert session.url == url and session.up_to_date and not session.blocks_spread
 
 
 async def test_an_agent_that_has_moved_is_deleted(world: World) -> None:
@@ -724,6 +797,91 @@ async def test_an_error_in_the_agent_does_not_keep_a_leaked_key(world: World) ->
     moved(world, "r")
     await world.settle(2)
     assert world.works(world.value())
+
+
+async def test_a_leaked_key_at_a_route_that_is_not_usable(world: World) -> None:
+    key = world.value()
+    world.kills = False  # a process that has never had the master key can't do it
+    body = external("r", A)
+    body["spec"]["external"]["masterKeySecretRef"]["name"] = "gone"
+    world.put(body)
+    await world.settle(1)
+    world.put(rotation_body())
+    await world.settle(2)
+    assert world.works(key), "the route may be usable again in a moment"
+    await world.settle(2)
+    assert not world.works(key)
+    assert "lose their old keys" in world.status(ROTATION.kind, "leak")["conditions"][0]["message"]
+    world.put(external("r", A))
+    await world.settle(5)
+    assert world.works(world.value()) and world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+
+
+async def test_a_leaked_key_of_an_agent_that_names_a_model_which_the_proxy_lacks(world: World) -> None:
+    key = world.value()
+    world.put(external("r", A, models=[{"name": "gpt-4o"}, {"name": "lost"}]))
+    moved(world, "r", models=["lost"])
+    await world.settle(1)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key)
+
+
+@pytest.mark.parametrize("path", ["/key/generate", "/key/info"])
+async def test_a_leaked_key_at_a_proxy_that_creates_none(world: World, path: str) -> None:
+    key = world.value()
+    world.fakes[A].failing.add(path)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(2)
+    assert world.works(key), "it may be over in a moment"
+    await world.settle(3)
+    assert not world.works(key)
+    world.fakes[A].failing.clear()
+    await world.settle(5)
+    assert world.works(world.value()) and world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("nobody expected it"), UnavailableError(503, "Webhook", "it is away")])
+async def test_a_leaked_key_of_an_agent_whose_pass_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    key = world.value()
+    monkeypatch.setattr("litclaw.reconcile.agent.reconcile.ensure_key", fail)
+    world.put(rotation_body())
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key)
+
+
+async def test_failures_do_not_stop_a_rotation_after_a_leak(world: World) -> None:
+    """Whoever may edit agents could stop the rotation of everybody's keys by a few errors."""
+    for number in range(6):
+        world.put(agent_body(f"0{number}", f"u{number}", route="r", models=["unknown"], status={"key": {"hash": "x"}}))
+    key = world.value()
+    world.put(rotation_body(maxConcurrent=1))
+    world.kills = False
+    await world.settle(5)
+    assert not world.works(key) and world.works(world.value())
+    assert world.status(ROTATION.kind, "leak")["failed"] == 6
+
+
+async def test_a_leaked_key_whose_proxy_was_away_is_replaced(world: World) -> None:
+    key = world.value()
+    world.kills = False
+    world.put(rotation_body())
+    world.away.add(A)
+    await world.settle(5)
+    world.away.clear()
+    await world.settle(1, seconds=30)
+    assert world.works(world.value()), "time in which it was away doesn't count"
+    assert world.value() != key
+    await world.settle(3)
+    assert not world.works(key)
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,25 @@
 """Which key a rotation begins next."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.rotation.run import LONG, RotationRun
 
+from .proxies import Clock
+
 KEYS: dict[str, Request] = {uid: ("OpenClawAgent", "ns", uid) for uid in "abcdef"}
 
 
-class Clock:
-    now = datetime(2026, 11, 24, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def run(limit: int = 2, stop: int = 0, clock: Clock | None = None) -> tuple[RotationRun, list[str]]:
+def run(limit: int = 2, stop: int = 0, clock: Clock | None = None, grace: int = 300) -> tuple[RotationRun, list[str]]:
     enqueued: list[str] = []
     found = RotationRun(
         ("LiteLLMKeyRotation", "", "the rotation"),
         not_before=datetime.now(UTC),
-        grace=0,
+        grace=grace,
         limit=limit,
         stop=stop,
         enqueue=lambda request: enqueued.append(request[2]),
-        now=clock or Clock(),
+        monotonic=(clock or Clock()).monotonic,
     )
     return found, enqueued
 
@@ -77,7 +72,7 @@ def test_a_key_that_takes_long_gives_its_place_to_the_next_and_has_its_turn_agai
     found, enqueued = run(limit=1, clock=clock)
     waiting = {"a": KEYS["a"], "b": KEYS["b"]}
     found.plan(waiting, {}, suspended=False)
-    clock.now += LONG + timedelta(seconds=1)
+    clock.pass_(LONG + 1)
     found.plan(waiting, {}, suspended=False)
     assert enqueued == ["a", "b"] and found.late == {"a": KEYS["a"]}
     found.mark_done("b")
@@ -95,3 +90,47 @@ def test_it_stops_at_its_number_of_failures_and_begins_none_while_suspended() ->
     assert found.stopped and enqueued == ["a", "b", "the rotation"] and found.in_progress == 0
     found.plan(KEYS, {}, suspended=False)
     assert enqueued == ["a", "b", "the rotation"]
+
+
+def test_a_leaked_key_that_takes_long_ends_and_takes_no_turn_any_more() -> None:
+    clock = Clock()
+    found, enqueued = run(limit=1, clock=clock, grace=0)
+    waiting = {"a": KEYS["a"], "b": KEYS["b"]}
+    found.plan(waiting, {}, suspended=False)
+    assert found.covers("a") and not found.gives_up("a")
+    clock.pass_(LONG + 1)
+    found.plan(waiting, {}, suspended=False)
+    assert enqueued == ["a", "a", "b"], "once more to end the key, and the next has its turn"
+    assert found.covers("a") and found.gives_up("a") and not found.gives_up("b")
+    found.plan(waiting, {}, suspended=False)
+    assert enqueued == ["a", "a", "b"]
+    found.mark_done("a")
+    assert not found.covers("a") and not found.gives_up("a") and not found.late
+    found.mark_failed("b", "NameTaken")
+    assert found.gives_up("b"), "a person must act"
+
+
+def test_a_leaked_key_whose_proxy_answers_ends_although_none_can_be_created_there() -> None:
+    clock = Clock()
+    found, enqueued = run(limit=1, clock=clock, grace=0)
+    unreachable = {"a": KEYS["a"], "b": KEYS["b"]}
+    found.plan({"c": KEYS["c"]}, unreachable, answering={"a"}, suspended=False)
+    assert enqueued == ["c"] and not found.covers("a"), "it takes no turn"
+    clock.pass_(LONG - 1)
+    found.plan({}, unreachable, answering=(), suspended=False)
+    clock.pass_(2)
+    found.plan({}, unreachable, answering={"a"}, suspended=False)
+    assert not found.covers("a"), "the proxy was away meanwhile"
+    clock.pass_(LONG + 1)
+    found.plan({}, unreachable, answering={"a"}, suspended=False)
+    assert enqueued == ["c", "a"] and found.gives_up("a") and not found.gives_up("b")
+
+
+def test_a_key_with_a_grace_period_does_not_end_before_there_is_a_new_one() -> None:
+    clock = Clock()
+    found, _ = run(limit=1, clock=clock, grace=1)
+    found.plan({"a": KEYS["a"]}, {"b": KEYS["b"]}, answering={"b"}, suspended=False)
+    found.mark_failed("a", "NameTaken")
+    clock.pass_(LONG + 1)
+    found.plan({"a": KEYS["a"]}, {"b": KEYS["b"]}, answering={"b"}, suspended=False)
+    assert not found.gives_up("a") and not found.gives_up("b") and not found.covers("b")

@@ -58,6 +58,10 @@ KeyMetadata = Annotated[
 ]
 
 
+_NO_NUL: Final = r"^[^\x00]*$"
+_STORABLE: Final = Matches(_NO_NUL, "must have no NUL character, which PostgreSQL can't store")
+
+
 class KeyLimits(Model):
     """How much a key may spend, and how fast."""
 
@@ -74,22 +78,14 @@ class KeyLimits(Model):
 class Key(KeyLimits):
     """The agent's virtual key: what it may spend, and how fast."""
 
-    alias: str | None = Field(
-        None,
-        description="Name of the key in LiteLLM. Defaults to <namespace>/<name>.",
-        min_length=1,
-        max_length=255,
+    alias: Annotated[str, Field(min_length=1, max_length=255), _STORABLE] | None = Field(
+        None, description="Name of the key in LiteLLM. Defaults to <namespace>/<name>."
     )
     max_parallel_requests: Limit | None = Field(None, description="Most requests at the same time; 0: no limit.")
-    team: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=255),
-            Matches(r"^[^\x00]*$", "must have no NUL character, which PostgreSQL can't store"),
-        ]
-        | None
-    ) = Field(None, description="Id of a LiteLLM team. Its budget and its models limit the key too.")
-    tags: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+    team: Annotated[str, Field(min_length=1, max_length=255), _STORABLE] | None = Field(
+        None, description="Id of a LiteLLM team. Its budget and its models limit the key too."
+    )
+    tags: list[Annotated[str, Field(pattern=_NO_NUL, min_length=1, max_length=128)]] = Field(
         default_factory=list,
         description="Tags for LiteLLM's spend reports. LiteLLM refuses them without its enterprise licence.",
         max_length=32,

@@ -84,7 +84,11 @@ class RotationSpec(Model):
     )
     max_concurrent: int = Field(10, description="How many keys are rotated at the same time.", ge=1, le=1000)
     stop_after_failures: int = Field(
-        5, description="How many failures stop the rotation; 0: no limit.", ge=0, le=1_000_000
+        5,
+        description="How many failures stop the rotation; 0: no limit. With gracePeriod 0s there is none, except for "
+        "MasterKeys.",
+        ge=0,
+        le=1_000_000,
     )
     suspend: bool = Field(
         False,

@@ -23,7 +23,7 @@ from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked, Conditions, ConditionType
 from litclaw.reconcile.core.finalizer import ensure_finalizer
-from litclaw.reconcile.core.last_resort import guarded, set_blocked
+from litclaw.reconcile.core.last_resort import TRANSIENT, guarded, set_blocked
 from litclaw.reconcile.core.owned_objects import ensure
 from litclaw.reconcile.core.status import invalid_spec, write_status
 from litclaw.reconcile.keys.block import BlockReason, block_key, unblock_key
@@ -66,10 +66,15 @@ async def reconcile_agent(context: Context, namespace: str, name: str) -> float 
     if body is None:
         context.forget_attempts(AGENT.kind, namespace, name)
         return None
-    requeue_after, failed = await guarded(context, body, REQUIRED_CONDITIONS, lambda: _reconcile(context, body))
+    try:
+        requeue_after, failed = await guarded(context, body, REQUIRED_CONDITIONS, lambda: _reconcile(context, body))
+    except TRANSIENT:
+        await end_leaked_keys(context, body)
+        raise
     if failed:
         context.fail_rotation(body["metadata"]["uid"], f"{failed.reason}: {failed.message}")
-    return requeue_after
+    times = (requeue_after, await end_leaked_keys(context, body))  # last, whatever stood in the way of a new key
+    return min((each for each in times if each is not None), default=None)
 
 
 async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | None:
@@ -110,8 +115,6 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
             await stop_gateway(context, body)
         try:
             await lower_all_limits(context, agent)
-            if why.stalled and found.row is None:
-                await end_leaked_keys(context, body)
         except LiteLLMError:
             requeue_after = min(requeue_after, intervals.PROXY_RETRY)
     fresh = context.cache.get(AGENT.kind, agent.metadata.namespace, agent.metadata.name) or body
@@ -154,11 +157,8 @@ async def _revoke(context: Context, body: Mapping[str, Any]) -> float | None:
     retry: float | None = None
     try:
         await block_revoked_keys(context, body)
-        await end_leaked_keys(context, body)
     except Blocked as why:
         retry = why.retry
-    except LiteLLMError:
-        retry = intervals.PROXY_RETRY
     if is_suspended(body):
         await stop_gateway(context, body)
     return retry

@@ -76,18 +76,26 @@ def keys_everywhere(context: Context, body: AgentBody) -> Iterator[tuple[ProxySe
         yield from ((session, row) for row in rows)
 
 
-async def end_leaked_keys(context: Context, body: AgentBody) -> None:
-    """End the old keys of an agent that can't be rotated, where a rotation without a grace period covers it.
+async def end_leaked_keys(context: Context, body: AgentBody) -> float | None:
+    """End the old keys of an agent that gets no new one, where a rotation without a grace period covers it.
 
     Such a rotation answers a leak. An agent's author must not be able to keep the key by an error in the agent.
 
-    Raises:
-        LiteLLMError: the proxy doesn't do it.
+    Returns:
+        Seconds after which to reconcile again, or None.
     """
-    runs = [run for run in runs_for(context, body["metadata"]["uid"]) if run.grace == 0]
-    for session, row in keys_everywhere(context, body):
-        if any(is_older(context, row, run.not_before) for run in runs) and ends_later(session, row, 0):
+    uid = body["metadata"]["uid"]
+    runs = [run for run in runs_for(context, uid) if run.gives_up(uid)]
+    requeue_after: float | None = None
+    for session, row in keys_everywhere(context, body) if runs else ():
+        if not (any(is_older(context, row, run.not_before) for run in runs) and ends_later(session, row, 0)):
+            continue
+        try:
             await end_after(session, row, 0)
+            requeue_after = requeue_after or intervals.FIRST_RETRY  # the next pass shows that there is no key
+        except LiteLLMError:
+            requeue_after = intervals.PROXY_RETRY
+    return requeue_after
 
 
 async def lower_all_limits(context: Context, agent: OpenClawAgent) -> None:

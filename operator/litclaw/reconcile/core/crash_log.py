@@ -1,10 +1,12 @@
 """The last lines that a crashed container has written, for a condition, where the installation allows reading logs.
 
-No secret may get there. A line is left out if it contains a value of a Secret that the pod has, as it is or as URLs and base64
-write it, or anything that looks like a secret: what a container prints may come from a Secret that it reads by itself.
+No secret may get there. A line is left out if it contains a value of a Secret that the pod has, or what is in such a value (a
+password in JSON or in a connection string), as it is or as URLs and base64 write it, or anything that looks like a secret: what a
+container prints may come from a Secret that it reads by itself.
 """
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -23,6 +25,9 @@ _MOST_SECRETS = 64 * 1024
 """Characters of all values together; of a pod with more, nothing is shown."""
 _SHORT = 6
 """Characters; a shorter value is looked for as a word, because it is part of many."""
+_SEPARATORS = re.compile(r"[\s\"'`=,;&?\\<>]+")
+_WORD = re.compile(r"\w+")
+_BRACKETS = "{}[]()"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LOOKS_SECRET = re.compile(
     r"sk-[\w.-]{4,}"
@@ -64,11 +69,25 @@ def harmless_lines(log: str, secrets: Iterable[str]) -> list[str]:
     """The lines of a log without those that may have a secret in them, shortened.
 
     Args:
-        secrets: values that must not be in a line, nor a line of theirs.
+        secrets: values that must not be in a line, nor a part of them.
     """
-    forms = {form for secret in secrets for form in _forms(secret)}
-    long = [form for form in forms if len(form) >= _SHORT]
-    short = [re.compile(rf"(?<!\w){re.escape(form)}(?!\w)") for form in forms if len(form) < _SHORT]
+    forms: set[str] = set()
+    words: set[str] = set()
+    short: list[re.Pattern[str]] = []
+    for secret in secrets:
+        forms.update(form for part in _parts(secret) for form in _forms(part))
+        for piece in filter(_is_long, _pieces(secret)):
+            written = set(_forms(piece))
+            if piece.isalpha() and piece.islower():  # a name, such as that of an option, is part of other words
+                words.add(piece)
+                written.discard(piece)
+            forms |= written
+    long = list(filter(_is_long, forms))
+    for form in forms.difference(long):
+        if _WORD.fullmatch(form):
+            words.add(form)
+        else:
+            short.append(re.compile(rf"(?<!\w){re.escape(form)}(?!\w)"))
     found = []
     for raw in log.splitlines():
         line = "".join(each for each in _COLOUR.sub("", raw) if each.isprintable()).strip()
@@ -76,6 +95,7 @@ def harmless_lines(log: str, secrets: Iterable[str]) -> list[str]:
             _LOOKS_SECRET.search(line, 0, _SEARCHED)
             or any(form in line for form in long)
             or any(form.search(line) for form in short)
+            or not words.isdisjoint(_WORD.findall(line))
         ):
             continue
         if line:
@@ -83,15 +103,51 @@ def harmless_lines(log: str, secrets: Iterable[str]) -> list[str]:
     return found
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """How a value may be written: each of its lines, the parts of a URL, encoded for a URL or in base64."""
-    parts = [secret, *secret.splitlines()]
+def _is_long(form: str) -> bool:
+    return len(form) >= _SHORT
+
+
+def _parts(secret: str) -> list[str]:
+    """A value, each of its lines, and the parts of a URL."""
+    return [secret, *secret.splitlines(), *_url_parts(secret)]
+
+
+def _url_parts(text: str) -> list[str]:
     try:
-        url = urlsplit(secret.strip())
-        parts += [part for part in (url.username, url.password, url.netloc, url.query) if part]
+        url = urlsplit(text.strip())
+        return [part for part in (url.username, url.password, url.netloc, url.query) if part]
     except ValueError:
-        pass
-    for part in filter(None, (each.strip() for each in parts)):
+        return []
+
+
+def _pieces(secret: str) -> Iterator[str]:
+    """What may be a secret in a value that has a form: texts in JSON, values in a connection string, parts of a list."""
+    for text in _json_texts(secret):
+        yield from text.splitlines()
+    for token in _SEPARATORS.split(secret):
+        yield token
+        yield token.strip(_BRACKETS)
+        yield from _url_parts(token) if "://" in token else token.split(":")
+
+
+def _json_texts(secret: str) -> Iterator[str]:
+    if not secret.lstrip().startswith(("{", "[")):
+        return
+    try:
+        left: list[Any] = [json.loads(secret)]
+    except (ValueError, RecursionError):
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
+
+
+def _forms(part: str) -> Iterator[str]:
+    """How a text may be written: as it is, encoded for a URL, or in base64."""
+    if part := part.strip():
         yield part
         yield quote(part, safe="")
         yield unquote(part)

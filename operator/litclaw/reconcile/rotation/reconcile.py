@@ -43,6 +43,7 @@ class _Progress:
     Attributes:
         waiting: keys that can be rotated now, by uid of their resource.
         unreachable: keys that can't, because their proxy isn't available.
+        answering: those of unreachable whose proxy answers, although no key can be created there.
         done: resources whose new key is accepted and whose old ones have their end.
         retiring: how many resources have an old key that isn't deleted.
         until: when the last known old key ends.
@@ -52,6 +53,7 @@ class _Progress:
 
     waiting: dict[str, Request] = field(default_factory=dict)
     unreachable: dict[str, Request] = field(default_factory=dict)
+    answering: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     retiring: int = 0
     until: datetime | None = None
@@ -97,18 +99,20 @@ async def _reconcile(context: Context, name: str, body: Mapping[str, Any]) -> fl
     if run and run.generation == rotation.metadata.generation and run.next_pass > begun:
         return run.next_pass - begun
     if run is None:
+        grace = seconds(rotation.spec.grace_period)
         run = context.runs[name] = RotationRun(
             (ROTATION.kind, "", name),
             not_before=started,
-            grace=seconds(rotation.spec.grace_period),
+            grace=grace,
             limit=rotation.spec.max_concurrent,
-            stop=rotation.spec.stop_after_failures,
+            # After a leak, a few agents with errors must not save the keys of all others.
+            stop=rotation.spec.stop_after_failures if grace or "MasterKeys" in rotation.spec.what else 0,
             enqueue=context.enqueue,
-            now=context.now,
+            monotonic=context.monotonic,
         )
     progress = _progress(context, rotation, started)
     counted = clock()
-    run.plan(progress.waiting, progress.unreachable, suspended=rotation.spec.suspend)
+    run.plan(progress.waiting, progress.unreachable, suspended=rotation.spec.suspend, answering=progress.answering)
     phase = _phase(rotation, progress, run)
     await write_status(context, body, _status(context, rotation, progress, run, phase))
     if phase in FINISHED:
@@ -177,7 +181,8 @@ def _status(
         routes = sorted({"/".join(request[1:]) for request in progress.unreachable.values()})
         waits = f" These wait for their proxy: {listed(routes)}." if routes else ""
         late = sorted("/".join(request[1:]) for request in run.late.values())
-        waits += f" These take long, and their conditions tell why: {listed(late)}." if late else ""
+        ended = " and lose their old keys" if run.grace == 0 else ""
+        waits += f" These take long{ended}, and their conditions tell why: {listed(late)}." if late else ""
         message = f"{done}{'; ' + failed if failures else ''}.{waits}{until}"
         conditions.set_blocked(Blocked(ConditionType.READY, phase, message, stalled=False))
     now, generation = context.now(), rotation.metadata.generation
@@ -277,6 +282,8 @@ def _count_agent(
         usable = connection is not None and connection.usable
         waits = not usable and context.cache.get(ROUTE.kind, *route_key_of(body)) is not None
         (progress.unreachable if waits else progress.waiting)[uid] = request
+        if waits and session is not None and session.up_to_date:
+            progress.answering.add(uid)
         return
     others = [other for other in context.sessions() if other is not session]
     old += [row for other in others for row in _left(other, uid, old, started)]

@@ -30,6 +30,7 @@ from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.route.connect import checked_url, connect, locate, read_credentials
 from litclaw.reconcile.route.former import LostError, proxies_of, reach, url_of
 from litclaw.reconcile.route.unattended import Body, has_moved, route_of, session_of
+from litclaw.reconcile.route.unreadable import reachable_part
 
 
 async def finalize_route(context: Context, body: Mapping[str, Any]) -> float | None:
@@ -46,9 +47,8 @@ async def finalize_route(context: Context, body: Mapping[str, Any]) -> float | N
             connection.offer = replace(connection.offer, usable=False)
         if connection.keys_in_creation:
             return intervals.KEY_IN_CREATION
-    try:
-        route = LiteLLMRoute.model_validate(body)
-    except ValidationError:
+    route = _read(body)
+    if route is None:
         await remove_finalizer(context, body)  # nothing of it can be read, and its deletion must not hang
         return None
     late = seconds_waited(context, body) >= intervals.FINALIZER_LIMIT
@@ -71,6 +71,13 @@ async def finalize_route(context: Context, body: Mapping[str, Any]) -> float | N
         return intervals.FINALIZER_RETRY
     await remove_finalizer(context, body)
     return None
+
+
+def _read(body: Mapping[str, Any]) -> LiteLLMRoute | None:
+    try:
+        return LiteLLMRoute.model_validate(body)
+    except ValidationError:
+        return reachable_part(body)
 
 
 def _may_have_keys(context: Context, key: RouteKey, route: LiteLLMRoute, url: str) -> bool:

@@ -1,6 +1,7 @@
 """One reconcile of a LiteLLMRoute: deploy a managed proxy, observe what answers, and offer it to the agents."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +35,10 @@ from litclaw.reconcile.route.proxy_conditions import (
     require_usable,
 )
 from litclaw.reconcile.route.sweep import sweep, sweeps
+from litclaw.reconcile.route.unreadable import connect_unreadable
 from litclaw.render.route.service import service_url
+
+log = logging.getLogger(__name__)
 
 REQUIRED_CONDITIONS = (
     ConditionType.SECRETS_READY,
@@ -90,8 +94,9 @@ async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any])
         why = invalid_spec(error)
         context.fail_rotation(body["metadata"]["uid"], f"{why.reason}: {why.message}")
         await set_blocked(context, body, REQUIRED_CONDITIONS, why)
+        await _revoke_unreadable(context, key, body)
         context.routes_seen.add(key)
-        return None
+        return intervals.ROUTE_RESYNC
     if route.spec.external:
         await ensure_finalizer(context, body)
     conditions, requeue_after = Conditions(REQUIRED_CONDITIONS), intervals.ROUTE_RESYNC
@@ -103,8 +108,8 @@ async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any])
         return intervals.OBSERVE_LIMIT + intervals.ROUTE_BLOCKED  # the session enqueues the route before
     except Blocked as why:
         problem = why
-    unswept = await _sweep(context, key, route)
-    if problem := problem or unswept:
+    unswept = await _sweep(context, key)
+    if problem := problem or (blocked_by(unswept, route) if unswept else None):
         if problem.condition != ConditionType.MODELS_READY and not problem.serving:
             _withdraw_offer(context, key)
         if problem.stalled:
@@ -123,7 +128,20 @@ async def _reconcile(context: Context, key: RouteKey, cached: Mapping[str, Any])
     return requeue_after
 
 
-async def _sweep(context: Context, key: RouteKey, route: LiteLLMRoute) -> Blocked | None:
+async def _revoke_unreadable(context: Context, key: RouteKey, body: Mapping[str, Any]) -> None:
+    """Revoke keys at the proxy of a route whose spec can't be validated. Its agents learn what else has changed."""
+    try:
+        await connect_unreadable(context, key, body)
+    except Blocked as why:
+        log.info("%s/%s can't be read, nor its proxy be reached: %s", *key, why.message)
+    if error := await _sweep(context, key):
+        log.info("%s/%s can't be read, and keys aren't revoked at its proxy: %s", *key, error)
+    connection = context.routes.get(key)
+    allowed = (body.get("spec") or {}).get("allowedNamespaces")
+    context.enqueue_agents_if_changed(key, (allowed, connection.offer if connection else None))
+
+
+async def _sweep(context: Context, key: RouteKey) -> LiteLLMError | None:
     """Sweep the route's proxy, if it answers: a route that isn't ready for another reason revokes keys too.
 
     Returns:
@@ -137,7 +155,7 @@ async def _sweep(context: Context, key: RouteKey, route: LiteLLMRoute) -> Blocke
         except TimeoutError:
             return None  # the next pass goes on where this one has stopped
         except LiteLLMError as error:
-            return blocked_by(error, route)
+            return error
     return None
 
 
