@@ -29,9 +29,10 @@ from litclaw.reconcile.keys.due import created_at, is_older
 from litclaw.reconcile.keys.retire import ends_at, ends_later
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.reconcile.rotation.run import RotationRun
+from litclaw.reconcile.route.claims import names_route_of, route_of
 from litclaw.reconcile.route.master_key import is_master_key_older
 from litclaw.reconcile.route.sweep import sweeper
-from litclaw.reconcile.route.unattended import Unattended, route_of, unattended_keys
+from litclaw.reconcile.route.unattended import Unattended, unattended_keys
 
 _ROUGHLY = timedelta(seconds=30)
 
@@ -279,7 +280,7 @@ def _count_agent(
         (progress.unreachable if waits else progress.waiting)[uid] = request
         return
     others = [other for other in context.sessions() if other is not session]
-    old += [row for other in others for row in _left(other, uid, old, started)]
+    old += [row for other in others for row in _left(context, other, uid, old, started)]
     if not old and live.mark and live.mark.generation == 1:
         return  # its first key, created since the start: there was none to rotate
     progress.done.add(uid)
@@ -302,7 +303,7 @@ def _count_unattended(
         row = key.row
         if route is None or not is_older(context, row, started) or not _covers(context, rotation, session, key):
             continue
-        if key.agent is not None and grace > 0:
+        if key.agent is not None and (grace > 0 or not names_route_of(context, session, row)):
             continue
         if ends_later(session, row, grace):
             (progress.waiting if session.up_to_date else progress.unreachable)[row.token] = (ROUTE.kind, *route)
@@ -338,11 +339,13 @@ def _stays_valid(session: ProxySession | None, row: KeyRow, latest: datetime) ->
     return end > latest and not row.blocked and session is not None and row.token not in session.ends_moved_up
 
 
-def _left(session: ProxySession, uid: str, known: Sequence[KeyRow], started: datetime) -> Iterator[KeyRow]:
+def _left(
+    context: Context, session: ProxySession, uid: str, known: Sequence[KeyRow], started: datetime
+) -> Iterator[KeyRow]:
     """An agent's old keys at a proxy that it no longer uses."""
     tokens = {row.token for row in known}
     for row in session.table.of(uid):
-        if row.token not in tokens and created_at(row) < started:
+        if row.token not in tokens and created_at(row) < started and names_route_of(context, session, row):
             yield row
 
 

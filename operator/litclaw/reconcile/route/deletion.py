@@ -27,9 +27,10 @@ from litclaw.reconcile.core.finalizer import (
 )
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
+from litclaw.reconcile.route.claims import is_looked_after, route_of, session_of
 from litclaw.reconcile.route.connect import checked_url, connect, locate, read_credentials
 from litclaw.reconcile.route.former import LostError, proxies_of, reach, url_of
-from litclaw.reconcile.route.unattended import Body, has_moved, route_of, session_of
+from litclaw.reconcile.route.unattended import Body, has_moved
 
 
 async def finalize_route(context: Context, body: Mapping[str, Any]) -> float | None:
@@ -134,11 +135,10 @@ def _is_of(context: Context, key: RouteKey, session: ProxySession, row: KeyRow, 
     named = route_key_of(agent)
     if named == key:
         return True
-    home = session_of(context, agent)
-    if home is session or (home and home.table.get(row.token)):
-        return False  # it is looked after there
+    if is_looked_after(context, agent, session, row):
+        return False
     # Without a mark, a route that exists and isn't known yet may be the one.
-    exists = home is not None or context.cache.get(ROUTE.kind, *named) is None
+    exists = session_of(context, agent) is not None or context.cache.get(ROUTE.kind, *named) is None
     return own == key or (own is None and exists and context.routes_at(session) in ([], [key]))
 
 
