@@ -27,9 +27,10 @@ from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.core.status import dump, invalid_spec, write_status
 from litclaw.reconcile.keys.due import created_at, is_older
 from litclaw.reconcile.keys.retire import ends_at, ends_later
-from litclaw.reconcile.proxy.session import ProxySession
+from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.rotation.run import RotationRun
-from litclaw.reconcile.route.claims import names_route_of, route_of
+from litclaw.reconcile.route.claims import is_looked_after, names_route_of, route_of
 from litclaw.reconcile.route.master_key import is_master_key_older
 from litclaw.reconcile.route.sweep import sweeper
 from litclaw.reconcile.route.unattended import Unattended, unattended_keys
@@ -243,14 +244,22 @@ def _routes(context: Context, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[
 
 
 def _agents(context: Context, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[str, Any]]:
-    ref = rotation.spec.route_ref
+    ref = (rotation.spec.route_ref.namespace, rotation.spec.route_ref.name) if rotation.spec.route_ref else None
+    connection = context.routes.get(ref) if ref else None
     for body in sorted(context.cache.all(AGENT.kind), key=_name):
         meta = body["metadata"]
-        if ref is not None and route_key_of(body) != (ref.namespace, ref.name):
+        if ref and route_key_of(body) != ref and not (connection and _has_key_of(context, body, ref, connection)):
             continue
         covered = _matches(rotation.spec.selector, body) and _in_namespaces(context, rotation, meta["namespace"])
         if covered and not is_deleting(body):
             yield body
+
+
+def _has_key_of(context: Context, agent: Mapping[str, Any], route: RouteKey, connection: Connection) -> bool:
+    """True if an agent that names another route to the proxy has a key by this one, such as while the other doesn't accept it."""
+    session = connection.session
+    own = (row for row in session.table.of(agent["metadata"]["uid"]) if route_of(row) == route)
+    return any(is_looked_after(context, agent, session, row) for row in own)
 
 
 def _name(body: Mapping[str, Any]) -> tuple[str, str]:
