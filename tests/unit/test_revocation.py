@@ -884,6 +884,31 @@ async def test_a_leaked_key_whose_proxy_was_away_is_replaced(world: World) -> No
     assert not world.works(key)
 
 
+async def test_an_error_in_the_agent_does_not_keep_a_key_of_the_route_that_it_no_longer_names(world: World) -> None:
+    """Both routes lead to one proxy."""
+    world.put(external("open", A))
+    await world.settle(1)
+    key = world.value()
+    moved(world, "open", models=["unknown"])
+    await world.settle(1)
+    world.put(rotation_body(routeRef={"name": "r", "namespace": "n"}))
+    await world.settle(3)
+    assert not world.works(key)
+    assert world.status(ROTATION.kind, "leak")["failures"][0]["agent"] == "n/a"
+
+
+async def test_a_rotation_of_one_route_leaves_an_agent_alone_that_has_its_key_by_another_to_the_same_proxy(
+    world: World,
+) -> None:
+    world.put(external("open", A))
+    moved(world, "open")
+    await world.settle(2)
+    key = world.value()
+    world.put(rotation_body(routeRef={"name": "r", "namespace": "n"}))
+    await world.settle(3)
+    assert world.works(key) and world.status(ROTATION.kind, "leak")["phase"] == "Completed"
+
+
 @pytest.mark.parametrize(
     "forged",
     [

@@ -1,5 +1,6 @@
 """The deletion of an agent: its keys end before it does, or stay with their Secret if its deletion policy is Retain."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ from litclaw.api.agent import OpenClawAgent
 from litclaw.kube.objects import forbids_retain, is_deleting
 from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
 from litclaw.litellm.errors import LiteLLMError
-from litclaw.reconcile.agent.revoke import keys_everywhere
+from litclaw.reconcile.agent.revoke import keys_by_proxy
 from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.conditions import Blocked
 from litclaw.reconcile.core.finalizer import remove_finalizer, remove_finalizer_when_late
 from litclaw.reconcile.core.owned_objects import get_live
@@ -53,14 +55,18 @@ def _may_retain(context: Context, agent: OpenClawAgent) -> bool:
 
 
 async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[str, Any], *, retain: bool) -> bool:
-    """End or retain the agent's keys, those at a proxy that it has left among them; False if a proxy doesn't do it."""
+    """End or retain the agent's keys, those at a proxy that it has left among them; False if its proxy doesn't do it.
+
+    Another proxy isn't waited for, unless a key there is to be retained: its sweep ends the keys of deleted agents. It may list
+    keys with the agent's uid that never were the agent's.
+    """
     connection = context.routes.get(agent.route_key)
     home = connection.session if connection else None
     has_route = context.cache.get(ROUTE.kind, *agent.route_key) is not None
     elsewhere: dict[ProxySession, list[str]] = {}
-    for session, row in keys_everywhere(context, body):
+    for session, rows in keys_by_proxy(context, body):
         if session is not home:
-            elsewhere.setdefault(session, []).append(row.token)
+            elsewhere[session] = [row.token for row in rows]
     held = await _held_token(context, agent) if retain else ""
     done = True
     if held and (has_route or any(held in tokens for tokens in elsewhere.values())):
@@ -71,8 +77,11 @@ async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[s
         done &= not had_key or (connection is not None and connection.usable)
         if had_key and done and home:
             done = await _is_done(context, agent, home, retain=retain)
+    at_home = home is not None and home.table.get(held) is not None
     for session, tokens in elsewhere.items():
-        done &= await _is_done(context, agent, session, retain=held in tokens)
+        retains = held in tokens
+        ended = await _is_done(context, agent, session, retain=retains, limit=intervals.SWEEP_LIMIT)
+        done &= ended or at_home or not retains
     return done
 
 
@@ -90,10 +99,13 @@ async def _is_detached(context: Context, agent: OpenClawAgent) -> bool:
     return True
 
 
-async def _is_done(context: Context, agent: OpenClawAgent, session: ProxySession, *, retain: bool) -> bool:
+async def _is_done(
+    context: Context, agent: OpenClawAgent, session: ProxySession, *, retain: bool, limit: float | None = None
+) -> bool:
     try:
-        await (retain_keys if retain else _end_all)(context, agent, session)
-    except (LiteLLMError, Blocked):
+        async with asyncio.timeout(limit):
+            await (retain_keys if retain else _end_all)(context, agent, session)
+    except (LiteLLMError, Blocked, TimeoutError):
         return False
     return True
 

@@ -99,10 +99,11 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
     found = AgentPass()
     retry: float | None = None
     try:
-        retry = await _block_revoked(context, agent, body, conditions)  # before anything that might fail
+        retry, left = await _block_revoked(context, agent, body, conditions)  # before anything that might fail
         await _converge(context, agent, body, conditions, found)
-        _set_ready(agent, conditions)
+        _set_ready(agent, conditions, left)
         requeue_after = _requeue_after(context, agent, found)
+        requeue_after = min(requeue_after, retry or requeue_after)
     except Blocked as why:
         if why.stalled and found.row is None:
             context.fail_rotation(agent.metadata.uid, f"{why.reason}: {why.message}")
@@ -125,25 +126,27 @@ async def _reconcile(context: Context, cached: Mapping[str, Any]) -> float | Non
 
 async def _block_revoked(
     context: Context, agent: OpenClawAgent, body: Mapping[str, Any], conditions: Conditions
-) -> float | None:
+) -> tuple[float | None, str]:
     """Block the keys of an agent that is suspended, or that its route no longer allows.
 
     Returns:
-        Seconds after which to retry, or None.
+        Seconds after which to retry, or None; and which other proxy doesn't do it, empty if none.
 
     Raises:
-        Blocked: the agent is suspended, and a proxy doesn't do it.
+        Blocked: the agent is suspended, and its proxy doesn't do it.
     """
+    left = ""
     try:
-        if await block_revoked_keys(context, body) == BlockReason.NOT_ALLOWED:
+        why, left = await block_revoked_keys(context, body)
+        if why == BlockReason.NOT_ALLOWED:
             message = "The key is blocked, because the route doesn't allow the namespace."
             conditions.set_false(ConditionType.KEY_READY, "NotAllowed", message)
-    except Blocked as why:
+    except Blocked as error:
         if agent.spec.suspend:
             raise
-        conditions.set_false(ConditionType.KEY_READY, why.reason, why.message)
-        return why.retry
-    return None
+        conditions.set_false(ConditionType.KEY_READY, error.reason, error.message)
+        return error.retry, left
+    return (intervals.PROXY_RETRY if left else None), left
 
 
 async def _revoke(context: Context, body: Mapping[str, Any]) -> float | None:
@@ -174,10 +177,10 @@ def _requeue_after(context: Context, agent: OpenClawAgent, found: AgentPass) -> 
     return max(1.0, min(times))
 
 
-def _set_ready(agent: OpenClawAgent, conditions: Conditions) -> None:
+def _set_ready(agent: OpenClawAgent, conditions: Conditions, left: str) -> None:
     if agent.spec.suspend:
         message = "The agent is suspended: its key is blocked, and its gateway is scaled to zero."
-        conditions.set_ready(message, "Suspended")
+        conditions.set_ready(f"{message} {left}".rstrip(), "Suspended")
     else:
         conditions.set_ready("The key and the configuration are in place.")
 

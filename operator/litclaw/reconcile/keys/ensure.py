@@ -27,13 +27,14 @@ from litclaw.reconcile.core.owned_objects import apply, check_ours
 from litclaw.reconcile.core.secret_values import values
 from litclaw.reconcile.keys.alias import keep_alias
 from litclaw.reconcile.keys.delete import delete_keys
-from litclaw.reconcile.keys.due import rotation_due, runs_for
+from litclaw.reconcile.keys.due import rotation_due, rotation_policy, runs_for
 from litclaw.reconcile.keys.limits import lower_limits
 from litclaw.reconcile.keys.mint import PLACEHOLDER, Replacing, mint
 from litclaw.reconcile.keys.period import reset_budget_if_due
 from litclaw.reconcile.keys.retain import adopt_retained_keys, is_retained_secret, wanted_mark
 from litclaw.reconcile.keys.retire import MOST_OLD, ends_at, key_gone, retire_old_keys
 from litclaw.reconcile.proxy.connection import Access
+from litclaw.reconcile.proxy.one_proxy import is_one_proxy
 from litclaw.reconcile.proxy.session import ProxySession
 from litclaw.render.agent.secret import VIRTUAL_KEY, agent_secret
 from litclaw.render.metadata import Manifest, sealed
@@ -99,6 +100,9 @@ async def _find(
             await _end_undelivered(agent, session)
             raise
     row = await _delivered(context, agent, session, live)
+    if row and _is_for_this_proxy(context, agent, session, live) is False:
+        # Whoever runs this proxy can list the key of another one. Until the agent has a key of its own here, that one stays.
+        return row, rotation_policy(agent, access.offer.key_defaults).grace
     if row is None or not access.connection.usable or len(session.table.of(agent.metadata.uid)) > MOST_OLD:
         return row, None
     return row, rotation_due(context, agent, access.offer.key_defaults, row)
@@ -150,15 +154,29 @@ def blocked_by(error: LiteLLMError, agent: OpenClawAgent) -> Blocked:
     return Blocked(ConditionType.KEY_READY, "ProxyUnavailable", message, stalled=False, retry=intervals.PROXY_RETRY)
 
 
+def _is_for_this_proxy(
+    context: Context, agent: OpenClawAgent, session: ProxySession, live: Mapping[str, Any] | None
+) -> bool | None:
+    """True if the key that the Secret holds was delivered for the proxy, by this URL or another; False: for another proxy.
+
+    None: for a URL that no session of this process has.
+    """
+    url = ((live or {}).get("data") or {}).get(names.BASE_URL)
+    if url in (None, fingerprint(session.url)) or agent.status.base_url == session.url:
+        return True  # or somebody has changed the URL in the Secret
+    known = [other for other in context.sessions() if fingerprint(other.url) == url]
+    return any(is_one_proxy(session, other) for other in known) if known else None
+
+
 async def _delivered(
     context: Context, agent: OpenClawAgent, session: ProxySession, live: Mapping[str, Any] | None
 ) -> KeyRow | None:
-    """The key that the Secret holds, if it is the agent's own and live."""
+    """The key that the Secret holds, if it is the agent's own and live. Only its own proxy is asked for it."""
     token = ((live or {}).get("data") or {}).get(names.API_KEY)
     if token is None:
         return None
     row = session.table.get(token)
-    if row is None:
+    if row is None and _is_for_this_proxy(context, agent, session, live):
         row = await session.client.key(token)
         if row:
             session.table.put(row)
@@ -253,7 +271,9 @@ async def _rename_secret(context: Context, agent: OpenClawAgent, session: ProxyS
         owner = owner_of(former["metadata"]) if former else None
         if owner is None or owner.uid != agent.metadata.uid:
             continue
-        row = await _delivered(context, agent, session, former)
+        row = None
+        if _is_for_this_proxy(context, agent, session, former) is not False:
+            row = await _delivered(context, agent, session, former)
         value = (await values(context, agent.metadata.namespace, name) or {}).get(names.API_KEY)
         if row and value and fingerprint(value.get_secret_value()) == row.token:
             manifest = agent_secret(agent, key=value.get_secret_value(), token=row.token, base_url=session.url)

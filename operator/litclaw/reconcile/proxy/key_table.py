@@ -1,6 +1,5 @@
 """This cluster's keys at one proxy, read a hundred a call, and updated by our own calls in between."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -24,7 +23,7 @@ class KeyTable:
     Attributes:
         complete: True if all keys have been read at least once.
         read_began: when the last complete read began, by `monotonic`; None: there was none.
-        last_shown: when the proxy showed a key in a read of all, by the event loop's clock.
+        last_shown: when the proxy showed a key in a read of all, by the event loop's clock, `time.monotonic`.
     """
 
     def __init__(self, cluster: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -154,10 +153,9 @@ class KeyTable:
         seen: dict[str, KeyRow] = {}
         keep = room.offer if room else lambda row: seen.update({row.token: row})
         listed: set[str] = set()  # of those that are known
-        clock = asyncio.get_running_loop().time
         try:
             async for row in client.list_keys():
-                self.last_shown = clock()
+                self.last_shown = time.monotonic()
                 if row.mark and row.mark.cluster == self._cluster:
                     if row.token in self._rows:
                         listed.add(row.token)
@@ -166,7 +164,7 @@ class KeyTable:
             for token in self._rows.keys() - listed - touched.keys():
                 if found := await client.key(token):
                     keep(found)
-                self.last_shown = clock()
+                self.last_shown = time.monotonic()
         finally:
             self._touched = [each for each in self._touched if each is not touched]
         if room:

@@ -27,11 +27,13 @@ from litclaw.reconcile.core.queue import Request
 from litclaw.reconcile.core.status import dump, invalid_spec, write_status
 from litclaw.reconcile.keys.due import created_at, is_older
 from litclaw.reconcile.keys.retire import ends_at, ends_later
-from litclaw.reconcile.proxy.session import ProxySession
+from litclaw.reconcile.proxy.connection import Connection
+from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.rotation.run import RotationRun
+from litclaw.reconcile.route.claims import is_looked_after, names_route_of, route_of
 from litclaw.reconcile.route.master_key import is_master_key_older
 from litclaw.reconcile.route.sweep import sweeper
-from litclaw.reconcile.route.unattended import Unattended, route_of, unattended_keys
+from litclaw.reconcile.route.unattended import Unattended, unattended_keys
 
 _ROUGHLY = timedelta(seconds=30)
 
@@ -247,14 +249,22 @@ def _routes(context: Context, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[
 
 
 def _agents(context: Context, rotation: LiteLLMKeyRotation) -> Iterator[Mapping[str, Any]]:
-    ref = rotation.spec.route_ref
+    ref = (rotation.spec.route_ref.namespace, rotation.spec.route_ref.name) if rotation.spec.route_ref else None
+    connection = context.routes.get(ref) if ref else None
     for body in sorted(context.cache.all(AGENT.kind), key=_name):
         meta = body["metadata"]
-        if ref is not None and route_key_of(body) != (ref.namespace, ref.name):
+        if ref and route_key_of(body) != ref and not (connection and _has_key_of(context, body, ref, connection)):
             continue
         covered = _matches(rotation.spec.selector, body) and _in_namespaces(context, rotation, meta["namespace"])
         if covered and not is_deleting(body):
             yield body
+
+
+def _has_key_of(context: Context, agent: Mapping[str, Any], route: RouteKey, connection: Connection) -> bool:
+    """True if an agent that names another route to the proxy has a key by this one, such as while the other doesn't accept it."""
+    session = connection.session
+    own = (row for row in session.table.of(agent["metadata"]["uid"]) if route_of(row) == route)
+    return any(is_looked_after(context, agent, session, row) for row in own)
 
 
 def _name(body: Mapping[str, Any]) -> tuple[str, str]:
@@ -286,7 +296,7 @@ def _count_agent(
             progress.answering.add(uid)
         return
     others = [other for other in context.sessions() if other is not session]
-    old += [row for other in others for row in _left(other, uid, old, started)]
+    old += [row for other in others for row in _left(context, other, uid, old, started)]
     if not old and live.mark and live.mark.generation == 1:
         return  # its first key, created since the start: there was none to rotate
     progress.done.add(uid)
@@ -309,7 +319,7 @@ def _count_unattended(
         row = key.row
         if route is None or not is_older(context, row, started) or not _covers(context, rotation, session, key):
             continue
-        if key.agent is not None and grace > 0:
+        if key.agent is not None and (grace > 0 or not names_route_of(context, session, row)):
             continue
         if ends_later(session, row, grace):
             (progress.waiting if session.up_to_date else progress.unreachable)[row.token] = (ROUTE.kind, *route)
@@ -345,11 +355,13 @@ def _stays_valid(session: ProxySession | None, row: KeyRow, latest: datetime) ->
     return end > latest and not row.blocked and session is not None and row.token not in session.ends_moved_up
 
 
-def _left(session: ProxySession, uid: str, known: Sequence[KeyRow], started: datetime) -> Iterator[KeyRow]:
+def _left(
+    context: Context, session: ProxySession, uid: str, known: Sequence[KeyRow], started: datetime
+) -> Iterator[KeyRow]:
     """An agent's old keys at a proxy that it no longer uses."""
     tokens = {row.token for row in known}
     for row in session.table.of(uid):
-        if row.token not in tokens and created_at(row) < started:
+        if row.token not in tokens and created_at(row) < started and names_route_of(context, session, row):
             yield row
 
 

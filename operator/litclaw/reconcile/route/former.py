@@ -28,11 +28,12 @@ from litclaw.reconcile.core.conditions import Blocked, timestamp
 from litclaw.reconcile.core.events import emit_event
 from litclaw.reconcile.core.status import write_status
 from litclaw.reconcile.keys.delete import delete_keys
+from litclaw.reconcile.proxy.one_proxy import is_one_proxy
 from litclaw.reconcile.proxy.session import Credentials, ProxySession, RouteKey
+from litclaw.reconcile.route.claims import route_of, session_of
 from litclaw.reconcile.route.connect import checked_url, locate, read_credentials
 from litclaw.reconcile.route.secrets import weakness
 from litclaw.reconcile.route.sweep import sweep, sweeper
-from litclaw.reconcile.route.unattended import route_of, session_of
 
 Proxies = tuple[KnownProxy, ...]
 
@@ -174,11 +175,16 @@ async def _pass(context: Context, key: RouteKey, session: ProxySession, left_for
     arrived = current is not None and current.usable and current.session.up_to_date
     rows = keys_left(context, key, session)
     known = context.agents()
-    ending = [row for row in rows if arrived and (late or _is_retained(row, known))]
+    listed = {row.token for row in rows if current and current.session.table.get(row.token)}
+    ending = [row for row in rows if arrived and row.token not in listed and (late or _is_retained(row, known))]
     if ending:
         living = set() if late else await context.living_agents()
         await delete_keys(session, [row.token for row in ending if row.mark and row.mark.agent not in living])
         rows = keys_left(context, key, session)
+    if rows and all(row.token in listed for row in rows):
+        return (
+            "The current proxy lists the keys that are left there, too. It may be the same one with another master key."
+        )
     if rows:
         return "Keys are left there: their agents have no key at the current proxy yet."
     began = session.table.read_began
@@ -189,7 +195,7 @@ async def _pass(context: Context, key: RouteKey, session: ProxySession, left_for
 def keys_left(context: Context, key: RouteKey, session: ProxySession) -> list[KeyRow]:
     """The keys that are a route's own at a proxy that it has left, unless it is the current one by another name."""
     current = context.routes.get(key)
-    same = current.session.table if current else None
+    same = current.session.table if current and is_one_proxy(current.session, session) else None
     agents = context.agents()
     found = []
     for uid in session.table.agents():

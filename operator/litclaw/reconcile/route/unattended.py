@@ -29,6 +29,7 @@ from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.due import UNKNOWN_CREATION, created_at, is_older, runs_for
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
 from litclaw.reconcile.route.allowed_namespaces import allows_namespace
+from litclaw.reconcile.route.claims import is_looked_after, route_of, session_of
 
 Body = Mapping[str, Any]
 
@@ -75,22 +76,9 @@ def unattended_keys(context: Context, session: ProxySession) -> Iterator[Unatten
         if agent is None:
             rows = session.table.of(uid)
             yield from (Unattended(row, None) for row in rows if row.mark and context.serves(row.mark.namespace))
-        elif not is_deleting(agent) and (home := session_of(context, agent)) is not session:
-            # One proxy may have two URLs: what the agent's own session knows is looked after there.
-            rows = [row for row in session.table.of(uid) if home is None or home.table.get(row.token) is None]
-            yield from (Unattended(row, agent) for row in rows)
-
-
-def session_of(context: Context, agent: Body) -> ProxySession | None:
-    """The session of the route that an agent names."""
-    connection = context.routes.get(route_key_of(agent))
-    return connection.session if connection else None
-
-
-def route_of(row: KeyRow) -> RouteKey | None:
-    """The route by which a key was created; None: its mark is older than that field."""
-    namespace, _, name = (row.mark.route if row.mark else "").partition("/")
-    return (namespace, name) if name else None
+        elif not is_deleting(agent) and session_of(context, agent) is not session:
+            rows = session.table.of(uid)
+            yield from (Unattended(row, agent) for row in rows if not is_looked_after(context, agent, session, row))
 
 
 async def has_moved(context: Context, agent: Body, session: ProxySession) -> bool:
