@@ -139,6 +139,25 @@ async def test_an_agent_whose_move_the_cache_has_not_shown_yet_keeps_its_key_unt
     assert scene.proxy.rows == {} and gone(scene)
 
 
+async def test_an_agent_whose_move_the_cache_shows_while_the_agents_are_listed_keeps_its_key_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = deleting(route_body("other", "o"))
+    row = scene.know(key_of_agent(KEY, route="n/r"))
+    await scene.read()
+    moved = agent_body(route="other", resourceVersion="2", status={"key": {"hash": "12345678"}})
+    scene.kube.objects["OpenClawAgent", "n", "a"] = moved
+    listed = scene.kube.metadata
+
+    async def event_comes_meanwhile(*given: Any) -> list[Body]:
+        scene.cache.store(moved)
+        return await listed(*given)
+
+    monkeypatch.setattr(scene.kube, "metadata", event_comes_meanwhile)
+    assert await finalize_route(scene.context, deleted()) == intervals.FINALIZER_RETRY
+    assert row.token in scene.proxy.rows and not gone(scene)
+
+
 async def test_keys_that_another_route_has_created_at_the_proxy_stay() -> None:
     """A proxy with two URLs: the other route has a session of its own, or isn't connected yet."""
     scene = Scene(deleted(), route_body("other", "o"), agent_body(route="other"))

@@ -27,9 +27,10 @@ from litclaw.reconcile.core.finalizer import (
 )
 from litclaw.reconcile.keys.delete import delete_keys
 from litclaw.reconcile.proxy.session import ProxySession, RouteKey
+from litclaw.reconcile.route.claims import is_looked_after, route_of, session_of
 from litclaw.reconcile.route.connect import checked_url, connect, locate, read_credentials
 from litclaw.reconcile.route.former import LostError, proxies_of, reach, url_of
-from litclaw.reconcile.route.unattended import Body, has_moved, route_of, session_of
+from litclaw.reconcile.route.unattended import Body, has_moved
 from litclaw.reconcile.route.unreadable import reachable_part
 
 
@@ -118,6 +119,8 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
             living_keys[uid] = [row.token for row in rows]
     # Who has moved the agent and deleted the route in one commit doesn't know which watch is faster.
     changed = await context.changed_agents() if living_keys and not late else set()
+    if not late:
+        changed |= _moved_meanwhile(context, agents)
     for uid, tokens in living_keys.items():
         waits = waits or uid in changed
         ending += tokens if uid not in changed else []
@@ -132,6 +135,15 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
     return waits
 
 
+def _moved_meanwhile(context: Context, before: Mapping[str, Body]) -> set[str]:
+    """The uids of the agents that name another route than before. Their events may have come while the agents were listed."""
+    return {
+        uid
+        for uid, agent in context.agents().items()
+        if uid in before and route_key_of(agent) != route_key_of(before[uid])
+    }
+
+
 def _is_of(context: Context, key: RouteKey, session: ProxySession, row: KeyRow, agent: Body | None) -> bool:
     """True if a key ends with the route."""
     own = route_of(row)
@@ -142,11 +154,10 @@ def _is_of(context: Context, key: RouteKey, session: ProxySession, row: KeyRow, 
     named = route_key_of(agent)
     if named == key:
         return True
-    home = session_of(context, agent)
-    if home is session or (home and home.table.get(row.token)):
-        return False  # it is looked after there
+    if is_looked_after(context, agent, session, row):
+        return False
     # Without a mark, a route that exists and isn't known yet may be the one.
-    exists = home is not None or context.cache.get(ROUTE.kind, *named) is None
+    exists = session_of(context, agent) is not None or context.cache.get(ROUTE.kind, *named) is None
     return own == key or (own is None and exists and context.routes_at(session) in ([], [key]))
 
 
