@@ -35,18 +35,23 @@ async def stable(stage: Stage, names: Collection[str]) -> dict[str, Object]:
     loop = asyncio.get_running_loop()
     end = loop.time() + _RECORD_SECONDS
     last: dict[str, Object] = {}
+    restless: list[str] = []
     since, reads = loop.time(), Counter(stage.world.table_reads)
     while loop.time() < end:
         snapshot = await stage.snapshot()
         states = {name: seen(snapshot, name) for name in names}
-        if states != last or not all(is_handled(snapshot, name) for name in names):
-            last, since, reads = states, loop.time(), Counter(stage.world.table_reads)
+        if moving := [name for name in names if states[name] != last.get(name) or not is_handled(snapshot, name)]:
+            restless, last, since, reads = moving, states, loop.time(), Counter(stage.world.table_reads)
         tenants = [tenant for name in names for tenant in tenants_of(snapshot, name)]
         read_again = all(stage.world.table_reads[each] >= reads[each] + _TABLE_READS for each in tenants)
         if read_again and loop.time() >= since + _STABLE_SECONDS:
             return last
         await asyncio.sleep(POLL_SECONDS)
-    raise AssertionError(f"the stories without a fault don't come to rest within {_RECORD_SECONDS:.0f} s")
+    seconds = loop.time() - since
+    raise AssertionError(
+        f"the stories without a fault don't come to rest within {_RECORD_SECONDS:.0f} s: nothing has changed for {seconds:.0f} s, "
+        f"before that {', '.join(restless)}; reads of keys: {dict(stage.world.table_reads)}, before {dict(reads)}"
+    )
 
 
 def is_handled(snapshot: Snapshot, case: str) -> bool:
