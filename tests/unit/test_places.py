@@ -87,6 +87,19 @@ async def test_who_is_slow_now_and_then_counts_as_slow() -> None:
     assert room.inside == ["other", "mine"]
 
 
+async def test_who_was_slow_does_not_count_as_quick_because_time_has_passed() -> None:
+    room = Room()
+    await room.visit("good", 0.1)
+    slow = [f"slow-{number}" for number in range(12)]
+    for name in slow:
+        await room.visit(name, 9.5)
+    room.now += 301
+    await room.come(*slow)
+    await room.come("good")
+    assert "good" in room.inside
+    await room.leave("good", *slow)
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "_MOST_REMEMBERED", 10)
     room = Room()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from litclaw.kube.cache import fingerprint
 from litclaw.kube.errors import KubeError, UnavailableError
 from litclaw.kube.objects import condition_of
 from litclaw.kube.resources import AGENT, DEPLOYMENT, ROTATION, ROUTE
@@ -22,6 +23,7 @@ from litclaw.reconcile.agent.reconcile import reconcile_agent
 from litclaw.reconcile.context import Context
 from litclaw.reconcile.core import intervals
 from litclaw.reconcile.rotation.reconcile import reconcile_rotation
+from litclaw.reconcile.rotation.run import LONG
 from litclaw.reconcile.route.reconcile import reconcile_route
 from pydantic import SecretStr
 
@@ -34,6 +36,14 @@ MASTER_KEYS = [f"sk-{name}-0123456789abcdefghijklmnopqrstuv" for name in ("first
 LONG_MASTER, ANOTHER = MASTER_KEYS
 
 
+class TickingClock(Clock):
+    """Each look takes a microsecond, as at a real clock: no two things happen at the same moment."""
+
+    def monotonic(self) -> float:
+        self._passed += 1e-6
+        return super().monotonic()
+
+
 class World:
     """Some proxies and a cluster, and an operator that may be killed.
 
@@ -43,7 +53,7 @@ class World:
     """
 
     def __init__(self, *, kills: bool) -> None:
-        self.clock = Clock()
+        self.clock = TickingClock()
         self.kube = FakeKube(namespace_body("n"), namespace_body("m"), master_key_body(LONG_MASTER))
         self.away: set[str] = set()
         self.bearers: dict[str, set[str]] = {}
@@ -882,6 +892,53 @@ async def test_a_leaked_key_whose_proxy_was_away_is_replaced(world: World) -> No
     assert world.value() != key
     await world.settle(3)
     assert not world.works(key)
+
+
+@pytest.mark.parametrize("queued", [1, LONG + 10])
+async def test_a_leaked_key_whose_successor_is_not_accepted_yet_stays_until_pods_have_that(
+    world: World, monkeypatch: pytest.MonkeyPatch, queued: float
+) -> None:
+    async def not_yet(*_: object) -> bool:
+        return False
+
+    world.kills = False
+    key = world.value()
+    world.put(rotation_body())
+    await rotates_until_its_turn(world)
+    assert world.context.runs["leak"].in_progress == 1
+    world.clock.pass_(queued)  # the queue is long, such as after a restart
+    await world.context.routes["n", "r"].session.read_keys()
+    await rotates_until_its_turn(world)
+    monkeypatch.setattr("litclaw.litellm.client.LiteLLM.accepts", not_yet)
+    await reconcile_agent(world.context, "n", "a")
+    assert world.value() != key and world.works(key)
+
+
+async def rotates_until_its_turn(world: World) -> None:
+    """Passes of the rotation until the agent's turn has begun."""
+    for _ in range(2):
+        if run := world.context.runs.get("leak"):
+            run.next_pass = 0.0
+        await reconcile_rotation(world.context, "leak")
+
+
+async def test_a_retained_key_stays_though_another_url_of_its_proxy_still_lists_an_old_one(world: World) -> None:
+    world.kills = False
+    world.fakes[B] = world.fakes[A]
+    world.put(agent_body("b", "v", routeRef={"name": "r", "namespace": "n"}, **RETAINED))
+    await world.settle(2, seconds=1)
+    world.put(rotation_body("1s"))
+    await world.settle(2, seconds=1)
+    key = world.value("b")
+    home, other = (world.context.routes["n", name].session for name in ("r", "s"))
+    for session in (home, other):
+        await session.read_keys()
+    [old] = [row.token for row in home.table.of("v") if row.token != fingerprint(key.get_secret_value())]
+    await home.client.delete_keys([old])
+    home.table.drop([old])
+    world.delete(AGENT.kind, "b")
+    await reconcile_agent(world.context, "n", "b")
+    assert other.table.get(old) is None and world.works(key)
 
 
 async def test_an_error_in_the_agent_does_not_keep_a_key_of_the_route_that_it_no_longer_names(world: World) -> None:

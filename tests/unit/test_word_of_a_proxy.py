@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from .handled import Request, answer
 from .scenes import Body, agent_body, master_key_body, route_body
-from .test_revocation import ANOTHER, A, B, World, external, rotation_body
+from .test_revocation import ANOTHER, RETAINED, A, B, World, external, rotation_body
 
 EVIL = {"name": "evil", "namespace": "m"}
 COMPANYS = {"name": "r", "namespace": "n"}
@@ -281,3 +281,28 @@ async def test_a_former_proxy_is_left_though_the_current_one_lists_its_keys(worl
     world.put(with_master_key("r", B))
     await world.settle(5)
     assert not world.works(key) and world.works(world.value("b", "m"), B)
+
+
+async def test_a_key_that_an_agent_retains_stays_at_both_urls(world: World) -> None:
+    """It is deleted while its old key is in the grace period, which the other route's session looks after."""
+    is_one(world)
+    world.put(agent_body("b", "v", namespace="m", routeRef=COMPANYS, **RETAINED))
+    await world.settle(2)
+    moves(world, **RETAINED)
+    await settles_with_a_key(world, 2)
+    key = world.value("b", "m")
+    assert len(world.fakes[A].rows) == 2, "the old one is in its grace period"
+    world.delete(AGENT.kind, "b", "m")
+    await world.settle(3, seconds=5)
+    assert (AGENT.kind, "m", "b") not in world.kube.objects
+    assert world.works(key)
+
+
+async def test_a_leaked_key_is_replaced_first_though_the_former_url_lists_it_too(world: World) -> None:
+    is_one(world)
+    world.kills = False
+    world.put(with_master_key("r", B))
+    key = await settles_with_a_key(world, 4)
+    world.put(rotation_body())
+    await settles_with_a_key(world, 1)
+    assert world.works(key), "its pods have the new one in up to 90 s"

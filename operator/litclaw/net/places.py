@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 _SLOW_FOR = 300.0
 _MOST_REMEMBERED = 1_000
+_QUICK = float("-inf")
 
 
 class Places:
@@ -42,12 +43,17 @@ class Places:
 
     def _needed(self, name: str) -> list[asyncio.Semaphore]:
         until = self._slow_until.get(name)
-        if until is None:
-            return [self._for_unknown, self._for_all]
-        return [self._for_slow, self._for_unknown, self._for_all] if self._clock() < until else [self._for_all]
+        if until == _QUICK:
+            return [self._for_all]
+        slow = until is not None and self._clock() < until
+        return [self._for_slow, self._for_unknown, self._for_all] if slow else [self._for_unknown, self._for_all]
 
     def _note(self, name: str, seconds: float) -> None:
-        until = self._clock() + _SLOW_FOR if seconds > self._slow else self._slow_until.get(name, 0.0)
+        now, until = self._clock(), self._slow_until.get(name, _QUICK)
+        if seconds > self._slow:
+            until = now + _SLOW_FOR
+        elif until <= now:
+            until = _QUICK
         self._slow_until[name] = until
         self._slow_until.move_to_end(name)
         while len(self._slow_until) > _MOST_REMEMBERED:

@@ -1,7 +1,7 @@
 """The deletion of an agent: its keys end before it does, or stay with their Secret if its deletion policy is Retain."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -80,7 +80,7 @@ async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[s
     at_home = home is not None and home.table.get(held) is not None
     for session, tokens in elsewhere.items():
         retains = held in tokens
-        ended = await _is_done(context, agent, session, retain=retains, limit=intervals.SWEEP_LIMIT)
+        ended = await _is_done(context, agent, session, retain=retains, only=tokens, limit=intervals.SWEEP_LIMIT)
         done &= ended or at_home or not retains
     return done
 
@@ -100,11 +100,22 @@ async def _is_detached(context: Context, agent: OpenClawAgent) -> bool:
 
 
 async def _is_done(
-    context: Context, agent: OpenClawAgent, session: ProxySession, *, retain: bool, limit: float | None = None
+    context: Context,
+    agent: OpenClawAgent,
+    session: ProxySession,
+    *,
+    retain: bool,
+    only: Sequence[str] | None = None,
+    limit: float | None = None,
 ) -> bool:
     try:
         async with asyncio.timeout(limit):
-            await (retain_keys if retain else _end_all)(context, agent, session)
+            if retain:
+                await retain_keys(context, agent, session)
+            elif only is not None:  # the others that it lists are looked after at home, which may have retained them
+                await delete_keys(session, only)
+            else:
+                await _end_all(context, agent, session)
     except (LiteLLMError, Blocked, TimeoutError):
         return False
     return True

@@ -120,14 +120,14 @@ async def end_leaked_keys(context: Context, body: AgentBody) -> float | None:
     home = session_of(context, body)
     requeue_after: float | None = None
     for session, rows in keys_by_proxy(context, body) if runs else ():
-        leaked = [
-            row
-            for row in rows
-            if any(is_older(context, row, run.not_before) for run in runs) and ends_later(session, row, 0)
-        ]
+        old = [row for row in rows if any(is_older(context, row, run.not_before) for run in runs)]
+        # The Secret may have a new key that isn't accepted at once: pods get it as after any rotation.
+        replaced = any(row not in old and row.expires is None and not row.blocked for row in rows)
+        left = intervals.UPTAKE if replaced and session is home else 0
+        leaked = [row for row in old if ends_later(session, row, left)]
         if not leaked:
             continue
-        if await _for_each(leaked, partial(end_after, session, seconds=0), session, at_home=session is home):
+        if await _for_each(leaked, partial(end_after, session, seconds=left), session, at_home=session is home):
             requeue_after = intervals.PROXY_RETRY
         else:
             requeue_after = requeue_after or intervals.FIRST_RETRY  # the next pass shows that there is no key

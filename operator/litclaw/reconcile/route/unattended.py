@@ -24,6 +24,7 @@ from litclaw.kube.objects import (
 from litclaw.kube.resources import NAMESPACE, ROUTE, SECRET
 from litclaw.litellm.keys import KeyRow, Mark
 from litclaw.reconcile.context import Context
+from litclaw.reconcile.core import intervals
 from litclaw.reconcile.core.owned_objects import get_live
 from litclaw.reconcile.keys.block import BlockReason
 from litclaw.reconcile.keys.due import UNKNOWN_CREATION, created_at, is_older, runs_for
@@ -225,4 +226,9 @@ class Judge:
         only one without a grace period, after a leak, ends the others as well."""
         runs = [run for run in runs_for(self.context, row.token) if is_older(self.context, row, run.not_before)]
         graces = [run.grace for run in runs if agent is None or run.grace == 0]
+        home = session_of(self.context, agent) if agent else None
+        if (
+            graces and home and home.table.get(row.token)
+        ):  # it may be the key in use, which the agent's pass replaces now
+            graces = [intervals.UPTAKE]
         return min(graces, default=None)
