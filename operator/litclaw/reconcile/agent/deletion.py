@@ -1,7 +1,7 @@
 """The deletion of an agent: its keys end before it does, or stay with their Secret if its deletion policy is Retain."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -76,11 +76,13 @@ async def _keys_are_done(context: Context, agent: OpenClawAgent, body: Mapping[s
         had_key = bool(agent.status.key.hash) or (home is not None and bool(home.table.of(agent.metadata.uid)))
         done &= not had_key or (connection is not None and connection.usable)
         if had_key and done and home:
-            done = await _is_done(context, agent, home, retain=retain)
+            done = await _is_done((retain_keys if retain else _end_all)(context, agent, home))
     at_home = home is not None and home.table.get(held) is not None
     for session, tokens in elsewhere.items():
         retains = held in tokens
-        ended = await _is_done(context, agent, session, retain=retains, only=tokens, limit=intervals.SWEEP_LIMIT)
+        # What else it lists is looked after at home, which may have retained it.
+        work = retain_keys(context, agent, session) if retains else delete_keys(session, tokens)
+        ended = await _is_done(work, intervals.SWEEP_LIMIT)
         done &= ended or at_home or not retains
     return done
 
@@ -99,36 +101,22 @@ async def _is_detached(context: Context, agent: OpenClawAgent) -> bool:
     return True
 
 
-async def _is_done(
-    context: Context,
-    agent: OpenClawAgent,
-    session: ProxySession,
-    *,
-    retain: bool,
-    only: Sequence[str] | None = None,
-    limit: float | None = None,
-) -> bool:
+async def _is_done(work: Awaitable[None], limit: float | None = None) -> bool:
     try:
         async with asyncio.timeout(limit):
-            if retain:
-                await retain_keys(context, agent, session)
-            elif only is not None:  # the others that it lists are looked after at home, which may have retained them
-                await delete_keys(session, only)
-            else:
-                await _end_all(context, agent, session)
+            await work
     except (LiteLLMError, Blocked, TimeoutError):
         return False
     return True
 
 
-async def _end_all(context: Context, agent: OpenClawAgent, session: ProxySession) -> None:
-    tokens = {row.token for row in session.table.of(agent.metadata.uid)}
+async def _end_all(context: Context, agent: OpenClawAgent, home: ProxySession) -> None:
+    tokens = {row.token for row in home.table.of(agent.metadata.uid)}
     secret = context.cache.get(SECRET.kind, agent.metadata.namespace, agent.secret_name) or {}
-    home = context.routes.get(agent.route_key)
     token = (secret.get("data") or {}).get(names.API_KEY)
-    if token and token not in tokens and home and home.session is session:
-        row = await session.client.key(token)
+    if token and token not in tokens:
+        row = await home.client.key(token)
         if row and row.mark and row.mark.is_of(context.cluster, agent.metadata.uid):
             tokens.add(token)
     if tokens:
-        await delete_keys(session, sorted(tokens))
+        await delete_keys(home, sorted(tokens))

@@ -118,9 +118,7 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
         elif rows:
             living_keys[uid] = [row.token for row in rows]
     # Who has moved the agent and deleted the route in one commit doesn't know which watch is faster.
-    changed = await context.changed_agents() if living_keys and not late else set()
-    if not late:
-        changed |= _moved_meanwhile(context, agents)
+    changed = await _changed(context, agents) if living_keys and not late else set()
     for uid, tokens in living_keys.items():
         waits = waits or uid in changed
         ending += tokens if uid not in changed else []
@@ -135,13 +133,11 @@ async def _end_keys(context: Context, key: RouteKey, session: ProxySession, *, l
     return waits
 
 
-def _moved_meanwhile(context: Context, before: Mapping[str, Body]) -> set[str]:
-    """The uids of the agents that name another route than before. Their events may have come while the agents were listed."""
-    return {
-        uid
-        for uid, agent in context.agents().items()
-        if uid in before and route_key_of(agent) != route_key_of(before[uid])
-    }
+async def _changed(context: Context, before: Mapping[str, Body]) -> set[str]:
+    """The uids of the agents that have changed, or name another route than before: events may come while they are listed."""
+    behind = await context.changed_agents()
+    now = context.agents()
+    return behind | {uid for uid in before.keys() & now.keys() if route_key_of(now[uid]) != route_key_of(before[uid])}
 
 
 def _is_of(context: Context, key: RouteKey, session: ProxySession, row: KeyRow, agent: Body | None) -> bool:

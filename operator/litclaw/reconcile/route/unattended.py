@@ -227,8 +227,6 @@ class Judge:
         runs = [run for run in runs_for(self.context, row.token) if is_older(self.context, row, run.not_before)]
         graces = [run.grace for run in runs if agent is None or run.grace == 0]
         home = session_of(self.context, agent) if agent else None
-        if (
-            graces and home and home.table.get(row.token)
-        ):  # it may be the key in use, which the agent's pass replaces now
-            graces = [intervals.UPTAKE]
-        return min(graces, default=None)
+        # One that the agent's proxy lists may be the key in use, which the agent's pass replaces now.
+        in_use = home is not None and home.table.get(row.token) is not None
+        return intervals.UPTAKE if graces and in_use else min(graces, default=None)
