@@ -205,13 +205,19 @@ def rotation_body(grace: str = "0s", **spec: Any) -> Body:
     }
 
 
+def new_world(monkeypatch: pytest.MonkeyPatch, *, kills: bool) -> World:
+    """Keys are read all the time, and there is the route ``r``."""
+    monkeypatch.setattr(intervals, "HURRY", 0.001)
+    monkeypatch.setattr(intervals, "OBSERVE", 0.001)
+    found = World(kills=kills)
+    found.put(external("r", A))
+    return found
+
+
 @pytest.fixture(params=[False, True], ids=["one process", "killed each time"])
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """Routes ``r`` and ``s`` to two proxies, and the agent ``a`` with a key by ``r``."""
-    monkeypatch.setattr(intervals, "HURRY", 0.001)
-    monkeypatch.setattr(intervals, "OBSERVE", 0.001)
-    found = World(kills=request.param)
-    found.put(external("r", A))
+    found = new_world(monkeypatch, kills=request.param)
     found.put(external("s", B))
     found.put(agent_body(route="r"))
     await found.settle(2)
@@ -430,13 +436,18 @@ async def test_an_agent_that_is_deleted_and_kept_by_a_finalizer_of_others(
     assert world.kube.objects[AGENT.kind, "n", "a"]["metadata"]["finalizers"] == [OTHERS]
 
 
+async def is_left_behind(world: World, kind: str, name: str, *, rounds: int) -> None:
+    """Delete an object, which a finalizer of others keeps, while its proxy is away until nobody waits for that any longer."""
+    world.away.add(A)
+    world.delete(kind, name, finalizers=(OTHERS, "litclaw.dev/finalizer"))
+    world.kills = False
+    await world.settle(rounds)
+    assert world.events("KeyLeftBehind")
+
+
 async def test_the_same_after_its_proxy_was_away_for_too_long(world: World) -> None:
     key = world.value()
-    world.away.add(A)
-    world.delete(AGENT.kind, "a", finalizers=(OTHERS, "litclaw.dev/finalizer"))
-    world.kills = False
-    await world.settle(4)
-    assert world.events("KeyLeftBehind")
+    await is_left_behind(world, AGENT.kind, "a", rounds=4)
     assert world.kube.objects[AGENT.kind, "n", "a"]["metadata"]["finalizers"] == [OTHERS]
     world.away.clear()
     await world.settle(1)
@@ -470,11 +481,8 @@ async def test_the_same_with_an_agent_that_retains_its_key(world: World) -> None
 
 async def test_a_route_that_a_finalizer_of_others_keeps_is_gone_for_its_keys(world: World) -> None:
     key = world.value()
-    world.away.add(A)
-    world.delete(ROUTE.kind, "r", finalizers=(OTHERS, "litclaw.dev/finalizer"))
-    world.kills = False
-    await world.settle(6)
-    assert world.events("KeyLeftBehind") and world.kube.objects[ROUTE.kind, "n", "r"]
+    await is_left_behind(world, ROUTE.kind, "r", rounds=6)
+    assert world.kube.objects[ROUTE.kind, "n", "r"]
     world.away.clear()
     world.put(external("next", A))
     await world.settle(2)

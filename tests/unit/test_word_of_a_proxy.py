@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from .handled import Request, answer
 from .scenes import Body, agent_body, master_key_body, route_body
-from .test_revocation import ANOTHER, RETAINED, A, B, World, external, rotation_body
+from .test_revocation import ANOTHER, RETAINED, A, B, World, external, new_world, rotation_body
 
 EVIL = {"name": "evil", "namespace": "m"}
 COMPANYS = {"name": "r", "namespace": "n"}
@@ -29,10 +29,7 @@ EVERY_CHANGE = ("/key/block", "/key/update", "/key/delete")
 @pytest.fixture(params=[False, True], ids=["one process", "killed each time"])
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """The company's route ``n/r``, the route ``m/evil`` of a tenant to his own proxy, and an agent at the first."""
-    monkeypatch.setattr(intervals, "HURRY", 0.001)
-    monkeypatch.setattr(intervals, "OBSERVE", 0.001)
-    found = World(kills=request.param)
-    found.put(external("r", A))
+    found = new_world(monkeypatch, kills=request.param)
     found.put(with_master_key("evil", B, namespace="m"))
     found.put({**master_key_body(ANOTHER), "metadata": {**metadata("m2", "m"), "uid": "m2"}})
     found.put({**master_key_body(ANOTHER), "metadata": {**metadata("m2", "n"), "uid": "m3"}})
